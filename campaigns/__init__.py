@@ -1,0 +1,1 @@
+"""Content, runs, schedule, dispatch, reports."""

@@ -1,0 +1,140 @@
+"""Tables of templates, campaigns, their approved snapshots, runs and schedule."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from runtime.database import LOCAL, REFERENCE, metadata
+
+Instant = DateTime(timezone=True)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("content", JSONB, nullable=False),  # {"subject", "html" | "mjml", "text"?}
+    Column("created_by", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    info=REFERENCE,
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("segment_id", BigInteger, ForeignKey("segments.id")),
+    Column("audience_id", BigInteger, ForeignKey("audiences.id")),
+    Column("rule", JSONB),
+    Column("exclude_segment_ids", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
+    Column("sender", Text),  # From; NULL: HEARTH_MAIL_FROM
+    Column("content", JSONB),
+    Column("template_id", BigInteger, ForeignKey("templates.id")),
+    Column("schedule", JSONB),  # null: now; {"at"} or {"cron", "timezone"}
+    Column("options", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("state", Text, nullable=False, server_default="draft"),
+    Column("pause_reason", Text),
+    Column("snapshot_id", BigInteger),
+    Column("created_by", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("launched_at", Instant),
+    Column("finished_at", Instant),
+    info=REFERENCE,
+)
+
+snapshots = Table(  # what was approved; runs read this and nothing else
+    "snapshots",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False),
+    Column("compiled", JSONB, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("audience", JSONB, nullable=False),  # the rules as they stood, nested segments written out
+    Column("options", JSONB, nullable=False),
+    Column("approved_by", Text),
+    Column("approved_at", Instant, nullable=False, server_default=func.now()),
+    info=REFERENCE,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("snapshot_id", BigInteger, ForeignKey("snapshots.id"), nullable=False),
+    Column("occurrence", Instant, nullable=False),
+    Column(
+        "state", Text, nullable=False, server_default="preparing"
+    ),  # preparing sending paused finished cancelled failed
+    Column("batches", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Column("started_at", Instant, nullable=False, server_default=func.now()),
+    Column("frozen_at", Instant),
+    Column("finished_at", Instant),
+    UniqueConstraint("campaign_id", "occurrence"),
+    info=REFERENCE,
+)
+
+run_counts = Table(  # folds of messages per run, refreshed while it runs; rebuilt by `hearth db recount`
+    "run_counts",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("counted_at", Instant, nullable=False, server_default=func.now()),
+    info=LOCAL,
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("cron", Text),  # NULL: once
+    Column("timezone", Text, nullable=False),
+    Column("next_at", Instant, index=True),  # NULL: nothing more to come
+    Column("active", Boolean, nullable=False, server_default=false()),
+    info=LOCAL,
+)
+
+occurrences = Table(  # each due time exactly once, whoever led at the moment
+    "occurrences",
+    metadata,
+    Column("schedule_id", BigInteger, ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    Column("occurrence_utc", Instant, primary_key=True),
+    Column("term", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # started missed
+    Column("run_id", BigInteger),
+    Column("decided_at", Instant, nullable=False, server_default=func.now()),
+    info=LOCAL,
+)
+
+test_sends = Table(
+    "test_sends",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("sent_at", Instant, nullable=False, server_default=func.now()),
+    Column("reply", Text),
+    info=LOCAL,
+)

@@ -1,0 +1,1 @@
+"""The records: customers and all they have, consent, suppressions, activity, and how files become records."""

@@ -1,0 +1,391 @@
+"""Tables of the records. What is about a person is keyed by `customer_id` first; lookups map a value to its person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from runtime.database import LOCAL, LOOKUP, PERSON, REFERENCE, folded_text, metadata
+
+Instant = DateTime(timezone=True)
+Money = Numeric(18, 4)
+
+
+def person_column() -> Column[Any]:
+    """The first column of every table about a person."""
+    return Column("customer_id", BigInteger, primary_key=True, autoincrement=False)
+
+
+def code_column(target: str) -> Column[Any]:
+    """A column that holds the code of a salesperson, dealer or community."""
+    return Column(target, Text)
+
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("external_id", Text),
+    *folded_text("name"),
+    *folded_text("email"),  # the primary contact address, kept equal to contact_addresses
+    *folded_text("phone"),
+    *folded_text("gender"),
+    *folded_text("city"),
+    *folded_text("district"),
+    *folded_text("address"),
+    *folded_text("platform"),
+    *folded_text("language"),
+    *folded_text("timezone"),
+    Column("birthday", Date),
+    Column("household_size", Integer),
+    Column("household_id", BigInteger),
+    code_column("community"),
+    code_column("dealer"),
+    code_column("salesperson"),
+    Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("tags_folded", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("attributes_folded", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("merged_into", BigInteger),  # set: this id lives on only as an alias of the other
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Index("ix_customers_city_folded", "city_folded"),
+    Index("ix_customers_salesperson", "salesperson"),
+    Index("ix_customers_community", "community"),
+    Index("ix_customers_name_folded", "name_folded", postgresql_ops={"name_folded": "text_pattern_ops"}),
+    Index("ix_customers_tags_folded", "tags_folded", postgresql_using="gin"),
+    info=PERSON,
+)
+
+attribute_definitions = Table(
+    "attribute_definitions",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # runtime.registry.Kind: text number date instant yes_no list
+    Column("label", Text),
+    info=REFERENCE,
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("kind", Text, primary_key=True),  # external_id, email, wechat, wecom, whatsapp, telegram …
+    Column("value", Text, primary_key=True),  # normalised: e-mail lower-cased, others as given
+    Column("customer_id", BigInteger, nullable=False, index=True),
+    info=LOOKUP,
+)
+
+record_numbers = Table(
+    "record_numbers",
+    metadata,
+    Column("kind", Text, primary_key=True),  # order, appliance, serial, service_visit, provider_message:<provider>
+    Column("value", Text, primary_key=True),
+    Column("customer_id", BigInteger, nullable=False, index=True),
+    info=LOOKUP,
+)
+
+contact_addresses = Table(
+    "contact_addresses",
+    metadata,
+    person_column(),
+    Column("kind", Text, primary_key=True),  # email, phone, wechat … (runtime.registry.ChannelKind.address_kind)
+    Column("value", Text, primary_key=True),  # normalised: e-mail lower-cased, phone E.164
+    Column("is_primary", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Index("ix_contact_addresses_kind_value", "kind", "value"),  # not unique: a couple may share a phone
+    info=PERSON,
+)
+
+households = Table(
+    "households",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # community code + folded address
+    Column("community", Text),
+    Column("address", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    info=LOOKUP,
+)
+
+
+def coded(name: str, *columns: Column[Any]) -> Table:
+    """A set-up table whose rows others name by `code`; an unknown code is created by code alone."""
+    return Table(
+        name,
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("code", Text, nullable=False, unique=True),
+        Column("name", Text),
+        *columns,
+        Column("created_at", Instant, nullable=False, server_default=func.now()),
+        Column("updated_at", Instant, nullable=False, server_default=func.now()),
+        info=REFERENCE,
+    )
+
+
+communities = coded("communities", Column("city", Text), Column("district", Text), Column("address", Text))
+dealers = coded("dealers", Column("phone", Text), Column("city", Text))
+salespeople = coded(
+    "salespeople",
+    Column("phone", Text),
+    Column("email", Text),
+    Column("dealer", Text),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+)
+products = coded(
+    "products",
+    Column("category", Text),
+    Column("brand", Text),
+    Column("model", Text),
+    Column("price", Money),
+    Column("cost", Money),
+)
+
+appliance_categories = Table(
+    "appliance_categories",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_zh", Text),
+    Column("service_years", Numeric(5, 2)),  # default service life, editable; sources disagree
+    Column("source", Text),
+    info=REFERENCE,
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    person_column(),
+    Column("number", Text, primary_key=True),
+    *folded_text("platform"),
+    Column("status", Text, nullable=False),  # completed cancelled refunded partly_refunded pending
+    Column("ordered_at", Instant, nullable=False),
+    Column("amount", Money, nullable=False),
+    Column("refunded", Money, nullable=False, server_default=text("0")),
+    Column("margin", Money),  # over the items whose cost is known; NULL where none is
+    Column("items_count", Integer, nullable=False, server_default=text("0")),
+    Column("digest", LargeBinary),  # of the order as given with its items: an equal one changes nothing
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    CheckConstraint("status IN ('completed', 'cancelled', 'refunded', 'partly_refunded', 'pending')", name="status"),
+    Index("ix_orders_ordered_at", "ordered_at"),
+    info=PERSON,
+)
+
+order_items = Table(
+    "order_items",
+    metadata,
+    person_column(),
+    Column("order_number", Text, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sku", Text),
+    *folded_text("name"),
+    *folded_text("brand"),
+    *folded_text("category"),
+    Column("quantity", Numeric(18, 4), nullable=False, server_default=text("1")),
+    Column("price", Money, nullable=False, server_default=text("0")),
+    Column("amount", Money, nullable=False, server_default=text("0")),
+    Column("cost", Money),  # of one piece
+    # Of the order, kept here so that a rule over items reads one table; items are replaced with their order as a set.
+    *folded_text("platform"),
+    Column("status", Text, nullable=False),
+    Column("ordered_at", Instant, nullable=False),
+    info=PERSON,
+)
+
+appliances = Table(
+    "appliances",
+    metadata,
+    person_column(),
+    Column("number", Text, primary_key=True),  # own number, else the serial, else made from what is known
+    Column("serial", Text),
+    *folded_text("category"),
+    *folded_text("brand"),
+    *folded_text("model"),
+    *folded_text("source"),
+    Column("status", Text, nullable=False, server_default="in_use"),
+    Column("power_watts", Numeric(12, 2)),
+    Column("repairs_count", Integer, nullable=False, server_default=text("0")),
+    Column("purchased_on", Date),
+    Column("installed_on", Date),
+    Column("warranty_until", Date),
+    Column("expires_on", Date),  # installed, else purchased, + the category's service life
+    Column("next_consumable_due_on", Date),
+    Column("order_number", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    CheckConstraint("status IN ('in_use', 'replaced', 'disposed')", name="status"),
+    Index("ix_appliances_category_folded", "category_folded", "installed_on"),
+    info=PERSON,
+)
+
+service_visits = Table(
+    "service_visits",
+    metadata,
+    person_column(),
+    Column("number", Text, primary_key=True),
+    *folded_text("kind"),  # installation repair maintenance complaint …
+    *folded_text("status"),  # requested scheduled completed cancelled …
+    *folded_text("provider"),
+    Column("requested_at", Instant),
+    Column("visited_at", Instant),
+    Column("completed_at", Instant),
+    Column("satisfaction", Numeric(4, 2)),
+    Column("cost", Money),
+    Column("appliance_number", Text),
+    Column("note", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    info=PERSON,
+)
+
+consents = Table(  # the ledger: append-only
+    "consents",
+    metadata,
+    person_column(),
+    Column("channel", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("granted", Boolean, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("text_version", Text),
+    Column("proof", JSONB),
+    Column("recorded_at", Instant, nullable=False, server_default=func.now()),
+    info=PERSON,
+)
+
+standing_consents = Table(  # the ledger's last word per channel and purpose
+    "standing_consents",
+    metadata,
+    person_column(),
+    Column("channel", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("granted", Boolean, nullable=False),
+    Column("at", Instant, nullable=False),
+    *folded_text("source"),
+    info=PERSON,
+)
+
+suppressions = Table(  # who must not be contacted whatever they consented to
+    "suppressions",
+    metadata,
+    person_column(),
+    Column("channel", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),  # unsubscribed bounced complained manual
+    Column("address", Text),  # where it was about an address
+    Column("at", Instant, nullable=False, server_default=func.now()),
+    Column("expires_at", Instant),
+    Column("detail", Text),
+    info=PERSON,
+)
+
+suppressed_addresses = Table(  # addresses that nobody may be contacted at, whoever holds them
+    "suppressed_addresses",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False, server_default=func.now()),
+    Column("expires_at", Instant),
+    Column("detail", Text),
+    info=LOOKUP,
+)
+
+erased = Table(  # keyed hashes of the identities of erased people: they block re-import
+    "erased",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("at", Instant, nullable=False, server_default=func.now()),
+    info=LOOKUP,
+)
+
+activity = Table(  # folds of facts, one row a customer, made with the customer; rebuilt by `hearth db recount`
+    "activity",
+    metadata,
+    person_column(),
+    Column("last_contacted_at", Instant),
+    Column("last_opened_at", Instant),
+    Column("last_clicked_at", Instant),
+    Column("last_replied_at", Instant),
+    Column("engagement_score", Numeric(8, 2)),
+    Column("orders_count", Integer, nullable=False, server_default=text("0")),
+    Column("total_spent", Money, nullable=False, server_default=text("0")),
+    Column("average_order_value", Money),
+    Column("gross_margin", Money),
+    Column("first_order_at", Instant),
+    Column("last_order_at", Instant),
+    Column("rfm_recency", SmallInteger),
+    Column("rfm_frequency", SmallInteger),
+    Column("rfm_monetary", SmallInteger),
+    info=PERSON,
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),  # customers orders appliances service_visits audience
+    Column("filename", Text, nullable=False),
+    Column("mapping", JSONB),
+    Column("options", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("dry_run", Boolean, nullable=False, server_default=false()),
+    Column("state", Text, nullable=False, server_default="queued"),  # queued running done failed
+    Column("bytes_total", BigInteger),
+    Column("bytes_read", BigInteger, nullable=False, server_default=text("0")),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("accepted", BigInteger, nullable=False, server_default=text("0")),
+    Column("rejected", BigInteger, nullable=False, server_default=text("0")),
+    Column("created", BigInteger, nullable=False, server_default=text("0")),
+    Column("updated", BigInteger, nullable=False, server_default=text("0")),
+    Column("unchanged", BigInteger, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Column("created_by", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    info=LOCAL,
+)
+
+import_chunks = Table(  # the uploaded file, in the database because web and worker may be different machines
+    "import_chunks",
+    metadata,
+    Column("import_id", BigInteger, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("bytes", LargeBinary, nullable=False),
+    info=LOCAL,
+)
+
+import_rejects = Table(
+    "import_rejects",
+    metadata,
+    Column("import_id", BigInteger, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("line", BigInteger, nullable=False),
+    Column("column", Text),
+    Column("reason", Text, nullable=False),
+    Column("cells", JSONB, nullable=False),  # the line as it was read
+    info=LOCAL,
+)

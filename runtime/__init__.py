@@ -1,0 +1,1 @@
+"""Ground floor: settings, database, clock, errors, signing, jobs, the leader, embedded PostgreSQL."""

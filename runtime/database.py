@@ -1,0 +1,109 @@
+"""The database: one metadata, one engine a process, Core statements on async connections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import Column, MetaData, Text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from runtime.errors import Unavailable
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+# How a table would be spread over a cluster (Citus); `info=` of every table, checked by a test.
+PERSON = {"spread": "person"}  # about one customer: primary key begins with customer_id
+LOOKUP = {"spread": "lookup"}  # (kind, value) → customer_id
+REFERENCE = {"spread": "reference"}  # set-up: small, on every node
+LOCAL = {"spread": "local"}  # queue, schedule, sessions: on the coordinator
+
+
+def folded_text(name: str, *, nullable: bool = True) -> tuple[Column[Any], Column[Any]]:
+    """A text column and the column that holds its folded form (`runtime.text.fold`), by which it is compared."""
+    return Column(name, Text, nullable=nullable), Column(f"{name}_folded", Text, nullable=nullable)
+
+
+class Database:
+    """One engine: `begin()` for a transaction, `connect()` for reading."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = async_url(url)
+        self.engine: AsyncEngine = create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args={"prepare_threshold": 5},
+        )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, committed at the end, rolled back on an error."""
+        async with _reachable(), self.engine.begin() as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; what is not committed is rolled back."""
+        async with _reachable(), self.engine.connect() as conn:
+            yield conn
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def async_url(url: str) -> str:
+    """Any `postgres://` or `postgresql://` address as SQLAlchemy's, for psycopg 3."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def driver_url(url: str) -> str:
+    """The same address for psycopg itself."""
+    return make_url(async_url(url)).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def driver(conn: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection under `conn`, in the same transaction.
+
+    A statement must have run on `conn` before: SQLAlchemy begins lazily; without it the commit commits nothing.
+    """
+    raw = await conn.get_raw_connection()
+    found = raw.driver_connection
+    assert isinstance(found, psycopg.AsyncConnection)
+    return found
+
+
+async def copy_rows(conn: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Bulk-load `rows` into `table` by COPY, in the transaction of `conn`."""
+    raw = await driver(conn)
+    names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(column) for column in columns)
+    statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN").format(psycopg.sql.Identifier(table), names)
+    async with raw.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            await copy.write_row(row)
+
+
+@asynccontextmanager
+async def _reachable() -> AsyncIterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if error.connection_invalidated or "connection" in str(error.orig):
+            reason = str(error.orig).strip().splitlines()[0]
+            raise Unavailable(f"the database does not answer: {reason}; see HEARTH_DATABASE_URL") from error
+        raise

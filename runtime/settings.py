@@ -1,0 +1,139 @@
+"""Settings from the environment and `.env`; a bad one stops the start and is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parseaddr
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import phonenumbers
+from babel.numbers import list_currencies
+
+from runtime.errors import HearthError
+
+DEFAULT_SMTP_URL = "smtp://127.0.0.1:1025"
+
+
+class BadSetting(HearthError):
+    """A setting that cannot be used; the text names it and says what it takes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What API.md lists. `database_url` None: the embedded PostgreSQL; `secret_key` None: made on first start."""
+
+    database_url: str | None
+    data_dir: Path
+    secret_key: str | None
+    public_url: str
+    smtp_url: str | None
+    mail_from: str
+    timezone: str
+    currency: str
+    country: str
+
+    @property
+    def embedded(self) -> bool:
+        return self.database_url is None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> Settings:
+    """Read and check all settings; the environment wins over the file. Raises BadSetting naming the culprit."""
+    given = os.environ if environ is None else environ
+    values = {
+        **_read_env_file(env_file),
+        **{name: value for name, value in given.items() if name.startswith("HEARTH_")},
+    }
+
+    def get(name: str, default: str) -> str:
+        return values.get(name) or default
+
+    settings = Settings(
+        database_url=_database_url(values.get("HEARTH_DATABASE_URL") or None),
+        data_dir=Path(get("HEARTH_DATA_DIR", "./var")).absolute(),
+        secret_key=values.get("HEARTH_SECRET_KEY") or None,
+        public_url=_public_url(get("HEARTH_PUBLIC_URL", "http://127.0.0.1:8000")),
+        smtp_url=_smtp_url(values.get("HEARTH_SMTP_URL") or None),
+        mail_from=_mail_from(get("HEARTH_MAIL_FROM", "Hearth <hearth@localhost>")),
+        timezone=_timezone(get("HEARTH_TIMEZONE", "Asia/Shanghai")),
+        currency=_currency(get("HEARTH_CURRENCY", "CNY")),
+        country=_country(get("HEARTH_COUNTRY", "CN")),
+    )
+    _check_secret(settings)
+    return settings
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise BadSetting(f"{path}, line {number}: expected NAME=value")
+        found[name.strip()] = value.strip().strip("\"'")
+    return found
+
+
+def _database_url(url: str | None) -> str | None:
+    if url is not None and urlsplit(url).scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise BadSetting("HEARTH_DATABASE_URL: must be postgresql://user:password@host:port/database")
+    return url
+
+
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise BadSetting(f"HEARTH_PUBLIC_URL: {url!r} is not an address like https://mail.example.com")
+    return url.rstrip("/")
+
+
+def _smtp_url(url: str | None) -> str | None:
+    if url is not None and (urlsplit(url).scheme not in ("smtp", "smtps") or not urlsplit(url).hostname):
+        raise BadSetting("HEARTH_SMTP_URL: must be smtp://user:password@host:port or smtps://…")
+    return url
+
+
+def _mail_from(sender: str) -> str:
+    if any(sign in sender for sign in "\r\n\0") or "@" not in parseaddr(sender)[1]:
+        raise BadSetting(f"HEARTH_MAIL_FROM: {sender!r} is not like 'Name <address@example.com>'")
+    return sender
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadSetting(f"HEARTH_TIMEZONE: {name!r} is not a zone like Asia/Shanghai") from None
+    return name
+
+
+def _currency(code: str) -> str:
+    if code not in list_currencies():
+        raise BadSetting(f"HEARTH_CURRENCY: {code!r} is not a currency code like CNY (ISO 4217)")
+    return code
+
+
+def _country(code: str) -> str:
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        raise BadSetting(f"HEARTH_COUNTRY: {code!r} is not a country code like CN (ISO 3166)")
+    return code
+
+
+def _check_secret(settings: Settings) -> None:
+    if settings.secret_key is None and not settings.embedded:
+        raise BadSetting("HEARTH_SECRET_KEY: required with HEARTH_DATABASE_URL; make one with `openssl rand -hex 32`")
+    for part in (settings.secret_key or "x" * 16).split(","):
+        if len(part) < 16:
+            raise BadSetting("HEARTH_SECRET_KEY: too short; at least 16 characters, better `openssl rand -hex 32`")

@@ -1,0 +1,1 @@
+"""Salespeople: follow-ups and scores."""

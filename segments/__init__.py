@@ -1,0 +1,1 @@
+"""Who belongs: rule tree, compiler to SQL, counts and members, uploaded audiences."""

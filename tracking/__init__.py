@@ -1,0 +1,1 @@
+"""What went to whom and what came of it: messages, tokens, events."""

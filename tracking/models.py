@@ -1,0 +1,99 @@
+"""Tables of the ledger: what went to whom, and the facts that came of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from runtime.database import PERSON, REFERENCE, folded_text, metadata
+
+Instant = DateTime(timezone=True)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", SmallInteger, primary_key=True, autoincrement=False, server_default=text("0")),
+    Column("campaign_id", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("address", Text),
+    Column("batch", Integer),  # NULL: born skipped
+    Column("state", Text, nullable=False),  # tracking.states.State
+    Column("reason", Text),  # why skipped; the server's words where failed or bounced
+    Column("provider_id", Text),
+    Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    Column("not_before", Instant),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("sent_at", Instant),
+    Column("delivered_at", Instant),
+    Column("failed_at", Instant),  # failed or bounced
+    Column("opened_at", Instant),  # first by a person
+    Column("clicked_at", Instant),
+    Column("unsubscribed_at", Instant),
+    Column("complained_at", Instant),
+    Column("replied_at", Instant),
+    Column("opens", Integer, nullable=False, server_default=text("0")),  # by people
+    Column("clicks", Integer, nullable=False, server_default=text("0")),
+    Column("machine_opened_at", Instant),
+    Column("machine_clicked_at", Instant),
+    Index("ix_messages_run_id_batch", "run_id", "batch", postgresql_where=text("state IN ('queued', 'sending')")),
+    Index("ix_messages_run_id_state", "run_id", "state"),
+    Index("ix_messages_campaign_id", "campaign_id"),
+    info=PERSON,
+)
+
+events = Table(  # append-only; one row a fact, whatever the number of callbacks
+    "events",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True),  # the provider's time
+    Column("key", UUID, primary_key=True),  # hash of the provider's event id
+    *folded_text("kind", nullable=False),
+    Column("channel", Text),
+    Column("campaign_id", BigInteger),
+    Column("run_id", BigInteger),
+    Column("step", SmallInteger),
+    *folded_text("link"),
+    Column("value", Numeric(18, 4)),
+    Column("machine", Boolean, nullable=False, server_default=false()),
+    Column("machine_reason", Text),
+    Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),  # raw facts: user agent, SMTP reply …
+    Column("recorded_at", Instant, nullable=False, server_default=func.now()),
+    Index("ix_events_campaign_id_at", "campaign_id", "at"),
+    postgresql_partition_by="RANGE (at)",
+    info=PERSON,
+)
+
+campaign_names = (
+    Table(  # campaigns by name, for rules and timelines; written by campaigns/, read by whoever shows a message
+        "campaign_names",
+        metadata,
+        Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
+        *folded_text("name", nullable=False),
+        info=REFERENCE,
+    )
+)
+
+link_tables = Table(  # of each approved content: where click n goes
+    "link_tables",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("links", JSONB, nullable=False),  # list of URL templates, in the order of their index
+    Column("fields", JSONB, nullable=False, server_default=text("'[]'")),
+    info=REFERENCE,
+)

@@ -1,0 +1,1 @@
+"""Starlette app: console, public pages, tracking endpoints, provider callbacks, JSON API."""
