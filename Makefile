@@ -1,0 +1,42 @@
+# make demo | test | setup | lint | bench | soak | messages. All are safe to run again; the second run is quick.
+PYTHON ?= python3
+BIN := .venv/bin
+SERVE ?= yes
+RESET ?= no
+# xdist workers: the tests wait on servers more than they compute
+TEST_WORKERS ?= 3
+
+.PHONY: setup demo test lint bench soak messages lock clean
+
+setup:
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+demo: setup
+	@SERVE="$(SERVE)" RESET="$(RESET)" $(BIN)/python -m demo
+
+test: setup lint
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(TESTS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m runtime.migrate
+
+bench: setup
+	@set -e; for file in bench/[a-z]*.py; do name=$$(basename $$file .py); $(BIN)/python -m bench.$$name; done
+
+soak: setup
+	HEARTH_SOAK=1 $(BIN)/python -m pytest -n 1 -m "soak or not soak" tests/acceptance tests/segments
+
+messages: setup
+	$(BIN)/pybabel -q extract -F web/babel.cfg -k _ -k gettext -k ngettext:1,2 --no-location --omit-header -o web/locale/hearth.pot .
+	$(BIN)/pybabel -q update -i web/locale/hearth.pot -d web/locale -D hearth --omit-header --no-fuzzy-matching
+
+lock:
+	uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+
+clean:
+	rm -rf .venv node_modules web/static/vendor var
