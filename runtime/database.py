@@ -73,8 +73,10 @@ def async_url(url: str) -> str:
 
 
 def driver_url(url: str) -> str:
-    """The same address for psycopg itself."""
-    return make_url(async_url(url)).set(drivername="postgresql").render_as_string(hide_password=False)
+    """The same address for psycopg itself (libpq reads a `+` as a plus, where SQLAlchemy writes a space)."""
+    rendered = make_url(async_url(url)).set(drivername="postgresql").render_as_string(hide_password=False)
+    head, mark, query = rendered.partition("?")
+    return head + mark + query.replace("+", "%20")
 
 
 async def driver(conn: AsyncConnection) -> psycopg.AsyncConnection[Any]:

@@ -1,0 +1,91 @@
+"""Migrations: bring a database to the newest revision, or say what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from runtime.database import async_url, metadata
+from runtime.errors import Conflict, Unavailable
+
+_FOLDER = Path(__file__).parent.parent / "alembic"
+_LOCK = 0x4865_6172  # any number, the same in every process
+_OLDEST_SERVER = 15
+_PARTITION = re.compile(r"events_(y\d+m\d+|default)")
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database to `revision`, all or nothing; processes that try at once wait for each other."""
+    with _connection(url) as connection:
+        command.upgrade(configuration(connection), revision)
+
+
+def check(url: str) -> list[str]:
+    """What keeps the database from fitting this program: pending revisions, tables that differ. Empty: all is well."""
+    with _connection(url) as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_type": True})
+        found, newest = context.get_current_revision(), newest_revision()
+        if found != newest:
+            return [f"the database is at revision {found or 'none'}, the program at {newest}: run `hearth db upgrade`"]
+        return [f"the database differs from the program: {change}" for change in compare_metadata(context, metadata)]
+
+
+def require_newest(url: str) -> None:
+    """Raises Conflict unless the database is at the newest revision (or a later one, while a rollout is under way)."""
+    with _connection(url) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found is None or found < newest_revision():
+        raise Conflict(f"the database is at revision {found or 'none'}: run `hearth db upgrade`")
+
+
+def newest_revision() -> str:
+    """The revision of this program's newest migration; revisions are numbers of four digits."""
+    head = ScriptDirectory(str(_FOLDER)).get_current_head()
+    assert head is not None
+    return head
+
+
+def configuration(connection: Connection, folder: Path = _FOLDER) -> Config:
+    """Alembic's configuration for a migration on `connection`."""
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def serialise(connection: Connection) -> None:
+    """Wait until no other transaction migrates; held until this one ends."""
+    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def is_ours(_item: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
+    """Whether a table is described by our models: not the queue's own, nor a month of events."""
+    return kind != "table" or not (name and (name.startswith("procrastinate_") or _PARTITION.fullmatch(name)))
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    engine = create_engine(async_url(url), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            version = int((connection.dialect.server_version_info or (0,))[0])
+            if version < _OLDEST_SERVER:
+                raise Unavailable(f"HEARTH_DATABASE_URL: Hearth needs PostgreSQL 15 or newer, this one is {version}")
+            yield connection
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise Unavailable(f"the database does not answer: {reason}; see HEARTH_DATABASE_URL") from error
+    finally:
+        engine.dispose()
