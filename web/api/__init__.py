@@ -1,0 +1,1 @@
+"""The JSON API: one module a topic, each with its `ROUTES`, which web/routes.py joins."""

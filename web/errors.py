@@ -1,0 +1,148 @@
+"""Errors of the domain and of HTTP as pages people understand, or as RFC 9457 problems under /api/. Never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from runtime.errors import Conflict, Forbidden, HearthError, Invalid, NotFound, Problem, TooLarge, Unavailable
+from web.i18n import N_, _
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+STATUS_OF: Mapping[type[HearthError], int] = {
+    Invalid: 422,
+    NotFound: 404,
+    Conflict: 409,
+    Forbidden: 403,
+    TooLarge: 413,
+    Unavailable: 503,
+}
+
+TITLES = {
+    400: N_("This request makes no sense"),
+    401: N_("Sign in first"),
+    403: N_("Not allowed"),
+    404: N_("Nothing here"),
+    405: N_("Not possible this way"),
+    409: N_("Not possible now"),
+    413: N_("Too large"),
+    422: N_("Refused"),
+    429: N_("Too many tries"),
+    500: N_("Something broke"),
+    503: N_("Not available now"),
+    507: N_("No room left"),
+}
+
+DETAILS = {
+    400: N_("The request could not be read. Go back and try again."),
+    404: N_("There is no such page, or it is not yours to see."),
+    405: N_("This address does not take that kind of request."),
+    413: N_("What was sent is larger than Hearth accepts here."),
+    503: N_("The database does not answer. Nothing was lost; try again in a moment."),
+    507: N_("The database's disk is full. Nothing was sent or changed; free some room and try again."),
+}
+
+DISK_FULL = "53100"
+TOO_BIG_FORM = ("Too many", "exceeded maximum size")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it will be told: `problems` lists each culprit of a refused input."""
+
+    status: int
+    detail: str
+    problems: list[Problem] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return _(TITLES.get(self.status, HTTPStatus(self.status).phrase))
+
+
+def handlers() -> dict[Any, Handler]:
+    """What `Starlette(exception_handlers=…)` takes."""
+    return {
+        HearthError: _handler(_of_domain),
+        HTTPException: _handler(_of_http),
+        PoolTimeout: _handler(lambda _error: Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"})),
+        DBAPIError: _database_error,
+        Exception: _handler(_of_bug),
+    }
+
+
+def problem_response(failure: Failure) -> Response:
+    """RFC 9457, with `errors` naming each culprit."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(failure.status).phrase,
+        "status": failure.status,
+        "detail": failure.detail,
+        "errors": [{"path": problem.path, "message": problem.message} for problem in failure.problems],
+    }
+    return JSONResponse(body, failure.status, dict(failure.headers), media_type="application/problem+json")
+
+
+def _handler(read: Callable[[Any], Failure]) -> Handler:
+    async def handle(request: Request, error: Exception) -> Response:
+        return _tell(request, read(error))
+
+    return handle
+
+
+def _tell(request: Request, failure: Failure) -> Response:
+    from web.render import page  # the page's layout needs the route table, which needs the guard, which needs us not
+
+    if request.url.path.startswith("/api/"):
+        return problem_response(failure)
+    if request.headers.get("HX-Request"):
+        return PlainTextResponse(failure.detail, failure.status, dict(failure.headers))
+    return page(request, "error.html", status=failure.status, headers=failure.headers, failure=failure)
+
+
+def _of_domain(error: HearthError) -> Failure:
+    status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 422)
+    problems = error.problems if isinstance(error, Invalid) else []
+    headers = {"Retry-After": "5"} if status == 503 else {}
+    return Failure(status, str(error), problems, headers)
+
+
+def _of_http(error: HTTPException) -> Failure:
+    status = error.status_code
+    if status == 400 and any(mark in error.detail for mark in TOO_BIG_FORM):
+        status = 413  # a bomb of parts or one huge field, as Starlette's form parser tells it
+    detail = _(DETAILS[status]) if status in DETAILS else error.detail
+    return Failure(status, detail, headers=error.headers or {})
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    """A full disk is said plainly, a lost connection is 503; any other database error is a bug of ours."""
+    assert isinstance(error, DBAPIError)
+    if getattr(error.orig, "sqlstate", None) == DISK_FULL:
+        return _tell(request, Failure(507, _(DETAILS[507])))
+    if error.connection_invalidated:
+        return _tell(request, Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"}))
+    logger.error("database error at %s %s", request.method, request.url.path, exc_info=error)
+    return _tell(request, _of_bug(error))
+
+
+def _of_bug(_error: Exception) -> Failure:
+    reference = secrets.token_hex(4)
+    logger.error("internal error, reference %s", reference)
+    return Failure(
+        500,
+        _("This is a fault of Hearth. The log has the details under reference %(reference)s.", reference=reference),
+    )

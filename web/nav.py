@@ -1,0 +1,65 @@
+"""The sidebar: sections and items by route name. An item shows once its page exists and the viewer's role may open it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from web.i18n import N_
+
+
+@dataclass(frozen=True)
+class Item:
+    route: str
+    label: str
+    icon: str
+
+
+@dataclass(frozen=True)
+class Section:
+    label: str
+    items: tuple[Item, ...]
+
+
+SECTIONS = (
+    Section(
+        N_("Overview"),
+        (Item("dashboard", N_("Dashboard"), "layout-dashboard"),),
+    ),
+    Section(
+        N_("People"),
+        (
+            Item("customers", N_("Customers"), "users"),
+            Item("segments", N_("Segments"), "filter"),
+            Item("imports", N_("Imports"), "file-import"),
+        ),
+    ),
+    Section(
+        N_("Outreach"),
+        (
+            Item("campaigns", N_("Campaigns"), "send"),
+            Item("templates", N_("Templates"), "template"),
+            Item("mailbox", N_("Mailbox"), "mailbox"),
+        ),
+    ),
+    Section(
+        N_("Sales"),
+        (
+            Item("salespeople", N_("Salespeople"), "trophy"),
+            Item("follow_ups", N_("Follow-ups"), "checklist"),
+        ),
+    ),
+    Section(
+        N_("Set-up"),
+        (
+            Item("users", N_("Users"), "user-cog"),
+            Item("tokens", N_("API tokens"), "key"),
+        ),
+    ),
+)
+
+
+def sections(may_open: Callable[[str], bool]) -> list[Section]:
+    """The sections with what the viewer may open; empty ones are left out."""
+    kept = [replace(section, items=tuple(i for i in section.items if may_open(i.route))) for section in SECTIONS]
+    return [section for section in kept if section.items]

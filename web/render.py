@@ -1,0 +1,106 @@
+"""Pages: one Jinja environment, `page()`, `redirect()`, flashes and toasts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from web.access import found_viewer, house_of
+from web.guard import redirect as plain_redirect
+from web.guard import secure
+from web.i18n import raw_gettext, raw_ngettext
+from web.security import MAIL_CSP
+from web.view import FILTERS, GLOBALS, current_request
+
+TEMPLATES = Path(__file__).parent / "templates"
+FLASH_COOKIE = "hearth_flash"
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    partial: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Render `template`; when htmx asks for the element whose id is `partial`, only the block of that name."""
+    with current_request(request):
+        found = environment().get_template(template)
+        values = {"request": request, "viewer": found_viewer(request), "settings": house_of(request).settings, **context}
+        if partial is not None and _wants(request, partial):
+            html = "".join(found.blocks[partial](found.new_context(values)))
+            return HTMLResponse(html, status, _uncached(headers))
+        flash = _read_flash(request)
+        response = HTMLResponse(found.render(flash=flash, **values), status, _uncached(headers))
+    if flash is not None:
+        response.delete_cookie(FLASH_COOKIE, path="/")
+    return response
+
+
+def redirect(request: Request, name: str, *, flash: str | None = None, kind: str = "success", **params: Any) -> Response:
+    """303 to the route `name` (params fill its path, the rest become its query); `flash` is shown there once."""
+    with current_request(request):
+        response = plain_redirect(request, GLOBALS["url"](name, **params))
+    if flash is not None:
+        text = base64.urlsafe_b64encode(json.dumps({"text": flash[:500], "kind": kind}).encode()).decode()
+        response.set_cookie(FLASH_COOKIE, text, max_age=60, httponly=True, samesite="lax", secure=secure(request))
+    return response
+
+
+def toast(response: Response, text: str, kind: str = "success") -> Response:
+    """Let the console show a short message when htmx receives `response` (header values are ASCII JSON)."""
+    response.headers["HX-Trigger"] = json.dumps({"toast": {"text": text, "kind": kind}})
+    return response
+
+
+def mail_frame(html: str, *, remote_images: bool = False) -> Response:
+    """A mail for `<iframe sandbox src=…>`: own origin, no script; remote images (and so open pixels) only on request."""
+    policy = MAIL_CSP.format(images=" https: http:" if remote_images else "")
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+
+
+@cache
+def environment() -> Environment:
+    """The console's Jinja: everything escaped, an unknown name is an error."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    made.install_gettext_callables(raw_gettext, raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.globals.update(GLOBALS)
+    made.filters.update(FILTERS)
+    made.globals["m"] = made.get_template("macros.html").module
+    return made
+
+
+def _wants(request: Request, partial: str) -> bool:
+    return request.headers.get("HX-Target") == partial and not request.headers.get("HX-History-Restore-Request")
+
+
+def _uncached(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {"Cache-Control": "no-store", "Vary": "HX-Target, HX-Request", **(headers or {})}
+
+
+def _read_flash(request: Request) -> dict[str, str] | None:
+    raw = request.cookies.get(FLASH_COOKIE)
+    if not raw:
+        return None
+    try:
+        found = json.loads(base64.urlsafe_b64decode(raw))
+        return {"text": str(found["text"]), "kind": str(found["kind"])}
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,77 @@
+// The console's own behaviour: keyboard, themes, toasts, copy buttons, confirmations by name. No framework.
+(() => {
+  const on = (type, selector, act) =>
+    document.addEventListener(type, (event) => {
+      const found = event.target instanceof Element && event.target.closest(selector);
+      if (found) act(found, event);
+    });
+
+  const toasts = () => document.getElementById("toasts");
+
+  function toast(text, kind = "success") {
+    const box = document.createElement("div");
+    box.className = `toast show toast-${kind}`;
+    box.setAttribute("role", kind === "danger" ? "alert" : "status");
+    const body = document.createElement("div");
+    body.className = "toast-body";
+    body.textContent = text;
+    box.append(body);
+    toasts().append(box);
+    setTimeout(() => box.remove(), kind === "danger" ? 9000 : 5000);
+  }
+
+  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
+  document.addEventListener("htmx:responseError", (event) => {
+    const answer = event.detail.xhr;
+    const plain = (answer.getResponseHeader("Content-Type") || "").startsWith("text/plain");
+    toast(plain && answer.responseText ? answer.responseText : toasts().dataset.failed, "danger");
+  });
+  document.addEventListener("htmx:sendError", () => toast(toasts().dataset.offline, "danger"));
+
+  // `/` goes to the search, Escape leaves it.
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      const search = [...document.querySelectorAll("[data-search]")].find((field) => field.offsetParent !== null);
+      if (search) {
+        event.preventDefault();
+        search.focus();
+        search.select();
+      }
+    }
+    if (event.key === "Escape" && typing && typing.matches("[data-search]")) typing.blur();
+  });
+
+  on("click", "[data-theme]", (button) => window.hearthTheme(button.dataset.theme));
+  on("change", "[data-submit-on-change]", (field) => field.form.requestSubmit());
+
+  on("click", "[data-copy]", async (button) => {
+    const source = document.getElementById(button.dataset.copy);
+    await navigator.clipboard.writeText(source.value || source.textContent.trim());
+    toast(button.dataset.copied);
+  });
+
+  on("click", "[data-dialog]", (button) => document.getElementById(button.dataset.dialog).showModal());
+  on("click", "[data-close]", (button) => button.closest("dialog").close());
+  on("click", "dialog", (dialog, event) => event.target === dialog && dialog.close());
+
+  // A destructive act waits until its name is typed.
+  on("input", "[data-confirm-name]", (field) => {
+    field.form.querySelector("[type=submit]").disabled = field.value.trim() !== field.dataset.confirmName;
+  });
+
+  // One submission a click, and a visible sign that it is under way.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.hasAttribute("hx-post") || form.hasAttribute("hx-get") || form.method === "dialog") return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "yes";
+    form.querySelector("[type=submit]")?.classList.add("btn-loading");
+  });
+  window.addEventListener("pageshow", () => {
+    document.querySelectorAll("form[data-sent]").forEach((form) => {
+      delete form.dataset.sent;
+      form.querySelector("[type=submit]")?.classList.remove("btn-loading");
+    });
+  });
+})();

@@ -1,0 +1,196 @@
+"""What templates and macros can call without being handed a request: addresses, icons, numbers, times, the CSRF token."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
+from markupsafe import Markup, escape
+from starlette.requests import Request
+
+from runtime.clock import utc_now
+from runtime.settings import Settings
+from web import nav
+from web.access import found_viewer, house_of
+from web.guard import csrf_secret
+from web.i18n import HTML_LANG, LANGUAGES, current_language
+from web.sessions import csrf_token
+
+STATIC = Path(__file__).parent / "static"
+BABEL_LOCALE = {"en": "en", "zh": "zh_Hans_CN"}
+Amount = Decimal | int | float
+
+_request: ContextVar[Request] = ContextVar("request")
+
+
+@contextmanager
+def current_request(request: Request) -> Iterator[None]:
+    """The request that the functions below speak of, while a template is rendered."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def url(name: str, /, **params: Any) -> str:
+    """The address of a route: params fill its path, the rest (None left out) become its query."""
+    from web.routes import table
+
+    path = next(route.path for route in table() if route.name == name)
+    wanted = set(re.findall(r"{(\w+)", path))
+    filled = _request.get().app.url_path_for(name, **{key: params[key] for key in wanted})
+    query = {key: value for key, value in params.items() if key not in wanted and value is not None}
+    return f"{filled}?{urlencode(query, doseq=True)}" if query else str(filled)
+
+
+def here(**changes: Any) -> str:
+    """This page's address with some query parameters changed (None removes one)."""
+    request = _request.get()
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key not in changes]
+    added = [(key, value) for key, value in changes.items() if value is not None]
+    query = urlencode(kept + added)
+    return request.url.path + (f"?{query}" if query else "")
+
+
+def has_route(name: str) -> bool:
+    """Whether the viewer may open the page `name` (and it exists)."""
+    from web.routes import table
+
+    viewer = found_viewer(_request.get())
+    return any(route.name == name and viewer is not None and viewer.may(route.allow) for route in table())
+
+
+def static(path: str) -> str:
+    """The address of a static file, which changes with its content."""
+    return f"/static/{path}?v={_version(path)}"
+
+
+def icon(name: str, size: int = 20) -> Markup:
+    """A Tabler icon as inline SVG, hidden from screen readers."""
+    body = "".join(
+        f"<{tag} {' '.join(f'{escape(key)}={json.dumps(str(value))}' for key, value in attributes.items())}/>"
+        for tag, attributes in _icons()[name]
+    )
+    return Markup(  # noqa: S704 -- names and attributes come from the icon package, not from people
+        f'<svg class="icon" width="{size}" height="{size}" viewBox="0 0 24 24" fill="none" stroke="currentColor" '
+        f'stroke-width="1.75" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">{body}</svg>'
+    )
+
+
+def form_token() -> str:
+    return csrf_token(csrf_secret(_request.get()))
+
+
+def navigation() -> list[nav.Section]:
+    return nav.sections(has_route)
+
+
+def money(amount: Amount | None, places: int | None = None) -> str:
+    """An amount in the workspace's currency; None is a dash."""
+    if amount is None:
+        return "–"
+    text = "¤#,##0" if places == 0 else None
+    return str(format_currency(amount, _settings().currency, format=text, locale=_locale(), currency_digits=places is None))
+
+
+def number(value: Amount | None, places: int = 2) -> str:
+    """With the language's separators, at most `places` decimals; None is a dash."""
+    return "–" if value is None else str(format_decimal(round(value, places), locale=_locale()))
+
+
+def compact(value: Amount | None) -> str:
+    """12,345 as 12K (1.2万) where room is short."""
+    return "–" if value is None else str(format_compact_decimal(value, locale=_locale(), fraction_digits=1))
+
+
+def percent(share: Amount | None, places: int = 1) -> str:
+    """A share between 0 and 1 as a percentage; None (nothing to divide by) is a dash."""
+    if share is None:
+        return "–"
+    return str(format_percent(round(Decimal(str(share)), places + 2), format="#,##0.#%", locale=_locale()))
+
+
+def day(value: date | datetime | None) -> str:
+    """A date in the language's own form; instants fall on the workspace's day."""
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        value = value.astimezone(_settings().zone).date()
+    return str(format_date(value, "medium", locale=_locale()))
+
+
+def moment(value: datetime | None) -> str:
+    """An instant in the workspace's zone."""
+    if value is None:
+        return "–"
+    return str(format_datetime(value.astimezone(_settings().zone), "medium", locale=_locale()))
+
+
+def ago(value: datetime | None, now: datetime | None = None) -> str:
+    """How long ago (or ahead) an instant is."""
+    if value is None:
+        return "–"
+    return str(format_timedelta(value - (now or utc_now()), add_direction=True, threshold=1.2, locale=_locale()))
+
+
+def iso(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _settings() -> Settings:
+    return house_of(_request.get()).settings
+
+
+def _locale() -> str:
+    return BABEL_LOCALE[current_language()]
+
+
+@cache
+def _version(path: str) -> str:
+    file = STATIC / path
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:10] if file.is_file() else "missing"
+
+
+@cache
+def _icons() -> Mapping[str, list[tuple[str, dict[str, str]]]]:
+    """Tabler's outline icons by name, each a list of SVG elements; `python -m web.assets` puts the file there."""
+    found: dict[str, list[tuple[str, dict[str, str]]]] = json.loads((STATIC / "vendor" / "icons.json").read_bytes())
+    return found
+
+
+GLOBALS: dict[str, Callable[..., Any]] = {
+    "url": url,
+    "here": here,
+    "has_route": has_route,
+    "static": static,
+    "icon": icon,
+    "csrf_token": form_token,
+    "navigation": navigation,
+    "language": current_language,
+    "languages": lambda: LANGUAGES,
+    "html_lang": lambda: HTML_LANG[current_language()],
+}
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "money": money,
+    "number": number,
+    "compact": compact,
+    "percent": percent,
+    "day": day,
+    "moment": moment,
+    "ago": ago,
+    "iso": iso,
+}
