@@ -53,7 +53,7 @@ messages = Table(
     Column("machine_clicked_at", Instant),
     Index("ix_messages_run_id_batch", "run_id", "batch", postgresql_where=text("state IN ('queued', 'sending')")),
     Index("ix_messages_run_id_state", "run_id", "state"),
-    Index("ix_messages_campaign_id", "campaign_id"),
+    Index("ix_messages_campaign_id_customer_id", "campaign_id", "customer_id"),
     info=PERSON,
 )
 

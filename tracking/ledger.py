@@ -1,0 +1,232 @@
+"""The ledger of messages: what a sender may take, what came of it, and how many stand where.
+
+Statements are set-based and touch rows in the order (messages, activity), each by key, so that groups which meet wait
+for each other instead of locking up. The caller owns the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tracking.counts import campaign_counts, count_states, messages_page
+from tracking.states import State, moves
+
+__all__ = [
+    "Due",
+    "MessageKey",
+    "Outcome",
+    "campaign_counts",
+    "cancel_queued",
+    "count_states",
+    "due",
+    "give_up",
+    "mark_sending",
+    "messages_page",
+    "record_outcomes",
+]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MessageKey:
+    """Who, in which run, at which step of it (0 outside journeys)."""
+
+    customer_id: int
+    run_id: int
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message at `at` (aware).
+
+    `reason`: the server's words, or why it was skipped. `not_before`: for QUEUED, when it is due again. `tried` False:
+    it was only put off (a throttle), which is no attempt. `provider_id`: the id under which later events speak of it.
+    """
+
+    key: MessageKey
+    state: State
+    at: datetime
+    provider_id: str | None = None
+    reason: str | None = None
+    not_before: datetime | None = None
+    tried: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A message that a sender may take now. `created_at` is stable across retries; `attempts` were made before."""
+
+    key: MessageKey
+    address: str
+    state: State
+    attempts: int
+    created_at: datetime
+
+
+async def record_outcomes(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> int:
+    """Write what became of messages, where the table of moves allows it; answers how many moved.
+
+    Repeating an outcome moves nothing. A message whose customer was merged meanwhile is found at the survivor.
+    """
+    moved = 0
+    for unique in _rounds(outcomes):
+        found = await _apply(conn, unique)
+        missing = [outcome for outcome in unique if outcome.key not in found]
+        if missing:
+            found |= await _apply(conn, await _at_survivors(conn, missing))
+        moved += len(found)
+    return moved
+
+
+async def due(conn: AsyncConnection, run_id: int, batch: int, now: datetime, limit: int = 10_000) -> list[Due]:
+    """The messages of a batch that may be sent at `now`, by key."""
+    rows = await conn.execute(_DUE, {"run": run_id, "batch": batch, "now": now, "limit": limit})
+    return [
+        Due(MessageKey(row.customer_id, run_id, row.step), row.address, State(row.state), row.attempts, row.created_at)
+        for row in rows
+    ]
+
+
+async def mark_sending(conn: AsyncConnection, keys: Sequence[MessageKey]) -> set[MessageKey]:
+    """Mark queued messages as `sending`, for channels that never hand one over twice; answers those still queued.
+
+    Commit before the submit: after a crash they stay `sending` until `give_up` says that nobody knows.
+    """
+    rows = await conn.execute(_MARK, _key_arrays(sorted(keys)))
+    return {MessageKey(*row) for row in rows}
+
+
+async def give_up(conn: AsyncConnection, run_id: int, batch: int) -> int:
+    """What a sender that died left as `sending` is `unknown` from now on: held for a person. Answers how many."""
+    return (await conn.execute(_GIVE_UP, {"run": run_id, "batch": batch})).rowcount
+
+
+async def cancel_queued(conn: AsyncConnection, run_id: int) -> int:
+    """Cancel what of a run was not handed over yet. Answers how many."""
+    return (await conn.execute(_CANCEL, {"run": run_id})).rowcount
+
+
+async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[MessageKey]:
+    """One UPDATE for messages, one for the customers' activity; answers the keys that moved. Keys must be unique."""
+    if not outcomes:
+        return set()
+    ordered = sorted(outcomes, key=lambda outcome: outcome.key)
+    rows = (await conn.execute(_RECORD, _outcome_arrays(ordered))).all()
+    contacted: dict[int, datetime] = {}
+    for row in rows:
+        if row.sent_at is not None:
+            contacted[row.customer_id] = max(row.sent_at, contacted.get(row.customer_id, row.sent_at))
+    if contacted:
+        people = sorted(contacted)
+        await conn.execute(_CONTACTED, {"people": people, "at": [contacted[person] for person in people]})
+    return {MessageKey(row.customer_id, row.run_id, row.step) for row in rows}
+
+
+async def _at_survivors(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The same outcomes under the customers that theirs were merged into; those of unmerged customers fall away."""
+    people = sorted({outcome.key.customer_id for outcome in outcomes})
+    survivor = {row.id: row.merged_into for row in await conn.execute(_SURVIVORS, {"people": people})}
+    return [
+        replace(outcome, key=replace(outcome.key, customer_id=survivor[outcome.key.customer_id]))
+        for outcome in outcomes
+        if outcome.key.customer_id in survivor
+    ]
+
+
+def _rounds(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
+    """Split so that no message occurs twice in a round; a message's outcomes keep their order."""
+    rounds: list[list[Outcome]] = []
+    seen: dict[MessageKey, int] = {}
+    for outcome in outcomes:
+        turn = seen.get(outcome.key, 0)
+        seen[outcome.key] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(outcome)
+    return iter(rounds)
+
+
+def _key_arrays(keys: Sequence[MessageKey]) -> dict[str, list[Any]]:
+    return {
+        "people": [key.customer_id for key in keys],
+        "runs": [key.run_id for key in keys],
+        "steps": [key.step for key in keys],
+    }
+
+
+def _outcome_arrays(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {
+        **_key_arrays([outcome.key for outcome in outcomes]),
+        "states": [str(outcome.state) for outcome in outcomes],
+        "at": [outcome.at for outcome in outcomes],
+        "ids": [outcome.provider_id for outcome in outcomes],
+        "reasons": [_printable(outcome.reason) for outcome in outcomes],
+        "not_before": [outcome.not_before for outcome in outcomes],
+        "tried": [int(outcome.tried and outcome.state in _TRIES) for outcome in outcomes],
+        "moves": _MOVES,
+    }
+
+
+def _printable(reason: str | None) -> str | None:
+    """A server's words may hold anything; PostgreSQL refuses NUL, and nobody reads more than 1,000 characters."""
+    return None if reason is None else reason.replace("\0", "")[:1000]
+
+
+_MOVES = moves()
+_TRIES = frozenset({State.QUEUED, State.SENT, State.FAILED, State.UNKNOWN})
+
+_DUE = text("""
+    SELECT customer_id, step, address, state, attempts, created_at FROM messages
+    WHERE run_id = :run AND batch = :batch AND state = 'queued' AND (not_before IS NULL OR not_before <= :now)
+    ORDER BY customer_id, step LIMIT :limit
+""")
+
+_MARK = text("""
+    UPDATE messages m SET state = 'sending'
+    FROM unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]))
+         AS k(customer_id, run_id, step)
+    WHERE m.customer_id = k.customer_id AND m.run_id = k.run_id AND m.step = k.step AND m.state = 'queued'
+    RETURNING m.customer_id, m.run_id, m.step
+""")
+
+_GIVE_UP = text("""
+    UPDATE messages SET state = 'unknown', reason = 'the sender stopped before the answer came'
+    WHERE run_id = :run AND batch = :batch AND state = 'sending'
+""")
+
+_CANCEL = text("UPDATE messages SET state = 'cancelled', not_before = NULL WHERE run_id = :run AND state = 'queued'")
+
+_RECORD = text("""
+    UPDATE messages m SET
+        state = o.state,
+        reason = o.reason,
+        provider_id = coalesce(o.provider_id, m.provider_id),
+        not_before = o.not_before,
+        attempts = m.attempts + o.tried,
+        sent_at = coalesce(m.sent_at, CASE WHEN o.state IN ('sent', 'delivered', 'bounced') THEN o.at END),
+        delivered_at = CASE WHEN o.state = 'delivered' THEN o.at ELSE m.delivered_at END,
+        failed_at = CASE WHEN o.state IN ('bounced', 'failed') THEN o.at ELSE m.failed_at END
+    FROM unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]), CAST(:states AS text[]),
+                CAST(:at AS timestamptz[]), CAST(:ids AS text[]), CAST(:reasons AS text[]),
+                CAST(:not_before AS timestamptz[]), CAST(:tried AS integer[]))
+         AS o(customer_id, run_id, step, state, at, provider_id, reason, not_before, tried)
+    WHERE m.customer_id = o.customer_id AND m.run_id = o.run_id AND m.step = o.step
+      AND m.state || '>' || o.state = ANY (CAST(:moves AS text[]))
+    RETURNING m.customer_id, m.run_id, m.step, m.sent_at
+""")
+
+_CONTACTED = text("""
+    UPDATE activity a SET last_contacted_at = o.at
+    FROM unnest(CAST(:people AS bigint[]), CAST(:at AS timestamptz[])) AS o(customer_id, at)
+    WHERE a.customer_id = o.customer_id AND (a.last_contacted_at IS NULL OR a.last_contacted_at < o.at)
+""")
+
+_SURVIVORS = text("""
+    SELECT id, merged_into FROM customers WHERE id = ANY (CAST(:people AS bigint[])) AND merged_into IS NOT NULL
+""")
