@@ -104,6 +104,23 @@ def upgrade() -> None:
     info={'spread': 'person'}
     )
     op.create_index('ix_audience_members_audience_id', 'audience_members', ['audience_id'], unique=False)
+    op.create_table('audiences',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('import_id', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.Text(), server_default='queued', nullable=False),
+    sa.Column('rows', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('matched', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('unmatched', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('ambiguous', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('duplicates', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('created_by', sa.Text(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audiences')),
+    sa.UniqueConstraint('name', name=op.f('uq_audiences_name')),
+    info={'spread': 'reference'}
+    )
     op.create_table('campaign_names',
     sa.Column('campaign_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -318,7 +335,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('customer_id', 'run_id', 'step', name=op.f('pk_messages')),
     info={'spread': 'person'}
     )
-    op.create_index('ix_messages_campaign_id', 'messages', ['campaign_id'], unique=False)
+    op.create_index('ix_messages_campaign_id_customer_id', 'messages', ['campaign_id', 'customer_id'], unique=False)
     op.create_index('ix_messages_run_id_batch', 'messages', ['run_id', 'batch'], unique=False, postgresql_where=sa.text("state IN ('queued', 'sending')"))
     op.create_index('ix_messages_run_id_state', 'messages', ['run_id', 'state'], unique=False)
     op.create_table('order_items',
@@ -509,22 +526,31 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('key', name=op.f('pk_workspace')),
     info={'spread': 'reference'}
     )
-    op.create_table('audiences',
+    op.create_table('campaigns',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('import_id', sa.BigInteger(), nullable=True),
-    sa.Column('state', sa.Text(), server_default='queued', nullable=False),
-    sa.Column('rows', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('matched', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('unmatched', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('ambiguous', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('duplicates', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
-    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('channel', sa.Text(), nullable=False),
+    sa.Column('segment_id', sa.BigInteger(), nullable=True),
+    sa.Column('audience_id', sa.BigInteger(), nullable=True),
+    sa.Column('rule', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('exclude_segment_ids', postgresql.ARRAY(sa.BigInteger()), server_default=sa.text("'{}'"), nullable=False),
+    sa.Column('sender', sa.Text(), nullable=True),
+    sa.Column('content', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('template_id', sa.BigInteger(), nullable=True),
+    sa.Column('schedule', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('options', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    sa.Column('state', sa.Text(), server_default='draft', nullable=False),
+    sa.Column('pause_reason', sa.Text(), nullable=True),
+    sa.Column('snapshot_id', sa.BigInteger(), nullable=True),
     sa.Column('created_by', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.ForeignKeyConstraint(['import_id'], ['imports.id'], name=op.f('fk_audiences_import_id'), ondelete='SET NULL'),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_audiences')),
-    sa.UniqueConstraint('name', name=op.f('uq_audiences_name')),
+    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.Column('launched_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['audience_id'], ['audiences.id'], name=op.f('fk_campaigns_audience_id')),
+    sa.ForeignKeyConstraint(['segment_id'], ['segments.id'], name=op.f('fk_campaigns_segment_id')),
+    sa.ForeignKeyConstraint(['template_id'], ['templates.id'], name=op.f('fk_campaigns_template_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_campaigns')),
     info={'spread': 'reference'}
     )
     op.create_table('idempotency_keys',
@@ -571,33 +597,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_sessions_expires_at'), 'sessions', ['expires_at'], unique=False)
     op.create_index(op.f('ix_sessions_user_id'), 'sessions', ['user_id'], unique=False)
-    op.create_table('campaigns',
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('channel', sa.Text(), nullable=False),
-    sa.Column('segment_id', sa.BigInteger(), nullable=True),
-    sa.Column('audience_id', sa.BigInteger(), nullable=True),
-    sa.Column('rule', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    sa.Column('exclude_segment_ids', postgresql.ARRAY(sa.BigInteger()), server_default=sa.text("'{}'"), nullable=False),
-    sa.Column('sender', sa.Text(), nullable=True),
-    sa.Column('content', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    sa.Column('template_id', sa.BigInteger(), nullable=True),
-    sa.Column('schedule', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    sa.Column('options', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-    sa.Column('state', sa.Text(), server_default='draft', nullable=False),
-    sa.Column('pause_reason', sa.Text(), nullable=True),
-    sa.Column('snapshot_id', sa.BigInteger(), nullable=True),
-    sa.Column('created_by', sa.Text(), nullable=True),
-    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.Column('launched_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
-    sa.ForeignKeyConstraint(['audience_id'], ['audiences.id'], name=op.f('fk_campaigns_audience_id')),
-    sa.ForeignKeyConstraint(['segment_id'], ['segments.id'], name=op.f('fk_campaigns_segment_id')),
-    sa.ForeignKeyConstraint(['template_id'], ['templates.id'], name=op.f('fk_campaigns_template_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_campaigns')),
-    info={'spread': 'reference'}
-    )
     op.create_table('schedules',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('campaign_id', sa.BigInteger(), nullable=False),
