@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Identity, Index, Table, Text, func, text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from runtime.database import PERSON, REFERENCE, metadata
@@ -29,7 +29,7 @@ audiences = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("import_id", BigInteger, ForeignKey("imports.id", ondelete="SET NULL")),
+    Column("import_id", BigInteger),  # of imports, which live on one node only: no foreign key
     Column("state", Text, nullable=False, server_default="queued"),  # queued running done failed
     Column("rows", BigInteger, nullable=False, server_default=text("0")),
     Column("matched", BigInteger, nullable=False, server_default=text("0")),
