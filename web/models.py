@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from runtime.database import folded_text, metadata
+from runtime.database import LOCAL, folded_text, metadata
 
 ROLES = "role IN ('admin', 'marketer', 'analyst', 'salesperson')"
 
@@ -40,6 +40,7 @@ users = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("email_folded"),
     CheckConstraint(ROLES, name="role"),
+    info=LOCAL,
 )
 
 sessions = Table(
@@ -54,6 +55,7 @@ sessions = Table(
     Column("user_agent", Text, nullable=False),
     Index(None, "user_id"),
     Index(None, "expires_at"),
+    info=LOCAL,
 )
 
 api_tokens = Table(
@@ -69,6 +71,7 @@ api_tokens = Table(
     Column("revoked_at", DateTime(timezone=True)),
     UniqueConstraint("token_hash"),
     CheckConstraint(ROLES, name="role"),
+    info=LOCAL,
 )
 
 # Every try at something that is limited (login, reset) by what it is counted against. A success is marked, never deleted.
@@ -82,6 +85,7 @@ attempts = Table(
     Column("counts", Boolean, nullable=False, server_default=text("true")),
     Index(None, "kind", "subject", "at"),
     Index(None, "at"),
+    info=LOCAL,
 )
 
 # The answer to a POST is kept for 24 h under (token, path, key). `status` NULL: still running.
@@ -96,4 +100,5 @@ idempotency_keys = Table(
     Column("response", LargeBinary),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index(None, "created_at"),
+    info=LOCAL,
 )
