@@ -1,7 +1,7 @@
 """The contract of a channel: what it takes, what it answers, and how it says no.
 
-A channel is a pure sender. It knows nothing of customers or campaigns, and nobody outside this room asks which channel it is:
-what differs between channels is said by `Capabilities`. How to add one: ADDING.md.
+A channel is a pure sender. It knows nothing of customers or campaigns, and nobody outside this room asks which
+channel it is: what differs between channels is said by `Capabilities`. How to add one: ADDING.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Allowed = Callable[[], Awaitable[bool]]
 
 
 class EventKind(StrEnum):
-    """What can come of a message, in one vocabulary for all channels; what a provider says besides is UNKNOWN, its raw kept."""
+    """What can come of a message, in one vocabulary for all channels; what a provider says besides is UNKNOWN, its
+    raw kept."""
 
     SENT = "sent"
     DELIVERED = "delivered"
@@ -48,10 +49,11 @@ class Verdict(StrEnum):
 class ChannelError(HearthError):
     """A message was not taken over (or it is not known); says whether trying again may help, and whose fault it is.
 
-    `text` is the server's or provider's own words where there are any. `permanent`: trying again is pointless. `bad_address`:
-    the recipient does not exist. `policy`: the refusal is about the sender, the content or the account. `in_doubt`: the answer
-    never came after the point of no return. `connection`: about the link and not about this message (others behind it would
-    meet the same). `retry_after`: seconds that the other side asks to wait. `code` and `status`: its codes (SMTP 550, "5.1.1").
+    `text` is the server's or provider's own words where there are any. `permanent`: trying again is pointless.
+    `bad_address`: the recipient does not exist. `policy`: the refusal is about the sender, the content or the
+    account. `in_doubt`: the answer never came after the point of no return. `connection`: about the link and not
+    about this message (others behind it would meet the same). `retry_after`: seconds that the other side asks to
+    wait. `code` and `status`: its codes (SMTP 550, "5.1.1").
     """
 
     def __init__(
@@ -103,9 +105,10 @@ class Unsupported(ChannelError):
 class Capabilities:
     """What a channel can carry, what it reports, and how a sender must treat it.
 
-    `resend_in_doubt`: when the answer never came, the message may be submitted once more under the same key (the receiving
-    side recognises it, or a duplicate is bearable); otherwise it is held for a person. `commit_before_submit`: the state
-    `sending` must be committed before a message is handed over, since it is never handed over twice.
+    `resend_in_doubt`: when the answer never came, the message may be submitted once more under the same key (the
+    receiving side recognises it, or a duplicate is bearable); otherwise it is held for a person.
+    `commit_before_submit`: the state `sending` must be committed before a message is handed over, since it is never
+    handed over twice.
     """
 
     subject: bool = False
@@ -124,10 +127,11 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Common:
-    """What all messages of one run share. `sender` is the channel's kind of sender (`Name <address>`, a number, an account).
+    """What all messages of one run share. `sender` is the channel's kind of sender (`Name <address>`, a number, an
+    account).
 
-    `label` names the run to providers and feedback loops (`campaign.run.workspace`; letters, digits, `.`, `-`, `_`, `:`).
-    `headers` are further fixed headers, for channels that have such.
+    `label` names the run to providers and feedback loops (`campaign.run.workspace`; letters, digits, `.`, `-`, `_`,
+    `:`). `headers` are further fixed headers, for channels that have such.
     """
 
     sender: str
@@ -138,8 +142,9 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """What is this recipient's alone. `key` is stable across retries (letters, digits, `.`, `-`, `_`) and becomes the message's
-    identity at the receiving side; `at` (aware) is when it was first due, stable as well; `return_to` is the address for bounces."""
+    """What is this recipient's alone. `key` is stable across retries (letters, digits, `.`, `-`, `_`) and becomes the
+    message's identity at the receiving side; `at` (aware) is when it was first due, stable as well; `return_to` is
+    the address for bounces."""
 
     key: str
     to: str
@@ -198,8 +203,8 @@ class Sender(Protocol):
     async def send(self, outgoing: Any, allowed: Allowed | None = None) -> Sent:
         """Hand one message over; returns once the other side has taken it over.
 
-        `allowed` is awaited right before the point of no return. Raises ChannelError; afterwards the sender is usable again
-        (it reconnects by itself).
+        `allowed` is awaited right before the point of no return. Raises ChannelError; afterwards the sender is usable
+        again (it reconnects by itself).
         """
         ...
 

@@ -1,10 +1,8 @@
 """Content without I/O: compiled once a campaign, rendered per person.
 
-    content = compile_content(subject=…, html=…)        raises Invalid, naming every culprit
-    stored = content.to_json()                          the snapshot of an approved campaign
-    content = CompiledContent.from_json(stored)
-    rendered = content.render(person, links)            raises RenderFailed: only this recipient fails
-    url = content.click_target(index, person)           where a click goes; scheme and host are the template's own
+`compile_content` checks and compiles; `CompiledContent.to_json` is the snapshot of an approved campaign; `render`
+makes one person's message, and where it raises RenderFailed only that person is concerned; `click_target` says where
+a click goes.
 """
 
 from campaigns.content.compiled import CompiledContent, Link, MessageLinks, Rendered, RenderFailed

