@@ -6,10 +6,12 @@ from alembic import context
 from sqlalchemy import Connection, create_engine
 
 import hearth
+from runtime.clock import utc_now
 from runtime.database import async_url, metadata
 from runtime.migrate import is_ours, serialise
 from runtime.postgres import Server
 from runtime.settings import load_settings
+from tracking.partitions import make_partitions
 
 
 def run(connection: Connection) -> None:
@@ -23,6 +25,7 @@ def run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+        make_partitions(connection, utc_now())
 
 
 def run_on(url: str) -> None:

@@ -25,12 +25,13 @@ import hearth
 from runtime import migrate
 from runtime.database import Database
 from runtime.errors import Unavailable
+from runtime.house import House, open_house
 from runtime.postgres import THROWAWAY, Server
 from runtime.settings import Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
 CLUSTER = Path(tempfile.gettempdir()) / f"hearth-tests-{os.getuid()}-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"
-SECRET = "a secret for tests, long enough"
+SECRET = "a secret for tests that is long enough"
 TEMPLATES_KEPT = 4  # of earlier migrations: another run may still use them
 
 _numbers = itertools.count(1)
@@ -107,6 +108,13 @@ async def conn(db: Database) -> AsyncIterator[AsyncConnection]:
     """A connection in a transaction that ends with the test."""
     async with db.begin() as connection:
         yield connection
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[House]:
+    """A process's context over the test's database."""
+    async with open_house(settings) as opened:
+        yield opened
 
 
 def _migrations_hash() -> str:

@@ -41,7 +41,8 @@ def upgrade() -> None:
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("role IN ('admin', 'marketer', 'analyst', 'salesperson')", name=op.f('ck_api_tokens_role')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_api_tokens')),
-    sa.UniqueConstraint('token_hash', name=op.f('uq_api_tokens_token_hash'))
+    sa.UniqueConstraint('token_hash', name=op.f('uq_api_tokens_token_hash')),
+    info={'spread': 'local'}
     )
     op.create_table('appliance_categories',
     sa.Column('code', sa.Text(), nullable=False),
@@ -86,7 +87,8 @@ def upgrade() -> None:
     sa.Column('subject', sa.Text(), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('counts', sa.Boolean(), server_default=sa.text('true'), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_attempts'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_attempts')),
+    info={'spread': 'local'}
     )
     op.create_index(op.f('ix_attempts_at'), 'attempts', ['at'], unique=False)
     op.create_index(op.f('ix_attempts_kind_subject_at'), 'attempts', ['kind', 'subject', 'at'], unique=False)
@@ -518,7 +520,8 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint("role IN ('admin', 'marketer', 'analyst', 'salesperson')", name=op.f('ck_users_role')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_users')),
-    sa.UniqueConstraint('email_folded', name=op.f('uq_users_email_folded'))
+    sa.UniqueConstraint('email_folded', name=op.f('uq_users_email_folded')),
+    info={'spread': 'local'}
     )
     op.create_table('workspace',
     sa.Column('key', sa.Text(), nullable=False),
@@ -562,7 +565,8 @@ def upgrade() -> None:
     sa.Column('response', sa.LargeBinary(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['token_id'], ['api_tokens.id'], name=op.f('fk_idempotency_keys_token_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('token_id', 'path', 'key', name=op.f('pk_idempotency_keys'))
+    sa.PrimaryKeyConstraint('token_id', 'path', 'key', name=op.f('pk_idempotency_keys')),
+    info={'spread': 'local'}
     )
     op.create_index(op.f('ix_idempotency_keys_created_at'), 'idempotency_keys', ['created_at'], unique=False)
     op.create_table('import_chunks',
@@ -593,7 +597,8 @@ def upgrade() -> None:
     sa.Column('ip', sa.Text(), nullable=False),
     sa.Column('user_agent', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_sessions_user_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_sessions'))
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_sessions')),
+    info={'spread': 'local'}
     )
     op.create_index(op.f('ix_sessions_expires_at'), 'sessions', ['expires_at'], unique=False)
     op.create_index(op.f('ix_sessions_user_id'), 'sessions', ['user_id'], unique=False)

@@ -1,0 +1,127 @@
+"""The addresses of one message and the tokens in them: ids and a tag, nothing stored.
+
+A token is `varint(customer) varint(run) varint(step) tag [varint(link)]` in URL-safe base64. The tag is the purpose's
+slice of the message's one HMAC, so a click token never unsubscribes; it covers the ids, and the link's index is checked
+against the run's link table by whoever follows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from runtime.errors import NotFound
+from runtime.signing import TAG_BYTES, BadSignature, Purpose, Signer, from_text, to_text
+from tracking.ledger import MessageKey
+
+_LARGEST_ID = 2**63 - 1
+_LARGEST_STEP = 2**15 - 1
+_LONGEST_TOKEN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRef:
+    """What a good token names. `link` is the index of a click; it may still lie outside of the run's table."""
+
+    key: MessageKey
+    link: int = 0
+
+
+class MessageUrls:
+    """The addresses of one message under `public_url` (no slash at its end), by one HMAC."""
+
+    def __init__(self, signer: Signer, public_url: str, key: MessageKey) -> None:
+        self._ids = _ids(key)
+        self._tags = signer.message_tags(self._ids)
+        self._base = public_url
+
+    @cached_property
+    def open(self) -> str:
+        """The pixel."""
+        return f"{self._base}/o/{to_text(self._ids + self._tags.open)}"
+
+    @cached_property
+    def unsubscribe(self) -> str:
+        """The one-click address, which also serves the page with the button."""
+        return f"{self._base}/u/{to_text(self._ids + self._tags.unsubscribe)}"
+
+    @cached_property
+    def preferences(self) -> str:
+        """The same page, at its preferences."""
+        return f"{self.unsubscribe}#preferences"
+
+    @cached_property
+    def view(self) -> str:
+        """The mail in a browser."""
+        return f"{self._base}/v/{to_text(self._ids + self._tags.view)}"
+
+    def click(self, link: int) -> str:
+        """The tracked address of the run's link number `link`."""
+        return f"{self._base}/c/{to_text(self._ids + self._tags.click + _varint(link))}"
+
+
+def read_token(signer: Signer, token: str, purpose: Purpose) -> TokenRef:
+    """The message that `token` names. Raises NotFound for anything that was not made for it and for `purpose`."""
+    if len(token) > _LONGEST_TOKEN:
+        raise _unknown()
+    try:
+        data = from_text(token)
+        customer, at = _read_varint(data, 0)
+        run, at = _read_varint(data, at)
+        step, at = _read_varint(data, at)
+    except (BadSignature, ValueError):
+        raise _unknown() from None
+    if not signer.verify_message(data[:at], purpose, data[at : at + TAG_BYTES]):
+        raise _unknown()
+    if customer > _LARGEST_ID or run > _LARGEST_ID or step > _LARGEST_STEP:
+        raise _unknown()
+    return TokenRef(MessageKey(customer, run, step), _read_link(data[at + TAG_BYTES :], purpose))
+
+
+def _read_link(rest: bytes, purpose: Purpose) -> int:
+    if purpose is not Purpose.CLICK:
+        if rest:
+            raise _unknown()
+        return 0
+    try:
+        link, end = _read_varint(rest, 0)
+    except ValueError:
+        raise _unknown() from None
+    if end != len(rest):
+        raise _unknown()
+    return link
+
+
+def _unknown() -> NotFound:
+    return NotFound("this link is not one of ours, or it was cut off; open it from the message again")
+
+
+def _ids(key: MessageKey) -> bytes:
+    return _varint(key.customer_id) + _varint(key.run_id) + _varint(key.step)
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, lowest first; the high bit says that more follow."""
+    if number < 0x80:
+        return bytes((number,))
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, start: int) -> tuple[int, int]:
+    """A number and where it ends. Raises ValueError when cut off, too long, or not the one spelling of its number."""
+    number = 0
+    for place in range(10):
+        if start + place >= len(data):
+            raise ValueError("cut off")
+        byte = data[start + place]
+        number |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            if byte == 0 and place:
+                raise ValueError("not the shortest spelling")
+            return number, start + place + 1
+    raise ValueError("too long")
