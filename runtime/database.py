@@ -47,7 +47,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
-            connect_args={"prepare_threshold": 5},
+            connect_args={"prepare_threshold": 5, "connect_timeout": 10},
         )
 
     @asynccontextmanager

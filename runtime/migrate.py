@@ -26,10 +26,11 @@ _OLDEST_SERVER = 15
 _PARTITION = re.compile(r"events_(y\d+m\d+|default)")
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database to `revision`, all or nothing; processes that try at once wait for each other."""
+def upgrade(url: str) -> None:
+    """Bring the database to the newest revision, all or nothing; processes that try at once wait for each other."""
     with _connection(url) as connection:
-        command.upgrade(configuration(connection), revision)
+        if MigrationContext.configure(connection).get_current_revision() != newest_revision():
+            command.upgrade(configuration(connection), "head")
 
 
 def check(url: str) -> list[str]:

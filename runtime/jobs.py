@@ -1,0 +1,155 @@
+"""The task queue: rooms declare jobs, defer them inside the transaction that makes them due, and workers run them.
+
+@job("campaigns.send_batch", retry=Backoff(5, timedelta(minutes=1)))
+async def send_batch(house: House, *, run_id: int, batch: int) -> None: ...
+
+await defer(conn, send_batch, run_id=1, batch=7)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import JobDeferrer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.backoff import Backoff
+from runtime.database import driver
+from runtime.errors import Conflict
+from runtime.house import House
+
+JobFunction = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A declared job. `function(house, **arguments)`, arguments being JSON; `retry` says what to do when it raises.
+
+    A job may run twice (its worker died, the database went away): it asks its tables what is left to do.
+    It must not hold the event loop for more than a second, or its worker counts as dead.
+    """
+
+    name: str
+    function: JobFunction
+    retry: Backoff | None
+    priority: int
+
+    def __call__(self, house: House, **arguments: Any) -> Awaitable[None]:
+        return self.function(house, **arguments)
+
+
+class LostClaim(Conflict):
+    """This job was given to another worker while this one did not answer."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One attempt at one job; a later attempt has a higher number."""
+
+    job_id: int
+    attempt: int
+
+
+current_claim: ContextVar[Claim | None] = ContextVar("current_claim", default=None)
+
+_HOLD_CLAIM = text(
+    "SELECT 1 FROM procrastinate_jobs WHERE id = :id AND status = 'doing' AND attempts = :attempt FOR SHARE"
+)
+_declared: dict[str, Job] = {}
+# Never opened: deferring uses the caller's connection.
+_deferrer = procrastinate.App(connector=procrastinate.PsycopgConnector())
+
+
+def job(name: str, *, retry: Backoff | None = None, priority: int = 0) -> Callable[[JobFunction], Job]:
+    """Declare an async function as the job `name` (`room.verb`); higher priorities run first."""
+
+    def declare(function: JobFunction) -> Job:
+        _declared[name] = Job(name, function, retry, priority)
+        return _declared[name]
+
+    return declare
+
+
+def declared_jobs() -> Mapping[str, Job]:
+    return _declared
+
+
+async def defer(
+    conn: AsyncConnection,
+    task: Job,
+    *,
+    priority: int | None = None,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    schedule_at: datetime | None = None,
+    **arguments: Any,
+) -> int | None:
+    """Put `task` into the queue when the transaction of `conn` commits; workers wake by themselves.
+
+    Jobs with the same `lock` run one after another. With `queueing_lock`, nothing is added (None) while another such
+    job waits; that one may start before this transaction commits and not see what it wrote.
+    """
+    deferrer = await _configured(conn, task, priority, lock, queueing_lock, schedule_at)
+    if queueing_lock is None:
+        return await deferrer.defer_async(**arguments)
+    raw = await driver(conn)
+    try:
+        async with raw.transaction():  # a savepoint: the refusal must not spoil the caller's transaction
+            return await deferrer.defer_async(**arguments)
+    except AlreadyEnqueued:
+        return None
+
+
+async def defer_many(
+    conn: AsyncConnection,
+    task: Job,
+    arguments: Sequence[Mapping[str, Any]],
+    *,
+    priority: int | None = None,
+    lock: str | None = None,
+    schedule_at: datetime | None = None,
+) -> list[int]:
+    """As `defer`, one job for each of `arguments`, by one statement."""
+    if not arguments:
+        return []
+    deferrer = await _configured(conn, task, priority, lock, None, schedule_at)
+    return await deferrer.batch_defer_async(*(dict(each) for each in arguments))
+
+
+async def check_claim(conn: AsyncConnection) -> None:
+    """Within a job: raises LostClaim if the job has gone to another worker; it cannot go before the transaction ends.
+
+    For writes that must not happen twice. Outside a job (tests, commands) it allows everything.
+    """
+    claim = current_claim.get()
+    if claim is None:
+        return
+    if await conn.scalar(_HOLD_CLAIM, {"id": claim.job_id, "attempt": claim.attempt}) is None:
+        raise LostClaim(f"job {claim.job_id} was given to another worker")
+
+
+async def _configured(
+    conn: AsyncConnection,
+    task: Job,
+    priority: int | None,
+    lock: str | None,
+    queueing_lock: str | None,
+    schedule_at: datetime | None,
+) -> JobDeferrer:
+    if not conn.in_transaction():
+        await conn.execute(text("SELECT 1"))  # SQLAlchemy begins lazily; otherwise its commit would commit nothing
+    return _deferrer.configure_task(
+        task.name,
+        lock=lock,
+        queueing_lock=queueing_lock,
+        schedule_at=schedule_at,
+        priority=task.priority if priority is None else priority,
+        connection=await driver(conn),
+    )

@@ -1,0 +1,147 @@
+"""Signatures: one secret, a derived key per purpose, tags short enough for a link.
+
+`HEARTH_SECRET_KEY` holds one or more keys (`old,new`): the last signs, all are accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+import struct
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path
+
+from runtime.errors import HearthError, Unavailable
+
+TAG_BYTES = 8
+_SIGNATURE_BYTES = 16
+_EXPIRY = struct.Struct(">Q")
+
+
+class BadSignature(HearthError):
+    """The link or token is not one of ours, was changed, or is too old."""
+
+
+class Purpose(IntEnum):
+    """What a tag of a message allows; the number is its place in the message's HMAC."""
+
+    OPEN = 0
+    CLICK = 1
+    UNSUBSCRIBE = 2
+    VIEW = 3
+
+
+@dataclass(frozen=True)
+class MessageTags:
+    """The four tags of one message, TAG_BYTES each; none can be computed from another."""
+
+    open: bytes
+    click: bytes
+    unsubscribe: bytes
+    view: bytes
+
+
+class Signer:
+    """Signs with the newest key and accepts what any of the keys signed."""
+
+    def __init__(self, secret: str) -> None:
+        self._keys = [part.encode() for part in secret.split(",")]
+        self._message_keys = [_derive(key, "message") for key in self._keys]
+
+    def message_tags(self, ids: bytes) -> MessageTags:
+        """The tags of the message that `ids` names, by one HMAC."""
+        digest = hmac.digest(self._message_keys[-1], ids, "sha256")
+        return MessageTags(*(digest[place : place + TAG_BYTES] for place in range(0, 4 * TAG_BYTES, TAG_BYTES)))
+
+    def verify_message(self, ids: bytes, purpose: Purpose, tag: bytes) -> bool:
+        """Whether `tag` was made for this message and this purpose, by any key; takes the same time either way."""
+        start = purpose * TAG_BYTES
+        found = False
+        for key in self._message_keys:
+            digest = hmac.digest(key, ids, "sha256")
+            found |= hmac.compare_digest(digest[start : start + TAG_BYTES], tag)
+        return found
+
+    def sign(self, purpose: str, payload: bytes, expires: datetime) -> str:
+        """A URL-safe token that carries `payload` until `expires` (whole seconds) and serves `purpose` alone."""
+        body = _EXPIRY.pack(int(expires.timestamp())) + payload
+        return to_text(body + _signature(self._keys[-1], purpose, body))
+
+    def verify(self, purpose: str, token: str, now: datetime) -> bytes:
+        """The payload that `sign` was given. Raises BadSignature."""
+        data = from_text(token)
+        body, signature = data[:-_SIGNATURE_BYTES], data[-_SIGNATURE_BYTES:]
+        matches = [hmac.compare_digest(_signature(key, purpose, body), signature) for key in self._keys]
+        if not any(matches) or len(body) < _EXPIRY.size:
+            raise BadSignature("this link is not valid; ask for a new one")
+        (expires,) = _EXPIRY.unpack_from(body)
+        if now.timestamp() >= expires:
+            raise BadSignature("this link is too old; ask for a new one")
+        return body[_EXPIRY.size :]
+
+    def keyed_hash(self, purpose: str, value: bytes) -> bytes:
+        """32 bytes that stand for `value` and cannot be traced back to it; changes when the key is rotated."""
+        return hmac.digest(_derive(self._keys[-1], purpose), value, "sha256")
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """One short public name per key, the signing one last."""
+        return [_derive(key, "fingerprint").hex()[:16] for key in self._keys]
+
+
+def to_text(data: bytes) -> str:
+    """URL-safe base64 without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_text(text: str) -> bytes:
+    """The bytes behind `to_text`, which has one spelling for each. Raises BadSignature."""
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        data = b""
+    if to_text(data) != text:
+        raise BadSignature("this link is not valid; ask for a new one")
+    return data
+
+
+def local_secret(folder: Path) -> str:
+    """The secret kept in `folder` beside the embedded database, made the first time (mode 0600)."""
+    path = folder / "secret"
+    try:
+        if not path.exists():
+            _write_once(path, secrets.token_hex(32))
+        return path.read_text().strip()
+    except OSError as error:
+        raise Unavailable(f"HEARTH_DATA_DIR: cannot keep the secret in {path}: {error.strerror}") from None
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write the whole file or nothing; whoever comes second leaves the first one's."""
+    fresh = path.with_name(f"secret.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return
+    finally:
+        fresh.unlink()
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    """A key for one purpose: HKDF (RFC 5869) with a single block."""
+    extracted = hmac.digest(b"hearth", key, hashlib.sha256)
+    return hmac.digest(extracted, purpose.encode() + b"\x01", hashlib.sha256)
+
+
+def _signature(key: bytes, purpose: str, body: bytes) -> bytes:
+    return hmac.digest(_derive(key, f"sign:{purpose}"), body, "sha256")[:_SIGNATURE_BYTES]
