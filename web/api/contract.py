@@ -1,0 +1,224 @@
+"""The frame of the JSON API: a call is declared once; route, checks, idempotency and OpenAPI text come from that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runtime.clock import utc_now
+from runtime.errors import Conflict, Invalid, NotFound, Problem
+from web.access import MARKETERS, MIB, Role, Route, Viewer, house_of, viewer_of
+from web.models import idempotency_keys
+
+if TYPE_CHECKING:
+    from runtime.house import House
+
+BASE = "/api/v1"
+JSON_LIMIT = 16 * MIB
+LARGEST_ID = 2**63 - 1
+KEY_LENGTH = 255
+STILL_RUNNING = "a request with this Idempotency-Key is still running; ask again shortly"
+OTHER_BODY = "this Idempotency-Key was used with another body; use a new key for a new request"
+
+CALLS: list[Call] = []
+
+
+class Body(BaseModel):
+    """What a call takes: unknown keys are refused, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request as an endpoint sees it. `conn` is in a transaction that the frame commits, unless the call reads."""
+
+    request: Request
+    house: House
+    viewer: Viewer
+    conn: AsyncConnection
+    now: datetime
+    body: Any
+
+    @property
+    def id(self) -> int:
+        """The `{id}` of the path."""
+        found: int = self.request.path_params["id"]
+        if found > LARGEST_ID:
+            raise NotFound(f"there is no {found}")
+        return found
+
+    def query(self, name: str) -> str | None:
+        return self.request.query_params.get(name) or None
+
+    @property
+    def salesperson(self) -> str | None:
+        """The code of the salesperson whose households alone may be seen, None when all may."""
+        return (self.viewer.salesperson or "") if self.viewer.own_only else None
+
+
+Endpoint = Callable[[Ask], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation of the API. `body` and `answer`: anything that pydantic describes; `query`: name → what it does."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    endpoint: Endpoint
+    body: Any
+    answer: Any
+    status: int
+    query: Mapping[str, str]
+    multipart: bool
+
+
+def call(
+    routes: list[Route],
+    method: str,
+    path: str,
+    *,
+    name: str,
+    answer: Any = None,
+    body: Any = None,
+    status: int = 200,
+    allow: frozenset[Role] = MARKETERS,
+    query: Mapping[str, str] | None = None,
+    multipart: bool = False,
+    limit: int = JSON_LIMIT,
+) -> Callable[[Endpoint], Endpoint]:
+    """Declare the decorated coroutine as a call; its docstring's first line is the summary."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        summary = (endpoint.__doc__ or name).strip().splitlines()[0]
+        declared = Call(method, path, name, summary, endpoint, body, answer, status, query or {}, multipart)
+        CALLS.append(declared)
+
+        async def serve(request: Request) -> Response:
+            return await _serve(declared, request)
+
+        routes.append(Route(BASE + path, serve, f"api.{name}", allow, (method,), csrf=False, limit=limit))
+        return endpoint
+
+    return declare
+
+
+def as_json(declared: Call, answer: Any) -> bytes:
+    """The answer as its declared shape: money as decimal strings, times RFC 3339 with offset."""
+    adapter: TypeAdapter[Any] = TypeAdapter(declared.answer)
+    return adapter.dump_json(adapter.validate_python(answer, from_attributes=True), by_alias=True)
+
+
+async def _serve(declared: Call, request: Request) -> Response:
+    body = None if declared.multipart else await _read_body(declared, request)
+    house = house_of(request)
+    if declared.method == "GET":
+        async with house.db.connect() as conn:
+            return await _perform(declared, Ask(request, house, viewer_of(request), conn, utc_now(), body))
+    async with house.db.begin() as conn:
+        ask = Ask(request, house, viewer_of(request), conn, utc_now(), body)
+        key = request.headers.get("idempotency-key") if declared.method == "POST" else None
+        return await (_perform(declared, ask) if key is None else _perform_once(declared, ask, key))
+
+
+async def _perform(declared: Call, ask: Ask) -> Response:
+    answer = await declared.endpoint(ask)
+    if isinstance(answer, Response):
+        return answer
+    if declared.answer is None:
+        return Response(status_code=declared.status)
+    return Response(as_json(declared, answer), declared.status, media_type="application/json")
+
+
+async def _perform_once(declared: Call, ask: Ask, key: str) -> Response:
+    """Effect and kept answer commit together, so a repeat finds both or neither, whatever died in between."""
+    if len(key) > KEY_LENGTH:
+        raise Invalid(Problem("Idempotency-Key", f"at most {KEY_LENGTH} characters"))
+    token, path = ask.viewer.token_id, ask.request.url.path
+    name = f"{token}\n{path}\n{key}".encode()
+    lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+    if not await ask.conn.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}):
+        raise HTTPException(409, STILL_RUNNING, headers={"Retry-After": "1"})
+    digest = await _body_hash(ask.request)
+    kept = await _kept(ask.conn, token, path, key, digest)
+    if kept is not None:
+        return kept
+    response = await _perform(declared, ask)
+    row = {"token_id": token, "path": path, "key": key, "body_hash": digest, "created_at": ask.now}
+    await ask.conn.execute(
+        insert(idempotency_keys).values(**row, status=response.status_code, response=bytes(response.body))
+    )
+    return response
+
+
+async def _kept(conn: AsyncConnection, token: int | None, path: str, key: str, digest: bytes) -> Response | None:
+    table = idempotency_keys.c
+    found = (
+        await conn.execute(
+            select(table.body_hash, table.status, table.response).where(
+                table.token_id == token, table.path == path, table.key == key
+            )
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    if found.body_hash != digest:
+        raise Conflict(OTHER_BODY)
+    return Response(found.response, found.status, media_type="application/json" if found.response else None)
+
+
+async def _body_hash(request: Request) -> bytes:
+    """SHA-256 of the body; of a form, of its fields and files (the boundary differs from try to try)."""
+    digest = hashlib.sha256()
+    if not request.headers.get("content-type", "").startswith("multipart/"):
+        digest.update(await request.body())
+        return digest.digest()
+    for field, value in (await request.form()).multi_items():
+        digest.update(field.encode() + b"\0")
+        if isinstance(value, str):
+            digest.update(value.encode() + b"\0")
+            continue
+        while chunk := await value.read(MIB):
+            digest.update(chunk)
+        await value.seek(0)
+    return digest.digest()
+
+
+async def _read_body(declared: Call, request: Request) -> Any:
+    if declared.body is None:
+        return None
+    try:
+        given = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from None
+    return parse(declared.body, given)
+
+
+def parse(shape: Any, given: Any) -> Any:
+    """`given` as `shape`; raises Invalid naming each culprit by its JSON path."""
+    try:
+        return TypeAdapter(shape).validate_python(given)
+    except ValidationError as error:
+        raise Invalid([Problem(_path(fault["loc"]), fault["msg"]) for fault in error.errors()]) from None
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path
