@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,13 +13,11 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from runtime.house import House
 from web.errors import handlers
 from web.i18n import compile_catalogues
 from web.routes import starlette_routes
 from web.security import Shell
-
-if TYPE_CHECKING:
-    from runtime.house import House
 
 STATIC = Path(__file__).parent / "static"
 

@@ -1,4 +1,4 @@
-"""Errors of the domain and of HTTP as pages people understand, or as RFC 9457 problems under /api/. Never a traceback."""
+"""Errors of the domain and of HTTP as pages that people understand, under /api/ as RFC 9457 problems."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from runtime.errors import Conflict, Forbidden, HearthError, Invalid, NotFound, Problem, TooLarge, Unavailable
 from web.i18n import N_, _
+from web.render import page
+from web.security import complete
+from web.throttle import TooManyTries
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ STATUS_OF: Mapping[type[HearthError], int] = {
     Forbidden: 403,
     TooLarge: 413,
     Unavailable: 503,
+    TooManyTries: 429,
 }
 
 TITLES = {
@@ -80,7 +84,7 @@ def handlers() -> dict[Any, Handler]:
         HTTPException: _handler(_of_http),
         PoolTimeout: _handler(lambda _error: Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"})),
         DBAPIError: _database_error,
-        Exception: _handler(_of_bug),
+        Exception: _bug,
     }
 
 
@@ -104,8 +108,6 @@ def _handler(read: Callable[[Any], Failure]) -> Handler:
 
 
 def _tell(request: Request, failure: Failure) -> Response:
-    from web.render import page  # the page's layout needs the route table, which needs the guard, which needs us not
-
     if request.url.path.startswith("/api/"):
         return problem_response(failure)
     if request.headers.get("HX-Request"):
@@ -137,6 +139,13 @@ async def _database_error(request: Request, error: Exception) -> Response:
         return _tell(request, Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"}))
     logger.error("database error at %s %s", request.method, request.url.path, exc_info=error)
     return _tell(request, _of_bug(error))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """Answered outside the layer that adds the headers, so they are added here."""
+    response = _tell(request, _of_bug(error))
+    complete(response.headers)
+    return response
 
 
 def _of_bug(_error: Exception) -> Failure:

@@ -6,11 +6,12 @@ import secrets
 from http.cookies import SimpleCookie
 from urllib.parse import quote, urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from runtime.clock import utc_now
 from runtime.errors import Forbidden
@@ -45,7 +46,7 @@ class Guarded:
         request = Request(scope, receive, send)
         response = await self.answer(request)
         try:
-            await response(scope, receive, _with_visit_cookie(request, send))
+            await response(scope, receive, send)
         finally:
             await request.close()
 
@@ -75,7 +76,9 @@ class Guarded:
 
     def _check_role(self, viewer: Viewer | None) -> None:
         if viewer is not None and not viewer.may(self.route.allow):
-            raise Forbidden(_("Your role (%(role)s) does not allow this; ask an administrator.", role=viewer.role.value))
+            raise Forbidden(
+                _("Your role (%(role)s) does not allow this; ask an administrator.", role=viewer.role.value)
+            )
 
 
 def redirect(request: Request, url: str) -> Response:
@@ -124,8 +127,16 @@ def csrf_secret(request: Request) -> str:
     return str(request.state.new_visit)
 
 
-def client_ip(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+def set_visit_cookie(request: Request, headers: MutableHeaders) -> None:
+    """Hand a visitor the secret that the answer's form is bound to, if one was made."""
+    visit = getattr(request.state, "new_visit", None)
+    if visit is None:
+        return
+    cookie = SimpleCookie({visit_cookie_name(request): visit})
+    morsel = cookie[visit_cookie_name(request)]
+    for name, value in {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure(request)}.items():
+        morsel[name] = value
+    headers.append("set-cookie", morsel.OutputString())
 
 
 def _check_length(request: Request, limit: int) -> None:
@@ -147,14 +158,14 @@ async def _session_viewer(request: Request) -> Viewer | None:
     secret = session_secret(request)
     if not secret:
         return None
-    db, now = house_of(request).db, utc_now()
-    async with db.connect() as conn:
+    database, now = house_of(request).database, utc_now()
+    async with database.connect() as conn:
         found = await session_viewer(conn, secret, now)
     if found is None:
         return None
     viewer, touch = found
     if touch:
-        async with db.begin() as conn:
+        async with database.begin() as conn:
             await touch_session(conn, secret, now)
     return viewer
 
@@ -163,14 +174,14 @@ async def _token_viewer(request: Request) -> Viewer | None:
     scheme, _space, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         return None
-    db, now = house_of(request).db, utc_now()
-    async with db.connect() as conn:
+    database, now = house_of(request).database, utc_now()
+    async with database.connect() as conn:
         found = await token_viewer(conn, secret.strip(), now)
     if found is None:
         return None
     viewer, touch = found
     if touch and viewer.token_id is not None:
-        async with db.begin() as conn:
+        async with database.begin() as conn:
             await touch_token(conn, viewer.token_id, now)
     return viewer
 
@@ -194,22 +205,3 @@ def _to_login(request: Request) -> Response:
     elif request.url.query:
         target += "?" + request.url.query
     return redirect(request, str(request.app.url_path_for("login")) + "?next=" + quote(target, safe=""))
-
-
-def _with_visit_cookie(request: Request, send: Send) -> Send:
-    """Hand the visitor the secret that the answer's form is bound to, if one was made."""
-
-    async def sending(message: Message) -> None:
-        visit = getattr(request.state, "new_visit", None)
-        if message["type"] == "http.response.start" and visit is not None:
-            message["headers"] = [*message["headers"], (b"set-cookie", _visit_cookie(request, visit).encode())]
-        await send(message)
-
-    return sending
-
-
-def _visit_cookie(request: Request, secret: str) -> str:
-    cookie: SimpleCookie = SimpleCookie({visit_cookie_name(request): secret})
-    morsel = cookie[visit_cookie_name(request)]
-    morsel.update({"path": "/", "httponly": True, "samesite": "Lax", "secure": secure(request)})
-    return morsel.OutputString()

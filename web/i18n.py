@@ -1,4 +1,6 @@
-"""Languages: catalogues compiled from `web/locale/*/LC_MESSAGES/hearth.po`, the language of a request, `_()` and `ngettext()`."""
+"""Languages: catalogues compiled from `web/locale/*/LC_MESSAGES/hearth.po`, the language of a request, `_()` and
+`ngettext()`.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ api_tokens = Table(
     info=LOCAL,
 )
 
-# Every try at something that is limited (login, reset) by what it is counted against. A success is marked, never deleted.
+# Every try at something that is limited (login, reset) by what it is counted against. A success is marked, never
+# deleted.
 attempts = Table(
     "attempts",
     metadata,

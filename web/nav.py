@@ -1,4 +1,4 @@
-"""The sidebar: sections and items by route name. An item shows once its page exists and the viewer's role may open it."""
+"""The sidebar: items by route name, shown once their page exists and the viewer's role may open it."""
 
 from __future__ import annotations
 

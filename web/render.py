@@ -36,7 +36,12 @@ def page(
     """Render `template`; when htmx asks for the element whose id is `partial`, only the block of that name."""
     with current_request(request):
         found = environment().get_template(template)
-        values = {"request": request, "viewer": found_viewer(request), "settings": house_of(request).settings, **context}
+        values = {
+            "request": request,
+            "viewer": found_viewer(request),
+            "settings": house_of(request).settings,
+            **context,
+        }
         if partial is not None and _wants(request, partial):
             html = "".join(found.blocks[partial](found.new_context(values)))
             return HTMLResponse(html, status, _uncached(headers))
@@ -47,7 +52,9 @@ def page(
     return response
 
 
-def redirect(request: Request, name: str, *, flash: str | None = None, kind: str = "success", **params: Any) -> Response:
+def redirect(
+    request: Request, name: str, *, flash: str | None = None, kind: str = "success", **params: Any
+) -> Response:
     """303 to the route `name` (params fill its path, the rest become its query); `flash` is shown there once."""
     with current_request(request):
         response = plain_redirect(request, GLOBALS["url"](name, **params))
@@ -64,7 +71,7 @@ def toast(response: Response, text: str, kind: str = "success") -> Response:
 
 
 def mail_frame(html: str, *, remote_images: bool = False) -> Response:
-    """A mail for `<iframe sandbox src=…>`: own origin, no script; remote images (and so open pixels) only on request."""
+    """A mail for `<iframe sandbox src=…>`: own origin, no script; remote images (and open pixels) on request."""
     policy = MAIL_CSP.format(images=" https: http:" if remote_images else "")
     return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 

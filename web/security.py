@@ -6,7 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.guard import LANGUAGE_COOKIE
+from web.guard import LANGUAGE_COOKIE, set_visit_cookie
 from web.i18n import negotiate, use_language
 
 CONSOLE_CSP = "; ".join(
@@ -25,7 +25,8 @@ CONSOLE_CSP = "; ".join(
 
 # A mail shown inside the console: no script, no form, an origin of its own, framed only by us.
 MAIL_CSP = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; font-src data:; frame-ancestors 'self'"
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; font-src data:; "
+    "frame-ancestors 'self'"
 )
 
 HEADERS = {
@@ -53,14 +54,18 @@ class Shell:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._complete(MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                complete(headers)
+                if self.hsts:
+                    headers["Strict-Transport-Security"] = "max-age=31536000"
+                set_visit_cookie(request, headers)
             await send(message)
 
         await self.app(scope, receive, sending)
 
-    def _complete(self, headers: MutableHeaders) -> None:
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        headers.setdefault("Content-Security-Policy", CONSOLE_CSP)
-        if self.hsts:
-            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+def complete(headers: MutableHeaders) -> None:
+    """Add the security headers that are not there."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("Content-Security-Policy", CONSOLE_CSP)

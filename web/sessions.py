@@ -20,7 +20,9 @@ TOKEN_PREFIX = "hearth_"  # noqa: S105 -- makes a leaked token recognisable to s
 
 
 async def open_session(conn: AsyncConnection, user_id: int, ip: str, user_agent: str, now: datetime) -> str:
-    """Make a session and return its secret, which only the cookie holds. Sessions that have ended are swept on the way."""
+    """Make a session and return its secret, which only the cookie holds. Sessions that have ended are swept on the
+    way.
+    """
     secret = secrets.token_urlsafe(32)
     await conn.execute(delete(sessions).where(sessions.c.expires_at < now))
     await conn.execute(
@@ -38,7 +40,9 @@ async def open_session(conn: AsyncConnection, user_id: int, ip: str, user_agent:
 
 
 async def session_viewer(conn: AsyncConnection, secret: str, now: datetime) -> tuple[Viewer, bool] | None:
-    """Who holds this session secret and whether `touch_session` is due; None when it has ended or the user is inactive."""
+    """Who holds this session secret and whether `touch_session` is due; None when it has ended or the user is
+    inactive.
+    """
     row = (
         await conn.execute(
             select(users, sessions.c.last_seen_at)

@@ -1,4 +1,6 @@
-"""`python -m web.translations [FILE.json]`: bring the Chinese catalogue up to date with the sources, and merge translations in."""
+"""`python -m web.translations [FILE.json]`: bring the Chinese catalogue up to date with the sources, and merge
+translations in.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ from babel.messages.pofile import read_po, write_po
 from web.i18n import DOMAIN, LOCALE_DIR
 
 WEB = Path(__file__).parent
-METHODS = [("**/locale/**", "ignore"), ("static/**", "ignore"), ("**.py", "python"), ("**.html", "jinja2"), ("**.txt", "jinja2")]
+METHODS = [
+    ("**/locale/**", "ignore"),
+    ("static/**", "ignore"),
+    ("**.py", "python"),
+    ("**.html", "jinja2"),
+    ("**.txt", "jinja2"),
+]
 OPTIONS = {"**.html": {"trimmed": "true", "silent": "false"}, "**.txt": {"silent": "false"}}
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
 LANGUAGE = "zh"

@@ -1,4 +1,4 @@
-"""What templates and macros can call without being handed a request: addresses, icons, numbers, times, the CSRF token."""
+"""What templates and macros call without being handed a request: addresses, icons, numbers, times."""
 
 from __future__ import annotations
 
@@ -103,12 +103,14 @@ def money(amount: Amount | None, places: int | None = None) -> str:
     if amount is None:
         return "–"
     text = "¤#,##0" if places == 0 else None
-    return str(format_currency(amount, _settings().currency, format=text, locale=_locale(), currency_digits=places is None))
+    return str(
+        format_currency(amount, _settings().currency, format=text, locale=_locale(), currency_digits=places is None)
+    )
 
 
 def number(value: Amount | None, places: int = 2) -> str:
     """With the language's separators, at most `places` decimals; None is a dash."""
-    return "–" if value is None else str(format_decimal(round(value, places), locale=_locale()))
+    return "–" if value is None else str(format_decimal(round(Decimal(value), places), locale=_locale()))
 
 
 def compact(value: Amount | None) -> str:

@@ -602,6 +602,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_sessions_expires_at'), 'sessions', ['expires_at'], unique=False)
     op.create_index(op.f('ix_sessions_user_id'), 'sessions', ['user_id'], unique=False)
+    op.create_table('paces',
+    sa.Column('campaign_id', sa.BigInteger(), nullable=False),
+    sa.Column('next_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['campaign_id'], ['campaigns.id'], name=op.f('fk_paces_campaign_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('campaign_id', name=op.f('pk_paces')),
+    info={'spread': 'local'}
+    )
     op.create_table('schedules',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('campaign_id', sa.BigInteger(), nullable=False),
@@ -657,6 +664,7 @@ def upgrade() -> None:
     sa.Column('state', sa.Text(), server_default='preparing', nullable=False),
     sa.Column('batches', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('note', sa.Text(), nullable=True),
     sa.Column('started_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('frozen_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),

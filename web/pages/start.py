@@ -23,7 +23,7 @@ async def start(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """200 when the database answers, else 503."""
     try:
-        async with house_of(request).db.connect() as conn:
+        async with house_of(request).database.connect() as conn:
             await conn.execute(text("SELECT 1"))
     except Unavailable as error:
         return JSONResponse({"status": "unavailable", "database": str(error)}, 503)

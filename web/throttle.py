@@ -1,0 +1,66 @@
+"""Tries that are counted in the database, by account and by address, so that every web process sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.errors import HearthError
+from web.i18n import _
+from web.models import attempts
+
+KEPT = timedelta(days=1)
+
+
+class TooManyTries(HearthError):
+    """The limit is reached; waiting helps, a success elsewhere does not."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `tries` that count within `within`."""
+
+    kind: str
+    tries: int
+    within: timedelta
+
+
+LOGIN_ACCOUNT = Limit("login_account", 10, timedelta(minutes=15))
+LOGIN_IP = Limit("login_ip", 100, timedelta(minutes=15))
+RESET_IP = Limit("reset_ip", 10, timedelta(hours=1))
+
+
+async def record_tries(conn: AsyncConnection, tries: Sequence[tuple[Limit, str]], now: datetime) -> list[int]:
+    """Write the tries down and return their ids. Commit before the secret is checked: parallel guesses then see each
+    other.
+    """
+    rows = [{"kind": limit.kind, "subject": subject[:300], "at": now} for limit, subject in tries]
+    await conn.execute(delete(attempts).where(attempts.c.at < now - KEPT))
+    made = await conn.execute(insert(attempts).returning(attempts.c.id), rows)
+    return list(made.scalars())
+
+
+async def check_tries(conn: AsyncConnection, tries: Sequence[tuple[Limit, str]], now: datetime) -> None:
+    """Raises TooManyTries when one of the limits is passed (this try counted in)."""
+    asked = [(limit.kind, subject[:300]) for limit, subject in tries]
+    found = await conn.execute(
+        select(attempts.c.kind, attempts.c.at).where(
+            tuple_(attempts.c.kind, attempts.c.subject).in_(asked),
+            attempts.c.counts,
+            attempts.c.at > now - max(limit.within for limit, _subject in tries),
+        )
+    )
+    counted = found.all()
+    for limit, _subject in tries:
+        if sum(kind == limit.kind and at > now - limit.within for kind, at in counted) > limit.tries:
+            minutes = int(limit.within.total_seconds() // 60)
+            raise TooManyTries(_("Too many tries. Wait %(minutes)s minutes and try again.", minutes=minutes))
+
+
+async def forgive(conn: AsyncConnection, ids: Sequence[int]) -> None:
+    """These tries were right, so they do not count; earlier wrong ones still do."""
+    await conn.execute(update(attempts).where(attempts.c.id.in_(ids)).values(counts=False))
