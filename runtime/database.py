@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Column, MetaData, Text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from runtime.errors import Unavailable
@@ -104,8 +104,9 @@ async def copy_rows(conn: AsyncConnection, table: str, columns: Sequence[str], r
 async def _reachable() -> AsyncIterator[None]:
     try:
         yield
-    except OperationalError as error:
-        if error.connection_invalidated or "connection" in str(error.orig):
+    except DBAPIError as error:
+        refused = isinstance(error, OperationalError) and "connection" in str(error.orig)
+        if error.connection_invalidated or refused:
             reason = str(error.orig).strip().splitlines()[0]
             raise Unavailable(f"the database does not answer: {reason}; see HEARTH_DATABASE_URL") from error
         raise
