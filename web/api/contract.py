@@ -128,9 +128,9 @@ async def _serve(declared: Call, request: Request) -> Response:
     body = None if declared.multipart else await _read_body(declared, request)
     house = house_of(request)
     if declared.method == "GET":
-        async with house.db.connect() as conn:
+        async with house.database.connect() as conn:
             return await _perform(declared, Ask(request, house, viewer_of(request), conn, utc_now(), body))
-    async with house.db.begin() as conn:
+    async with house.database.begin() as conn:
         ask = Ask(request, house, viewer_of(request), conn, utc_now(), body)
         key = request.headers.get("idempotency-key") if declared.method == "POST" else None
         return await (_perform(declared, ask) if key is None else _perform_once(declared, ask, key))
