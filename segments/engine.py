@@ -1,0 +1,194 @@
+"""Who belongs: count, page, sample, explanation and freeze of a rule, all from one compiler.
+
+A rule is given as JSON. Every verb parses it, loads the segments that it refers to, and raises Invalid with the path of
+each culprit. `salesperson` (a code) narrows the answer to that salesperson's own customers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import BigInteger, Select, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import customers
+from runtime.errors import NotFound
+from segments.compiler import Evaluation, compile_rule, matching_records
+from segments.context import EXPANDED, EvaluationContext
+from segments.patterns import check_patterns, patterns, time_limit
+from segments.predicates import Condition
+from segments.references import load_references
+from segments.rule import parse_rule
+from segments.schema import load_schema
+from segments.tree import Rule, conditions
+
+
+@dataclass(frozen=True)
+class Member:
+    id: int
+    external_id: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Members by id; `next`: the cursor of the page behind, None at the end."""
+
+    items: list[Member]
+    next: int | None
+
+
+@dataclass(frozen=True)
+class Person:
+    """A member as a sample shows it."""
+
+    id: int
+    external_id: str | None
+    name: str | None
+    city: str | None
+    community: str | None
+    salesperson: str | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """One condition about the customer, by its path in the rule, and whether it holds."""
+
+    path: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    member: bool
+    conditions: list[Held]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A rule read and ready to be compiled, with the segments that it refers to."""
+
+    rule: Rule
+    evaluation: Evaluation
+
+    @property
+    def has_patterns(self) -> bool:
+        return bool(patterns([self.rule, *self.evaluation.segments.values()]))
+
+    def condition(self) -> Condition:
+        """For a WHERE over `customers`; FALSE or NULL for those who do not belong."""
+        return compile_rule(self.rule, self.evaluation)
+
+
+async def prepare(conn: AsyncConnection, rule: object, context: EvaluationContext) -> Prepared:
+    """Read a rule's JSON and what it refers to. Raises Invalid."""
+    schema = await load_schema(conn)
+    tree = parse_rule(rule, schema, context.limits)
+    await check_patterns(conn, patterns([tree]))
+    segments = await load_references(conn, tree, schema)
+    return Prepared(tree, Evaluation(context.now, context.zone, schema, segments))
+
+
+async def count(
+    conn: AsyncConnection, rule: object, context: EvaluationContext, *, salesperson: str | None = None
+) -> int:
+    """How many customers belong."""
+    prepared = await prepare(conn, rule, context)
+    statement = _of_members(select(func.count()).select_from(customers), prepared, salesperson)
+    async with _limited(conn, prepared):
+        return int((await conn.execute(statement)).scalar_one())
+
+
+async def members(
+    conn: AsyncConnection,
+    rule: object,
+    context: EvaluationContext,
+    *,
+    cursor: int | None = None,
+    limit: int = 100,
+    salesperson: str | None = None,
+) -> Page:
+    """A page of the members in the order of their ids, behind the id `cursor`."""
+    prepared = await prepare(conn, rule, context)
+    statement = _of_members(select(customers.c.id, customers.c.external_id), prepared, salesperson)
+    statement = statement.where(customers.c.id > literal(cursor or 0, BigInteger)).order_by(customers.c.id)
+    async with _limited(conn, prepared):
+        rows = (await conn.execute(statement.limit(limit + 1))).all()
+    items = [Member(row.id, row.external_id) for row in rows[:limit]]
+    return Page(items, items[-1].id if len(rows) > limit else None)
+
+
+async def sample(
+    conn: AsyncConnection, rule: object, context: EvaluationContext, *, size: int = 10, salesperson: str | None = None
+) -> list[Person]:
+    """Some members, to be looked at: always the same ones."""
+    prepared = await prepare(conn, rule, context)
+    columns = (getattr(customers.c, name) for name in Person.__dataclass_fields__)
+    statement = _of_members(select(*columns), prepared, salesperson).order_by(customers.c.id).limit(size)
+    async with _limited(conn, prepared):
+        return [Person(**row._mapping) for row in await conn.execute(statement)]
+
+
+async def explain(
+    conn: AsyncConnection,
+    rule: object,
+    context: EvaluationContext,
+    customer_id: int,
+    *,
+    salesperson: str | None = None,
+) -> Explanation:
+    """Whether the customer belongs, and which conditions hold for them. Raises NotFound."""
+    prepared = await prepare(conn, rule, context)
+    asked = [prepared.rule, *conditions(prepared.rule)]
+    columns = [func.coalesce(compile_rule(node, prepared.evaluation), False) for node in asked]
+    statement = select(*(column.label(f"c{index}") for index, column in enumerate(columns))).where(
+        customers.c.id == literal(customer_id, BigInteger), *_visible(salesperson)
+    )
+    async with _limited(conn, prepared):
+        row = (await conn.execute(statement)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no customer {customer_id}")
+    return Explanation(row[0], [Held(node.path, holds) for node, holds in zip(asked[1:], row[1:], strict=True)])
+
+
+async def freeze_select(
+    conn: AsyncConnection, rule: object, context: EvaluationContext, *, exclude: Sequence[object] = ()
+) -> Select[tuple[int]]:
+    """`SELECT customers.id` of the members who belong to none of the rules `exclude`; rules may be written out.
+
+    For `INSERT … SELECT`; more columns by `.add_columns`. Run it within `segments.patterns.time_limit`.
+    """
+    wide = replace(context, limits=EXPANDED)
+    prepared = await prepare(conn, rule, wide)
+    left_out = [await prepare(conn, other, wide) for other in exclude]
+    statement = select(customers.c.id).where(prepared.condition(), *_visible(None))
+    return statement.where(*(compile_rule(other.rule, other.evaluation, wanted=False) for other in left_out))
+
+
+async def record_condition(
+    conn: AsyncConnection, rule: object, context: EvaluationContext, source: str
+) -> Condition | None:
+    """A condition on the records of `source` (`appliances`) that made the rule hold; None if it asks for none."""
+    prepared = await prepare(conn, rule, replace(context, limits=EXPANDED))
+    return matching_records(prepared.rule, prepared.evaluation.schema.sources[source], prepared.evaluation)
+
+
+def _of_members(statement: Select[Any], prepared: Prepared, salesperson: str | None) -> Select[Any]:
+    return statement.where(prepared.condition(), *_visible(salesperson))
+
+
+def _visible(salesperson: str | None) -> list[Condition]:
+    """Customers proper (no aliases of merged ones), and only the salesperson's own."""
+    own = [] if salesperson is None else [customers.c.salesperson == salesperson]
+    return [customers.c.merged_into.is_(None), *own]
+
+
+@asynccontextmanager
+async def _limited(conn: AsyncConnection, prepared: Prepared) -> AsyncIterator[None]:
+    if prepared.has_patterns:
+        async with time_limit(conn):
+            yield
+    else:
+        yield

@@ -1,0 +1,54 @@
+"""`reachable.<channel>`: an address of the channel's kind, standing marketing consent, no suppression in force."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, DateTime, Exists, Table, and_, exists, literal, or_
+
+from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
+from runtime.registry import ChannelKind
+
+MARKETING = "marketing"
+
+
+def reachable(channel: ChannelKind, now: datetime) -> ColumnElement[bool]:
+    """Whether a customer may be written to over `channel` at `now`: some address that nothing speaks against.
+
+    A suppression without an address is about the person, one with an address about that address alone. Never NULL.
+    """
+    consent, address = standing_consents.c, contact_addresses.c
+    consented = exists().where(
+        consent.customer_id == customers.c.id,
+        consent.channel == channel.name,
+        consent.purpose == MARKETING,
+        consent.granted,
+    )
+    addressed = exists().where(
+        address.customer_id == customers.c.id,
+        address.kind == channel.address_kind,
+        ~_suppressed_person(channel, now),
+        ~_suppressed_address(now),
+    )
+    return and_(consented.correlate(customers), addressed.correlate(customers))
+
+
+def _suppressed_person(channel: ChannelKind, now: datetime) -> Exists:
+    row, address = suppressions.c, contact_addresses.c
+    found = exists().where(
+        row.customer_id == address.customer_id,
+        row.channel == channel.name,
+        or_(row.address.is_(None), row.address == address.value),
+        _in_force(suppressions, now),
+    )
+    return found.correlate(contact_addresses)
+
+
+def _suppressed_address(now: datetime) -> Exists:
+    row, address = suppressed_addresses.c, contact_addresses.c
+    found = exists().where(row.kind == address.kind, row.value == address.value, _in_force(suppressed_addresses, now))
+    return found.correlate(contact_addresses)
+
+
+def _in_force(table: Table, now: datetime) -> ColumnElement[bool]:
+    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))
