@@ -1,0 +1,35 @@
+"""Households: one per home, known by its community (else city) and address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.bulk import among, put_new
+from customers.models import households
+from runtime.text import fold
+
+
+def household_key(home: Mapping[str, Any]) -> str | None:
+    """The key of the home at `community`, `city`, `address`; None without address, or with neither of the others."""
+    address = "".join((fold(home["address"]) or "").split())
+    place = home["community"] or fold(home["city"])
+    return f"{place}|{address}" if address and place else None
+
+
+async def household_ids(conn: AsyncConnection, homes: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    """The id of each home's household, made where it is new."""
+    rows = {
+        key: {"key": key, "community": home["community"], "address": home["address"]}
+        for home in homes
+        if (key := household_key(home))
+    }
+    if not rows:
+        return [None] * len(homes)
+    await put_new(conn, households, [rows[key] for key in sorted(rows)])
+    found = await conn.execute(select(households.c.key, households.c.id).where(among(households.c.key, rows)))
+    ids: dict[str | None, int] = {key: number for key, number in found}  # noqa: C416 -- rows, not pairs, to mypy
+    return [ids.get(household_key(home)) for home in homes]

@@ -1,0 +1,95 @@
+"""Appliance categories: a workspace's own words for them, and how long such appliances serve (editable defaults)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import ARRAY, Text, bindparam, delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import appliance_categories
+from runtime.errors import Invalid, NotFound, Problem
+from runtime.text import fold
+
+_LONGEST_SERVICE = 100
+
+# Fractions of a year count in whole months: 14.5 years are 174 months. Dates clamp to the month's end.
+_EXPIRE = """
+    UPDATE appliances a SET expires_on = due.day
+    FROM (
+        SELECT a.customer_id, a.number, CAST(coalesce(a.installed_on, a.purchased_on)
+            + make_interval(months => CAST(round(c.service_years * 12) AS int)) AS date) AS day
+        FROM appliances a LEFT JOIN appliance_categories c ON c.code = a.category
+        WHERE {which}
+    ) due
+    WHERE a.customer_id = due.customer_id AND a.number = due.number AND a.expires_on IS DISTINCT FROM due.day
+"""
+_EXPIRE_CATEGORY = text(_EXPIRE.format(which="a.category_folded = :category"))
+_EXPIRE_NUMBERS = text(_EXPIRE.format(which="a.customer_id = ANY(:ids) AND a.number = ANY(:numbers)")).bindparams(
+    bindparam("numbers", type_=ARRAY(Text))
+)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A category of appliances: `code` is what records hold; `source` says where `service_years` is from."""
+
+    code: str
+    name: str
+    name_zh: str | None = None
+    service_years: Decimal | None = None
+    source: str | None = None
+
+
+async def list_categories(conn: AsyncConnection) -> Sequence[Category]:
+    """All categories, by code."""
+    table = appliance_categories.c
+    query = select(table.code, table.name, table.name_zh, table.service_years, table.source).order_by(table.code)
+    return [Category(*row) for row in await conn.execute(query)]
+
+
+async def save_category(conn: AsyncConnection, category: Category) -> None:
+    """Create or change a category; the expiry of its appliances follows. Raises Invalid."""
+    years = category.service_years
+    if years is not None and not 0 < years <= _LONGEST_SERVICE:
+        raise Invalid(Problem("service_years", f"must be more than 0 and at most {_LONGEST_SERVICE}"))
+    if not category.code.strip() or not category.name.strip():
+        raise Invalid(Problem("code" if not category.code.strip() else "name", "is required"))
+    row = {
+        "code": category.code,
+        "name": category.name,
+        "name_zh": category.name_zh,
+        "service_years": years,
+        "source": category.source,
+    }
+    statement = insert(appliance_categories).values(row)
+    await conn.execute(statement.on_conflict_do_update(index_elements=["code"], set_=row))
+    await conn.execute(_EXPIRE_CATEGORY, {"category": fold(category.code)})
+
+
+async def delete_category(conn: AsyncConnection, code: str) -> None:
+    """Remove a category; its appliances keep their word for it and lose their expiry. Raises NotFound."""
+    gone = await conn.execute(delete(appliance_categories).where(appliance_categories.c.code == code))
+    if not gone.rowcount:
+        raise NotFound(f"there is no appliance category {code!r}")
+    await conn.execute(_EXPIRE_CATEGORY, {"category": fold(code)})
+
+
+async def category_words(conn: AsyncConnection) -> Mapping[str, str]:
+    """Each way to say a category (code, English and Chinese name, folded) → its code."""
+    words: dict[str, str] = {}
+    for category in await list_categories(conn):
+        for word in (category.name, category.name_zh, category.code):
+            if word:
+                words[fold(word) or ""] = category.code
+    return words
+
+
+async def refresh_expiry(conn: AsyncConnection, keys: Collection[tuple[int, str]]) -> None:
+    """Recompute `expires_on` of the appliances with these (customer, number)."""
+    if keys:
+        ids, numbers = sorted({customer for customer, _ in keys}), sorted({number for _, number in keys})
+        await conn.execute(_EXPIRE_NUMBERS, {"ids": ids, "numbers": numbers})
