@@ -45,8 +45,9 @@ class MessageKey:
 class Outcome:
     """What became of a message at `at` (aware).
 
-    `reason`: the server's words, or why it was skipped. `not_before`: for QUEUED, when it is due again. `tried` False:
-    it was only put off (a throttle), which is no attempt. `provider_id`: the id under which later events speak of it.
+    `reason`: the server's words, or why it was skipped. `not_before`: for QUEUED, when it is due again. `tried`
+    False: it was only put off (a throttle), which is no attempt. `provider_id`: the id under which later events
+    speak of it.
     """
 
     key: MessageKey
@@ -212,7 +213,8 @@ _RECORD = text("""
         sent_at = coalesce(m.sent_at, CASE WHEN o.state IN ('sent', 'delivered', 'bounced') THEN o.at END),
         delivered_at = CASE WHEN o.state = 'delivered' THEN o.at ELSE m.delivered_at END,
         failed_at = CASE WHEN o.state IN ('bounced', 'failed') THEN o.at ELSE m.failed_at END
-    FROM unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]), CAST(:states AS text[]),
+    FROM unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]), CAST(:states AS
+    text[]),
                 CAST(:at AS timestamptz[]), CAST(:ids AS text[]), CAST(:reasons AS text[]),
                 CAST(:not_before AS timestamptz[]), CAST(:tried AS integer[]))
          AS o(customer_id, run_id, step, state, at, provider_id, reason, not_before, tried)

@@ -1,7 +1,7 @@
 """Human or machine: who fetched a pixel or followed a link, judged by what the request says of itself.
 
-Machines are kept, flagged with a word, and counted for nothing. The maintained `crawlerdetect` library knows crawlers;
-the patterns below add what fetches *mail*: image proxies, privacy prefetch, security gateways, tools.
+Machines are kept, flagged with a word, and counted for nothing. The maintained `crawlerdetect` library knows
+crawlers; the patterns below add what fetches *mail*: image proxies, privacy prefetch, security gateways, tools.
 
 An image proxy counts as a machine, Gmail's too. Gmail's fetches mostly when the mail is opened, but also when a list
 shows a preview or a scanner looks, and once for several opens; Apple's fetches every mail, opened or not. An open by

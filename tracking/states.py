@@ -19,7 +19,8 @@ class State(StrEnum):
 
 
 # To stay is never a move, except `queued → queued`: put off with a new `not_before`. A cancelled message may still
-# turn out to be sent: its final dot was under way when the campaign was cancelled, and the ledger tells what happened.
+# turn out to be sent: its final dot was under way when the campaign was cancelled, and the ledger tells what
+# happened.
 NEXT: Mapping[State, frozenset[State]] = {
     State.QUEUED: frozenset(
         {State.QUEUED, State.SENDING, State.SENT, State.FAILED, State.SKIPPED, State.CANCELLED, State.UNKNOWN}

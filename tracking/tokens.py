@@ -1,8 +1,8 @@
 """The addresses of one message and the tokens in them: ids and a tag, nothing stored.
 
-A token is `varint(customer) varint(run) varint(step) tag [varint(link)]` in URL-safe base64. The tag is the purpose's
-slice of the message's one HMAC, so a click token never unsubscribes; it covers the ids, and the link's index is checked
-against the run's link table by whoever follows it.
+A token is `varint(customer) varint(run) varint(step) tag [varint(link)]` in URL-safe base64. The tag is the
+purpose's slice of the message's one HMAC, so a click token never unsubscribes; it covers the ids, and the link's
+index is checked against the run's link table by whoever follows it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""A fact that a message's recipient made: opened, clicked, viewed in a browser, unsubscribed, took that back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tracking.ledger import MessageKey
+
+
+class FactKind(StrEnum):
+    """The kinds of event that this room makes; what channels report too has the words of `channels.contract`."""
+
+    OPENED = "opened"
+    CLICKED = "clicked"
+    VIEWED = "viewed"  # the mail in a browser
+    UNSUBSCRIBED = "unsubscribed"
+    RESUBSCRIBED = "resubscribed"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened to a message at `at` (aware).
+
+    `machine`: the word for the machine that did it, None for a person (`tracking.machines`). `link`: where a click
+    leads, as the run's link table has it; `link_index` its place there. `source`: how the person said it
+    ("one-click", "page").
+    """
+
+    key: MessageKey
+    kind: FactKind
+    at: datetime
+    machine: str | None = None
+    agent: str = ""
+    link: str | None = None
+    link_index: int | None = None
+    source: str | None = None
+
+    @property
+    def event_key(self) -> UUID:
+        """The same however often the fact is recorded."""
+        said = (self.key, self.kind, self.at.timestamp(), self.link_index, self.agent, self.source)
+        return event_key(repr(said))
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The raw facts that the event keeps."""
+        raw = {"user_agent": _storable(self.agent) or None, "link": self.link_index, "source": self.source}
+        return {name: value for name, value in raw.items() if value is not None}
+
+
+def event_key(said: str) -> UUID:
+    """The key of an event: a hash of what its origin calls it, so that a repeated report is one row."""
+    return UUID(bytes=hashlib.sha256(said.encode(errors="surrogatepass")).digest()[:16])
+
+
+def _storable(agent: str) -> str:
+    """PostgreSQL takes neither NUL nor half a surrogate pair; nobody needs more than 500 characters."""
+    return agent[:500].replace("\0", "").encode(errors="replace").decode()
