@@ -1,0 +1,176 @@
+"""Segments: rules kept, counted, listed and explained."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from runtime.errors import Invalid, Problem
+from segments import engine, store
+from segments.context import EvaluationContext, context_at
+from segments.models import segments
+from web.access import READERS, SIGNED_IN, Route
+from web.api.contract import Ask, Body, call
+from web.api.shapes import PAGE_QUERY, Page, number_of, paged
+from web.listing import fetch_page, read_listing
+
+ROUTES: list[Route] = []
+Rule = dict[str, Any]
+
+
+class SegmentIn(Body):
+    name: str
+    rule: Rule
+    description: str = ""
+
+
+class SegmentChange(Body):
+    name: str | None = None
+    rule: Rule | None = None
+    description: str | None = None
+
+
+class Segment(BaseModel):
+    id: int
+    name: str
+    description: str
+    rule: Rule
+    count: int | None = Field(description="members at the last evaluation")
+    counted_at: datetime | None
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class PreviewIn(Body):
+    rule: Rule
+
+
+class Person(BaseModel):
+    id: int
+    external_id: str | None
+    name: str | None
+    city: str | None
+    community: str | None
+    salesperson: str | None
+
+
+class Preview(BaseModel):
+    count: int
+    sample: list[Person]
+    took_ms: float
+
+
+class Count(BaseModel):
+    count: int
+
+
+class Member(BaseModel):
+    id: int
+    external_id: str | None
+
+
+class Held(BaseModel):
+    path: str
+    holds: bool
+
+
+class Explanation(BaseModel):
+    member: bool
+    conditions: list[Held]
+
+
+@call(ROUTES, "POST", "/segments", name="create_segment", body=SegmentIn, answer=Segment, status=201)
+async def create(ask: Ask) -> Any:
+    """Keep a segment."""
+    given: SegmentIn = ask.body
+    return await store.create_segment(
+        ask.conn, given.name, given.rule, description=given.description, by=ask.viewer.name
+    )
+
+
+@call(ROUTES, "GET", "/segments", name="list_segments", answer=Page[Segment], allow=READERS, query=PAGE_QUERY)
+async def listing(ask: Ask) -> Any:
+    """All segments, by id."""
+    asked = read_listing(ask.request, ("id",), default="id", limit=100)
+    found = await fetch_page(ask.conn, store.segment_rows(), asked, {"id": segments.c.id}, segments.c.id)
+    return paged(found.rows, found.next, store.segment_of)
+
+
+@call(ROUTES, "POST", "/segments/preview", name="preview_segment", body=PreviewIn, answer=Preview, allow=SIGNED_IN)
+async def preview(ask: Ask) -> Any:
+    """How many belong to a rule, and some of them."""
+    started = time.perf_counter()
+    count = await engine.count(ask.conn, ask.body.rule, _context(ask), salesperson=ask.salesperson)
+    sample = await engine.sample(ask.conn, ask.body.rule, _context(ask), salesperson=ask.salesperson)
+    return {"count": count, "sample": sample, "took_ms": round((time.perf_counter() - started) * 1000, 1)}
+
+
+@call(ROUTES, "GET", "/segments/{id:int}", name="get_segment", answer=Segment, allow=READERS)
+async def show(ask: Ask) -> Any:
+    """One segment."""
+    return await store.segment(ask.conn, ask.id)
+
+
+@call(ROUTES, "PATCH", "/segments/{id:int}", name="change_segment", body=SegmentChange, answer=Segment)
+async def change(ask: Ask) -> Any:
+    """Change a segment; campaigns that run keep what was approved."""
+    return await store.update_segment(ask.conn, ask.id, **ask.body.model_dump(exclude_none=True))
+
+
+@call(ROUTES, "DELETE", "/segments/{id:int}", name="delete_segment", status=204)
+async def remove(ask: Ask) -> None:
+    """Forget a segment that nothing uses."""
+    await store.delete_segment(ask.conn, ask.id)
+
+
+@call(ROUTES, "GET", "/segments/{id:int}/count", name="count_segment", answer=Count, allow=SIGNED_IN)
+async def count_members(ask: Ask) -> Any:
+    """How many belong now."""
+    found = await store.segment(ask.conn, ask.id)
+    return {"count": await engine.count(ask.conn, found.rule, _context(ask), salesperson=ask.salesperson)}
+
+
+@call(
+    ROUTES,
+    "GET",
+    "/segments/{id:int}/members",
+    name="list_members",
+    answer=Page[Member],
+    allow=SIGNED_IN,
+    query=PAGE_QUERY,
+)
+async def members(ask: Ask) -> Any:
+    """Who belongs now, by id."""
+    found = await store.segment(ask.conn, ask.id)
+    limit = read_listing(ask.request, ("id",), default="id", limit=100).limit
+    cursor = number_of("cursor", ask.query("cursor"))
+    page = await engine.members(
+        ask.conn, found.rule, _context(ask), cursor=cursor, limit=limit, salesperson=ask.salesperson
+    )
+    return {"items": page.items, "next": None if page.next is None else str(page.next)}
+
+
+@call(
+    ROUTES,
+    "GET",
+    "/segments/{id:int}/explain",
+    name="explain_member",
+    answer=Explanation,
+    allow=SIGNED_IN,
+    query={"customer_id": "whom to explain"},
+)
+async def explain(ask: Ask) -> Any:
+    """Whether a customer belongs, and which conditions hold for them."""
+    found = await store.segment(ask.conn, ask.id)
+    customer_id = number_of("customer_id", ask.query("customer_id"))
+    if customer_id is None:
+        raise Invalid(Problem("customer_id", "is required: the id of a customer"))
+    return await engine.explain(ask.conn, found.rule, _context(ask), customer_id, salesperson=ask.salesperson)
+
+
+def _context(ask: Ask) -> EvaluationContext:
+    return context_at(ask.now, ask.house.settings)
