@@ -5,8 +5,9 @@ makes one person's message, and where it raises RenderFailed only that person is
 a click goes.
 """
 
-from campaigns.content.compiled import CompiledContent, Link, MessageLinks, Rendered, RenderFailed
+from campaigns.content.compiled import CompiledContent, RenderFailed
 from campaigns.content.compiler import compile_content
+from campaigns.content.values import Link, MessageLinks, Rendered
 from campaigns.content.warnings import preview_warnings
 
 __all__ = [

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, lru_cache
 from typing import Any
 
+from jinja2.environment import Template
+
+from campaigns.content.filters import filters_for
+from campaigns.content.links import same_place
+from campaigns.content.sandbox import RENDER_ERRORS, Budget, ContentEnvironment, run
+from campaigns.content.values import Link, MessageLinks, Rendered
 from runtime.errors import HearthError
+
+MAX_ADDRESS = 8000
 
 
 class RenderFailed(HearthError):
     """The content cannot be rendered for this person (too slow, too large, a value that does not fit); others are not
     concerned."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A tracked link: `template` is the address with literal scheme and host and Jinja in path and query; `label`
-    what it says."""
-
-    index: int
-    template: str
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class MessageLinks:
-    """The addresses of one message. `click` gives the tracked address for a link's index; an empty `pixel` leaves the
-    pixel out."""
-
-    click: Callable[[int], str]
-    pixel: str
-    unsubscribe: str
-    preferences: str
-    view: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """One message's content. `missing` names the fields that were shown and had no value (`customer.name`)."""
-
-    subject: str
-    html: str | None
-    text: str
-    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,25 +43,56 @@ class CompiledContent:
     language: str = "en"
     currency: str = "CNY"
     timezone: str = "Asia/Shanghai"
-    version: int = field(default=1)
+    version: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives an equal value back."""
-        raise AssertionError
+        data = asdict(self)
+        return {
+            **data,
+            "links": [asdict(link) for link in self.links],
+            "fields": sorted(self.fields),
+            "click_fields": sorted(self.click_fields),
+            "warnings": list(self.warnings),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CompiledContent:
-        raise AssertionError
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        return cls(
+            **{
+                **values,
+                "links": tuple(Link(**link) for link in data["links"]),
+                "fields": frozenset(data["fields"]),
+                "click_fields": frozenset(data["click_fields"]),
+                "warnings": tuple(data["warnings"]),
+            }
+        )
 
     def render(self, person: Mapping[str, Any], links: MessageLinks) -> Rendered:
         """The content for one person.
 
         `person` holds plain values under the names of DESIGN.md ("What a template sees"): `customer`, `salesperson`,
         `dealer`, `household`, `appliance`, `order`, `campaign` as dicts (or None), `appliances`, `orders` as lists of
-        dicts, `today` a date. A missing or None value renders empty. Raises RenderFailed past 1 s or 1 MB, or where
-        an expression fails.
+        dicts, `today` a date. A missing or None value renders empty. Raises RenderFailed past 1 s or 1 MB, or where an
+        expression fails.
         """
-        raise AssertionError
+        budget = Budget.fresh(person)
+        own_pages = {"unsubscribe": links.unsubscribe, "preferences": links.preferences, "view": links.view}
+        values = {**person, "links": own_pages, "_pixel": links.pixel}
+        for link in self.links:
+            values[f"_c{link.index}"] = links.click(link.index)
+        subject, html, text = self._templates
+        try:
+            return Rendered(
+                subject=" ".join(run(subject, values, budget).split()),
+                html=None if html is None else run(html, values, budget),
+                text=run(text, values, budget),
+                missing=frozenset(budget.missing),
+            )
+        except RENDER_ERRORS as error:
+            raise RenderFailed(f"the content cannot be rendered for this person: {error}") from error
 
     def click_target(self, index: int, person: Mapping[str, Any]) -> str:
         """Where the tracked link `index` leads for this person: an absolute http(s) address whose scheme and host are
@@ -92,4 +100,35 @@ class CompiledContent:
 
         Raises IndexError for an index out of range, RenderFailed where an expression fails.
         """
-        raise AssertionError
+        if not 0 <= index < len(self.links):
+            raise IndexError(index)
+        try:
+            address = run(self._link_templates[index], person, Budget.fresh(person))
+        except RENDER_ERRORS as error:
+            raise RenderFailed(f"the link cannot be rendered for this person: {error}") from error
+        if len(address) > MAX_ADDRESS or not same_place(address, self.links[index].template):
+            raise RenderFailed("the link is too long or leads elsewhere")
+        return address
+
+    def prepare(self) -> None:
+        """Compile the templates now rather than with the first message. Raises SyntaxError past Python's nesting
+        limits."""
+        _ = self._templates, self._link_templates
+
+    @cached_property
+    def _templates(self) -> tuple[Template, Template | None, Template]:
+        plain = environment(self.language, self.currency, self.timezone, autoescape=False)
+        marked_up = environment(self.language, self.currency, self.timezone, autoescape=True)
+        html = None if self.html is None else marked_up.from_string(self.html)
+        return plain.from_string(self.subject), html, plain.from_string(self.text)
+
+    @cached_property
+    def _link_templates(self) -> list[Template]:
+        plain = environment(self.language, self.currency, self.timezone, autoescape=False)
+        return [plain.from_string(link.template) for link in self.links]
+
+
+@lru_cache(maxsize=64)
+def environment(language: str, currency: str, timezone: str, *, autoescape: bool) -> ContentEnvironment:
+    """The environment in which such content is parsed and rendered."""
+    return ContentEnvironment(filters_for(language, currency, timezone), autoescape=autoescape)
