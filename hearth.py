@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
+import click
+
+from runtime import process, terminal
+from runtime.house import House
+
 ROOMS = ("runtime", "customers", "segments", "channels", "tracking", "campaigns", "sales", "web")
+
+
+def main() -> None:
+    """The console script."""
+    install()
+    sys.exit(terminal.run(command_line(), sys.argv[1:], "hearth"))
 
 
 def install() -> None:
@@ -23,8 +35,60 @@ def load_models() -> None:
         pass
 
 
+def command_line() -> click.Group:
+    """All rooms' commands as one."""
+    group = click.Group("hearth", help="Hearth: campaigns for those who sell and look after home appliances.")
+    terminal.join(group, [up, web])
+    for module in _modules("commands"):
+        terminal.join(group, module.commands)
+    return group
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+def up(host: str, port: int) -> None:
+    """Run everything: database, web, worker and scheduler, and the demo mailbox where no HEARTH_SMTP_URL is set."""
+
+    async def keep(house: House) -> None:
+        await process.keep(house, _children(house, host, port))
+
+    process.live("up", keep, upgrade=True)
+    terminal.answer({"state": "stopped"}, "Hearth stopped")
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+def web(host: str, port: int) -> None:
+    """Run the web process: console, API, tracking and callbacks. Start as many as wanted."""
+    from web.server import serve
+
+    async def work(house: House) -> None:
+        await serve(house, host, port)
+
+    process.live("web", work)
+    terminal.answer({"state": "stopped"}, "web stopped")
+
+
+def _children(house: House, host: str, port: int) -> dict[str, list[str]]:
+    this = [sys.executable, __file__]
+    children = {
+        "web": [*this, "web", "--host", host, "--port", str(port)],
+        "worker": [*this, "worker"],
+        "scheduler": [*this, "scheduler"],
+    }
+    if house.settings.smtp_url is None and find_spec("channels.commands") is not None:
+        children["mailbox"] = [*this, "mailbox"]
+    return children
+
+
 def _modules(name: str) -> Iterator[ModuleType]:
     """The module `name` of each room that has one, in the order of the rooms."""
     for room in ROOMS:
         if find_spec(f"{room}.{name}") is not None:
             yield import_module(f"{room}.{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,5 +18,5 @@ class Backoff:
         """When to try again after `tried` failures (at least 1), or None to give up."""
         if self.tries is not None and tried >= self.tries:
             return None
-        pause = self.base.total_seconds() * 2.0 ** (tried - 1)
+        pause = self.base.total_seconds() * 2.0 ** min(tried - 1, 60)
         return now + timedelta(seconds=min(pause, self.longest.total_seconds()))

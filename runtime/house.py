@@ -35,7 +35,7 @@ async def open_house(settings: Settings, *, upgrade: bool = False, pool_size: in
     The embedded database is upgraded by whoever comes first, another one only if `upgrade`.
     Raises Unavailable, Conflict (old schema), WrongSecret.
     """
-    async with _address(settings) as url:
+    async with database_address(settings) as url:
         step = migrate.upgrade if upgrade or settings.embedded else migrate.require_newest
         await asyncio.to_thread(step, url)
         signer = Signer(settings.secret_key or local_secret(settings.data_dir))
@@ -49,7 +49,7 @@ async def open_house(settings: Settings, *, upgrade: bool = False, pool_size: in
 
 
 @asynccontextmanager
-async def _address(settings: Settings) -> AsyncIterator[str]:
+async def database_address(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return

@@ -8,7 +8,7 @@ await defer(conn, send_batch, run_id=1, batch=7)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,6 +121,26 @@ async def defer_many(
         return []
     deferrer = await _configured(conn, task, priority, lock, None, schedule_at)
     return await deferrer.batch_defer_async(*(dict(each) for each in arguments))
+
+
+async def withdraw(conn: AsyncConnection, task: Job, argument: str, value: int) -> None:
+    """Take those jobs of `task` whose `argument` is `value` out of the queue that have not begun."""
+    statement = text(
+        "SELECT count(procrastinate_cancel_job_v1(id, false, true)) FROM procrastinate_jobs"
+        " WHERE status = 'todo' AND task_name = :name AND CAST(args ->> :argument AS bigint) = :value"
+    )
+    await conn.execute(statement, {"name": task.name, "argument": argument, "value": value})
+
+
+async def held_claims(conn: AsyncConnection, claims: Collection[Claim]) -> set[Claim]:
+    """Those of `claims` that no other worker has taken over."""
+    if not claims:
+        return set()
+    statement = text(
+        "SELECT id, attempts FROM procrastinate_jobs WHERE id = ANY (CAST(:ids AS bigint[])) AND status = 'doing'"
+    )
+    rows = await conn.execute(statement, {"ids": [claim.job_id for claim in claims]})
+    return {Claim(row.id, row.attempts) for row in rows} & set(claims)
 
 
 async def check_claim(conn: AsyncConnection) -> None:

