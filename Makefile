@@ -31,8 +31,7 @@ soak: setup
 	HEARTH_SOAK=1 $(BIN)/python -m pytest -n 1 -m "soak or not soak" tests/acceptance tests/segments
 
 messages: setup
-	$(BIN)/pybabel -q extract -F web/babel.cfg -k _ -k gettext -k ngettext:1,2 --no-location --omit-header -o web/locale/hearth.pot .
-	$(BIN)/pybabel -q update -i web/locale/hearth.pot -d web/locale -D hearth --omit-header --no-fuzzy-matching
+	$(BIN)/python -m web.translations
 
 lock:
 	uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock

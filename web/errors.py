@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -84,6 +84,7 @@ def handlers() -> dict[Any, Handler]:
         HTTPException: _handler(_of_http),
         PoolTimeout: _handler(lambda _error: Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"})),
         DBAPIError: _database_error,
+        UnicodeEncodeError: _handler(lambda _error: Failure(400, _(DETAILS[400]))),  # a lone surrogate
         Exception: _bug,
     }
 
@@ -131,13 +132,18 @@ def _of_http(error: HTTPException) -> Failure:
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
-    """A full disk is said plainly, a lost connection is 503; any other database error is a bug of ours."""
+    """A full disk is said plainly, a lost connection is 503, what no column can hold (NUL, a huge number) 400.
+
+    Any other database error is a bug of ours.
+    """
     assert isinstance(error, DBAPIError)
     if getattr(error.orig, "sqlstate", None) == DISK_FULL:
         return _tell(request, Failure(507, _(DETAILS[507])))
     if error.connection_invalidated:
         return _tell(request, Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"}))
-    logger.error("database error at %s %s", request.method, request.url.path, exc_info=error)
+    if isinstance(error, DataError):
+        logger.warning("refused at %s %s: %s", request.method, request.url.path, error.orig)
+        return _tell(request, Failure(400, _(DETAILS[400])))
     return _tell(request, _of_bug(error))
 
 
@@ -148,9 +154,9 @@ async def _bug(request: Request, error: Exception) -> Response:
     return response
 
 
-def _of_bug(_error: Exception) -> Failure:
+def _of_bug(error: Exception) -> Failure:
     reference = secrets.token_hex(4)
-    logger.error("internal error, reference %s", reference)
+    logger.error("internal error, reference %s", reference, exc_info=error)
     return Failure(
         500,
         _("This is a fault of Hearth. The log has the details under reference %(reference)s.", reference=reference),

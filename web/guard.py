@@ -21,8 +21,9 @@ from web.sessions import csrf_matches, session_viewer, token_viewer, touch_sessi
 
 LANGUAGE_COOKIE = "hearth_language"
 FORM_FIELDS = 2_000  # more parts than any form of ours has
+LARGEST_ID = 2**63 - 1
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-PASSWORD_ROUTES = frozenset({"password", "logout", "language"})
+PASSWORD_ROUTES = frozenset({"password", "password_change", "logout", "language"})
 
 
 class Unauthenticated(HTTPException):
@@ -51,8 +52,8 @@ class Guarded:
             await request.close()
 
     async def answer(self, request: Request) -> Response:
-        request.state.route = self.route
         _check_length(request, self.route.limit)
+        _check_ids(request)
         await _identify(request, self.route)
         refused = self._sign_in_first(request)
         if refused is not None:
@@ -143,6 +144,12 @@ def _check_length(request: Request, limit: int) -> None:
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise HTTPException(413)
+
+
+def _check_ids(request: Request) -> None:
+    """An id that no column can hold names nothing."""
+    if any(isinstance(value, int) and value > LARGEST_ID for value in request.path_params.values()):
+        raise HTTPException(404)
 
 
 async def _identify(request: Request, route: Route) -> None:

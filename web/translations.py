@@ -68,6 +68,7 @@ def update(translations: Mapping[str, str]) -> list[str]:
         catalogue = read_catalogue(path)
         catalogue.update(template, no_fuzzy_matching=True, update_creation_date=False)
         catalogue.obsolete.clear()
+        catalogue.header_comment, catalogue.fuzzy = "# Hearth in Simplified Chinese", False
         for message in catalogue:
             text = translations.get(_key(message))
             if message.id and text is not None:

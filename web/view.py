@@ -25,7 +25,7 @@ from runtime.settings import Settings
 from web import nav
 from web.access import found_viewer, house_of
 from web.guard import csrf_secret
-from web.i18n import HTML_LANG, LANGUAGES, current_language
+from web.i18n import HTML_LANG, LANGUAGES, N_, _, current_language
 from web.sessions import csrf_token
 
 STATIC = Path(__file__).parent / "static"
@@ -173,6 +173,42 @@ def _icons() -> Mapping[str, list[tuple[str, dict[str, str]]]]:
     return found
 
 
+STATES = {
+    "active": N_("Active"),
+    "bounced": N_("Bounced"),
+    "cancelled": N_("Cancelled"),
+    "completed": N_("Completed"),
+    "delivered": N_("Delivered"),
+    "disposed": N_("Disposed"),
+    "done": N_("Done"),
+    "draft": N_("Draft"),
+    "failed": N_("Failed"),
+    "finished": N_("Finished"),
+    "granted": N_("Granted"),
+    "in_use": N_("In use"),
+    "inactive": N_("Inactive"),
+    "paused": N_("Paused"),
+    "pending": N_("Pending"),
+    "preparing": N_("Preparing"),
+    "queued": N_("Queued"),
+    "refunded": N_("Refunded"),
+    "replaced": N_("Replaced"),
+    "revoked": N_("Revoked"),
+    "running": N_("Running"),
+    "scheduled": N_("Scheduled"),
+    "sending": N_("Sending"),
+    "sent": N_("Sent"),
+    "skipped": N_("Skipped"),
+    "unknown": N_("Unknown"),
+    "withdrawn": N_("Withdrawn"),
+}
+
+
+def state_name(state: str) -> str:
+    """A stored state as people say it; a word that is not in the table stays as it is."""
+    return _(STATES[state]) if state in STATES else state
+
+
 GLOBALS: dict[str, Callable[..., Any]] = {
     "url": url,
     "here": here,
@@ -181,6 +217,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "icon": icon,
     "csrf_token": form_token,
     "navigation": navigation,
+    "state_name": state_name,
     "language": current_language,
     "languages": lambda: LANGUAGES,
     "html_lang": lambda: HTML_LANG[current_language()],
