@@ -1,0 +1,61 @@
+"""What a web process keeps for tracking: the collector of facts and the link tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.database import Database
+from runtime.errors import NotFound
+from tracking.collector import Collector
+from tracking.ingest import PURPOSE
+from tracking.ledger import MessageKey
+from tracking.links import LinkTables
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """One a process."""
+
+    collector: Collector
+    links: LinkTables
+
+    @classmethod
+    def over(cls, database: Database) -> Tracker:
+        return cls(Collector(database), LinkTables(database))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A message as its recipient's own page needs it: where it went, by which channel, and their word about such.
+
+    `key` names the customer who has it now: after a merge the survivor. `granted` None: they never said.
+    """
+
+    key: MessageKey
+    sent_at: datetime | None
+    channel: str
+    address: str | None
+    granted: bool | None
+
+
+async def standing(conn: AsyncConnection, key: MessageKey) -> Standing:
+    """Raises NotFound where the message is gone (erased at its recipient's request)."""
+    values = {"customer": key.customer_id, "run": key.run_id, "step": key.step}
+    row = (await conn.execute(_STANDING, values)).one_or_none()
+    if row is None:
+        raise NotFound("this message was deleted from our records")
+    return Standing(replace(key, customer_id=row.customer_id), row.sent_at, row.channel, row.address, row.granted)
+
+
+_STANDING = text(f"""
+    SELECT m.customer_id, m.sent_at, m.channel, m.address, s.granted
+    FROM messages m
+    LEFT JOIN standing_consents s
+      ON s.customer_id = m.customer_id AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
+    WHERE m.customer_id = coalesce((SELECT merged_into FROM customers WHERE id = :customer), :customer)
+      AND m.run_id = :run AND m.step = :step
+""")  # noqa: S608 -- our own word
