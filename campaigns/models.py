@@ -87,21 +87,13 @@ runs = Table(
         "state", Text, nullable=False, server_default="preparing"
     ),  # preparing sending paused finished cancelled failed
     Column("batches", Integer, nullable=False, server_default=text("0")),
-    Column("error", Text),
+    Column("error", Text),  # why it failed
+    Column("note", Text),  # what people should know meanwhile: nobody to write to, waiting for the mail server
     Column("started_at", Instant, nullable=False, server_default=func.now()),
     Column("frozen_at", Instant),
     Column("finished_at", Instant),
     UniqueConstraint("campaign_id", "occurrence"),
     info=REFERENCE,
-)
-
-run_counts = Table(  # folds of messages per run, refreshed while it runs; rebuilt by `hearth db recount`
-    "run_counts",
-    metadata,
-    Column("run_id", BigInteger, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("counted_at", Instant, nullable=False, server_default=func.now()),
-    info=LOCAL,
 )
 
 schedules = Table(
@@ -125,6 +117,14 @@ occurrences = Table(  # each due time exactly once, whoever led at the moment
     Column("state", Text, nullable=False),  # started missed
     Column("run_id", BigInteger),
     Column("decided_at", Instant, nullable=False, server_default=func.now()),
+    info=LOCAL,
+)
+
+paces = Table(  # of campaigns with a rate: when the next message may be handed over, whoever sends it
+    "paces",
+    metadata,
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
+    Column("next_at", Instant, nullable=False),  # by the database's clock
     info=LOCAL,
 )
 

@@ -70,9 +70,7 @@ async def _check_template(conn: AsyncConnection, draft: Draft, settings: Setting
     compiled(draft.columns["content"], settings, await attribute_keys(conn), prefix="")
 
 
-async def _unique(
-    conn: AsyncConnection, statement: ReturningInsert[int] | ReturningUpdate[int], draft: Draft
-) -> int:
+async def _unique(conn: AsyncConnection, statement: ReturningInsert[int] | ReturningUpdate[int], draft: Draft) -> int:
     try:
         return (await conn.execute(statement)).scalar_one()
     except IntegrityError as error:

@@ -675,12 +675,4 @@ def upgrade() -> None:
     info={'spread': 'reference'}
     )
     op.create_index(op.f('ix_runs_campaign_id'), 'runs', ['campaign_id'], unique=False)
-    op.create_table('run_counts',
-    sa.Column('run_id', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.Column('counts', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-    sa.Column('counted_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], name=op.f('fk_run_counts_run_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('run_id', name=op.f('pk_run_counts')),
-    info={'spread': 'local'}
-    )
     # ### end Alembic commands ###

@@ -1,0 +1,12 @@
+"""Sending: a batch is loaded, rendered, handed over and recorded.
+
+batch.py     the job: one batch from its load to its follow-up
+work.py      what a batch needs, loaded in a few statements; the session is closed before anything is sent
+letters.py   one person's message, rendered and composed
+delivery.py  handing messages over on several connections
+lines.py     the connections of a process, shared by its batches
+recorder.py  results, recorded by group commit
+watch.py     pause, cancel, lost claims and withdrawn consents, noticed within two seconds
+pace.py      messages a second, shared by all workers
+verdicts.py  what follows from a failure; pure
+"""

@@ -1,0 +1,135 @@
+"""The job that sends one batch, from its load to its follow-up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.dispatch.delivery import Delivery
+from campaigns.dispatch.desk import desk
+from campaigns.dispatch.letters import Writer
+from campaigns.dispatch.verdicts import POLICY, Policy
+from campaigns.dispatch.watch import Ward
+from campaigns.dispatch.work import Run, Work, load_run, load_work
+from campaigns.finish import finish_if_done
+from campaigns.halt import pause_run
+from campaigns.models import runs
+from campaigns.states import RunState
+from runtime.backoff import Backoff
+from runtime.clock import utc_now
+from runtime.house import House
+from runtime.jobs import LostClaim, check_claim, current_claim, defer, job, withdraw
+from runtime.registry import ChannelKind
+from tracking.models import messages
+from tracking.states import State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a batch ended, for its follow-up. `later`: seconds until a throttled rest may go on."""
+
+    accepted: int = 0
+    pause: str | None = None
+    down: str | None = None
+    later: float | None = None
+
+
+@job("campaigns.send_batch", retry=Backoff(None, timedelta(seconds=2), timedelta(minutes=1)))
+async def send_batch(house: House, *, run_id: int, batch: int, waits: int = 0) -> None:
+    """Send what of the batch is due. `waits`: how often in a row the mail server was down before."""
+    await send(house, run_id, batch, waits=waits)
+
+
+async def send(house: House, run_id: int, batch: int, *, waits: int = 0, policy: Policy = POLICY) -> None:
+    """As the job; may run twice, and then finds what is left."""
+    async with house.database.begin() as conn:
+        run = await load_run(conn, run_id)
+        if run is None or run.state is not RunState.SENDING:
+            return
+        work = await load_work(conn, run, batch, house.settings, utc_now())
+    ending = await _deliver(house, work, policy) if work.due else Ending()
+    try:
+        async with house.database.begin() as conn:
+            await check_claim(conn)
+            await _follow_up(conn, run, batch, ending, waits, policy)
+    except LostClaim as lost:
+        log.warning("batch %s of run %s: %s", batch, run_id, lost)
+
+
+async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
+    """One job for each batch that has messages left, in place of those that wait."""
+    await withdraw(conn, send_batch, "run_id", run_id)
+    left = select(messages.c.batch).where(messages.c.run_id == run_id, messages.c.state == State.QUEUED).distinct()
+    for batch in (await conn.execute(left.order_by(messages.c.batch))).scalars():
+        await _defer(conn, run_id, batch)
+
+
+async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
+    channel = work.run.channel
+    targets = [(message.key.customer_id, message.address) for message in work.due]
+    ward = Ward(work.run.id, ChannelKind(channel.name, channel.address_kind), targets, current_claim.get())
+    writer = Writer(house, work.run, work.message_key)
+    async with desk(house) as shared:
+        with shared.watch.over(ward):
+            delivery = Delivery(house, shared, work, ward, writer, policy)
+            await delivery.run()
+    tally = delivery.tally
+    return Ending(tally.accepted, tally.pause, tally.down, delivery.pacer.later)
+
+
+async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending, waits: int, policy: Policy) -> None:
+    """Pause, go on later, or finish; what the run waits for is said in its note."""
+    now = utc_now()
+    if ending.pause is not None:
+        await pause_run(conn, run.id, now=now, reason=ending.pause)
+        return
+    if ending.accepted:
+        await _note(conn, run.id, None)
+    next_at = await _next_due(conn, run.id, batch, now)
+    if next_at is None:
+        await finish_if_done(conn, run.id, now=now)
+        return
+    waits = waits + 1 if ending.down is not None and not ending.accepted else 0
+    if ending.down is not None:
+        next_at = policy.server_down.next_at(max(waits, 1), now) or next_at
+        await _note(conn, run.id, f"waiting: {ending.down}; next try at {next_at:%H:%M:%S} UTC")
+    next_at = max(next_at, now + timedelta(seconds=ending.later or 0.0))
+    await _defer(conn, run.id, batch, waits=waits, schedule_at=next_at)
+
+
+async def _next_due(conn: AsyncConnection, run_id: int, batch: int, now: datetime) -> datetime | None:
+    """When the batch has something to send again; None where nothing is left or the run does not go on."""
+    going = select(runs.c.id).where(runs.c.id == run_id, runs.c.state == RunState.SENDING)
+    first = select(func.min(func.coalesce(messages.c.not_before, now))).where(
+        messages.c.run_id == going.scalar_subquery(), messages.c.batch == batch, messages.c.state == State.QUEUED
+    )
+    found: datetime | None = await conn.scalar(first)
+    return found
+
+
+async def _note(conn: AsyncConnection, run_id: int, note: str | None) -> None:
+    changed = update(runs).where(runs.c.id == run_id, runs.c.note.is_distinct_from(note))
+    await conn.execute(changed.values(note=note))
+
+
+async def _defer(
+    conn: AsyncConnection, run_id: int, batch: int, *, waits: int = 0, schedule_at: datetime | None = None
+) -> None:
+    """Two jobs for one batch (after a pause and a resume) run one after the other, and only one of them waits."""
+    lock = f"batch:{run_id}:{batch}"
+    await defer(
+        conn,
+        send_batch,
+        lock=lock,
+        queueing_lock=lock,
+        schedule_at=schedule_at,
+        run_id=run_id,
+        batch=batch,
+        waits=waits,
+    )

@@ -1,0 +1,178 @@
+"""Handing the messages of one batch over, on several connections at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+
+from campaigns.content import RenderFailed
+from campaigns.dispatch.desk import Desk
+from campaigns.dispatch.letters import Writer
+from campaigns.dispatch.lines import Line
+from campaigns.dispatch.pace import Pacer
+from campaigns.dispatch.recorder import Result
+from campaigns.dispatch.verdicts import Policy, consequence
+from campaigns.dispatch.watch import Ward
+from campaigns.dispatch.work import Work
+from channels.contract import ChannelError, Outgoing, Sent
+from runtime.clock import utc_now
+from runtime.errors import Unavailable
+from runtime.house import House
+from tracking.ledger import Due, Outcome, mark_sending
+from tracking.states import State
+
+BAD_RENDERS = 10  # that many, and that share of what was rendered, pause the campaign
+BAD_SHARE = 0.1
+
+
+@dataclass
+class Tally:
+    """How a batch is going. `pause`: why the campaign must stop; `down`: what the mail server's side says, once no
+    connection works any more; `lost`: the database went away."""
+
+    accepted: int = 0
+    rendered: int = 0
+    bad_renders: int = 0
+    broken: int = 0  # connections in a row
+    pause: str | None = None
+    down: str | None = None
+    lost: Exception | None = None
+
+
+class Delivery:
+    """One batch under way. `run()` returns when everything that was begun is recorded."""
+
+    def __init__(self, house: House, desk: Desk, work: Work, ward: Ward, writer: Writer, policy: Policy) -> None:
+        self.tally = Tally()
+        self.pacer = Pacer(house.database, work.run.campaign_id, work.run.options.rate_per_second)
+        self._house = house
+        self._desk = desk
+        self._work = work
+        self._ward = ward
+        self._writer = writer
+        self._policy = policy
+        self._capabilities = work.run.channel.capabilities
+        self._lines = desk.lines(work.run.channel)
+        self._left = deque(work.due)
+        self._turn = asyncio.Lock()
+        self._records: list[asyncio.Future[None]] = []
+
+    async def run(self) -> None:
+        """Raises Unavailable or DBAPIError where the database is away for long: the batch is then tried again."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(self._lines.limit, len(self._left))):
+                tasks.create_task(self._work_off())
+        for record in self._records:
+            await record
+        self._desk.watch.check()
+        if self.tally.lost is not None:
+            raise self.tally.lost
+
+    @property
+    def _over(self) -> bool:
+        if self._house.stopping.is_set() or self._ward.halted or self.pacer.later is not None:
+            return True
+        return self.tally.pause is not None or self.tally.down is not None or self.tally.lost is not None
+
+    async def _work_off(self) -> None:
+        """An error ends this task alone: to cancel the others would break off messages whose answer is under way."""
+        try:
+            while (message := await self._next()) is not None:
+                reason = self._ward.barred.get(message.key.customer_id)
+                if reason is not None:
+                    self._record(Outcome(message.key, State.SKIPPED, utc_now(), reason=reason))
+                else:
+                    await self._deliver(message)
+        except (Unavailable, DBAPIError) as error:
+            self.tally.lost = error
+
+    async def _next(self) -> Due | None:
+        async with self._turn:
+            if self._over or not self._left or not await self.pacer.turn(len(self._left)) or self._over:
+                return None
+            return self._left.popleft()
+
+    async def _deliver(self, message: Due) -> None:
+        outgoing = self._written(message)
+        if outgoing is None:
+            return
+        async with self._lines.lease() as line:
+            if self._capabilities.commit_before_submit and not await self._marked(message):
+                return
+            try:
+                sent = await line.sender.send(outgoing, lambda: self._allowed(message, line))
+            except ChannelError as error:
+                line.recorded = self._failed(message, error)
+            else:
+                line.recorded = self._answered(message, sent) or line.recorded
+
+    def _written(self, message: Due) -> Outgoing | None:
+        """The message ready to go; None where it never can, which is recorded."""
+        self.tally.rendered += 1
+        try:
+            return self._writer.letter(message, self._work.people[message.key.customer_id])
+        except RenderFailed as error:
+            self.tally.bad_renders += 1
+            self._check_renders(str(error))
+            self._record(Outcome(message.key, State.FAILED, utc_now(), reason=str(error)))
+        except ChannelError as error:
+            self._failed(message, error)
+        return None
+
+    def _check_renders(self, error: str) -> None:
+        bad, tried = self.tally.bad_renders, self.tally.rendered
+        if bad >= BAD_RENDERS and bad >= BAD_SHARE * tried:
+            self.tally.pause = f"{bad} of {tried} messages could not be rendered, the last one: {error}"
+
+    async def _marked(self, message: Due) -> bool:
+        """Commit that it is being handed over, for channels that never hand one over twice."""
+        async with self._house.database.begin() as conn:
+            return message.key in await mark_sending(conn, [message.key])
+
+    async def _allowed(self, message: Due, line: Line) -> bool:
+        """Asked right before the point of no return."""
+        if not await line.clear() or not await self._desk.watch.fresh(self._ward):
+            return False
+        return not self._ward.halted and message.key.customer_id not in self._ward.barred
+
+    def _answered(self, message: Due, sent: Sent) -> asyncio.Future[None] | None:
+        now = utc_now()
+        if sent.accepted:
+            self.tally.accepted += 1
+            self.tally.broken = 0
+            return self._record(Outcome(message.key, State.SENT, now, sent.provider_id, reason=sent.reply))
+        reason = self._ward.barred.get(message.key.customer_id)
+        if reason is not None:
+            return self._record(Outcome(message.key, State.SKIPPED, now, reason=reason))
+        if self._capabilities.commit_before_submit:
+            return self._record(Outcome(message.key, State.QUEUED, now, tried=False))
+        return None
+
+    def _failed(self, message: Due, error: ChannelError) -> asyncio.Future[None]:
+        doubted = message.key.customer_id in self._work.doubted
+        follows = consequence(
+            error,
+            message,
+            doubted=doubted,
+            resend_in_doubt=self._capabilities.resend_in_doubt,
+            now=utc_now(),
+            policy=self._policy,
+        )
+        self.tally.pause = self.tally.pause or follows.pause
+        self._count_broken(error)
+        return self._record(follows.outcome, message.address if follows.bad_address else None)
+
+    def _count_broken(self, error: ChannelError) -> None:
+        """As many broken connections in a row as there are connections: the server is down."""
+        self.tally.broken = self.tally.broken + 1 if error.connection else 0
+        if self.tally.broken >= min(self._lines.limit, len(self._work.due)):
+            self.tally.down = error.text
+
+    def _record(self, outcome: Outcome, bad_address: str | None = None) -> asyncio.Future[None]:
+        gone = None if bad_address is None else (self._work.run.channel.address_kind, bad_address)
+        future = self._desk.recorder.submit(Result(outcome, gone))
+        self._records.append(future)
+        return future

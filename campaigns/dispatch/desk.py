@@ -1,0 +1,71 @@
+"""What the batches of a process share: connections, the recorder, the watch. Made by the first, closed by the last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.dispatch.lines import Lines
+from campaigns.dispatch.recorder import Recorder, Result
+from campaigns.dispatch.watch import Watch
+from channels.contract import Channel
+from customers.suppressions import SuppressedAddress, suppress_addresses
+from runtime.house import House
+from tracking.ledger import record_outcomes
+
+BOUNCED = "bounced"
+
+
+class Desk:
+    """See `desk`."""
+
+    def __init__(self, house: House) -> None:
+        self.recorder = Recorder(house.database, _write)
+        self.watch = Watch(house.database)
+        self.users = 0
+        self._house = house
+        self._lines: dict[str, Lines] = {}
+
+    def lines(self, channel: Channel) -> Lines:
+        """Raises BadSetting where the channel's configuration cannot be used."""
+        if channel.name not in self._lines:
+            self._lines[channel.name] = Lines(channel, channel.configure(self._house.settings))
+        return self._lines[channel.name]
+
+    async def close(self) -> None:
+        await self.recorder.close()
+        await self.watch.close()
+        await asyncio.gather(*(lines.close() for lines in self._lines.values()))
+
+
+_desks: WeakKeyDictionary[House, Desk] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def desk(house: House) -> AsyncIterator[Desk]:
+    """The desk of this process, for the duration of a batch."""
+    shared = _desks.setdefault(house, Desk(house))
+    shared.users += 1
+    try:
+        yield shared
+    finally:
+        shared.users -= 1
+        if shared.users == 0:
+            del _desks[house]
+            await shared.close()
+
+
+async def _write(conn: AsyncConnection, results: Sequence[Result]) -> None:
+    await record_outcomes(conn, [result.outcome for result in results])
+    await suppress_addresses(
+        conn,
+        [
+            SuppressedAddress(*result.bad_address, BOUNCED, result.outcome.at, detail=result.outcome.reason)
+            for result in results
+            if result.bad_address is not None
+        ],
+    )

@@ -1,0 +1,56 @@
+"""One person's message: rendered from the snapshot, composed for the channel."""
+
+from __future__ import annotations
+
+import hmac
+
+from campaigns.content import MessageLinks
+from campaigns.dispatch.work import Run
+from campaigns.people import Person
+from channels.contract import Common, Outgoing, Personal
+from runtime.house import House
+from tracking.ledger import Due, MessageKey
+from tracking.tokens import MessageUrls
+
+_KEY_BYTES = 16
+
+
+def stable_key(secret: bytes, key: MessageKey) -> str:
+    """The message's identity at the receiving side, the same at every attempt; nobody else can compute it."""
+    ids = f"{key.customer_id}:{key.run_id}:{key.step}".encode()
+    return hmac.digest(secret, ids, "sha256")[:_KEY_BYTES].hex()
+
+
+def message_links(urls: MessageUrls) -> MessageLinks:
+    """The tracked addresses of one message, for its rendering."""
+    return MessageLinks(
+        click=urls.click, pixel=urls.open, unsubscribe=urls.unsubscribe, preferences=urls.preferences, view=urls.view
+    )
+
+
+class Writer:
+    """Made once a batch; raises Invalid where the run's sender cannot be used."""
+
+    def __init__(self, house: House, run: Run, secret: bytes) -> None:
+        self._house = house
+        self._content = run.content
+        self._secret = secret
+        label = f"{run.campaign_id}.{run.id}.{house.signer.fingerprints[-1]}"
+        self._composer = run.channel.composer(Common(sender=run.sender, label=label))
+
+    def letter(self, message: Due, person: Person) -> Outgoing:
+        """Raises RenderFailed, or ChannelError for an address or content that can never go."""
+        urls = MessageUrls(self._house.signer, self._house.settings.public_url, message.key)
+        rendered = self._content.render(person, message_links(urls))
+        return self._composer.compose(
+            Personal(
+                key=stable_key(self._secret, message.key),
+                to=message.address,
+                text=rendered.text,
+                at=message.created_at,
+                name=person["customer"]["name"] or "",
+                subject=rendered.subject,
+                html=rendered.html,
+                unsubscribe_url=urls.unsubscribe,
+            )
+        )

@@ -1,0 +1,55 @@
+"""The connections of a process to one channel's server, shared by all batches that it sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from channels.contract import Channel, Sender
+from channels.pool import SenderPool
+from runtime.errors import Unavailable
+
+
+class Line:
+    """One connection on loan. `recorded` is the commit of its latest result."""
+
+    def __init__(self, sender: Sender, recorded: asyncio.Future[None] | None) -> None:
+        self.sender = sender
+        self.recorded = recorded
+
+    async def clear(self) -> bool:
+        """Wait for that commit: nothing may be handed over for good before. False if it could not be made."""
+        if self.recorded is None:
+            return True
+        try:
+            await asyncio.shield(self.recorded)
+        except Unavailable:
+            return False
+        return True
+
+
+class Lines:
+    """At most `limit` connections at once; opened when needed, kept until `close`."""
+
+    def __init__(self, channel: Channel, config: Any) -> None:
+        self.limit: int = config.connections
+        self._pool = SenderPool(channel, config)
+        self._recorded: WeakKeyDictionary[Sender, asyncio.Future[None]] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Line]:
+        """A line of one's own until the block ends; waits while all are in use."""
+        async with self._pool.borrow() as sender:
+            line = Line(sender, self._recorded.pop(sender, None))
+            try:
+                yield line
+            finally:
+                if line.recorded is not None:
+                    self._recorded[sender] = line.recorded
+
+    async def close(self) -> None:
+        """Say good-bye on all lines; nobody uses one any more."""
+        await self._pool.close()

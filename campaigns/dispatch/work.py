@@ -1,0 +1,127 @@
+"""What a batch needs, loaded in a few statements; nothing of the session is held while messages go out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy import Text, cast, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns import audience
+from campaigns.content import CompiledContent
+from campaigns.dispatch.verdicts import IN_DOUBT
+from campaigns.models import campaigns, runs, snapshots
+from campaigns.options import Options
+from campaigns.people import Person, Setting, load_people
+from campaigns.states import RunState
+from channels.contract import Channel
+from channels.registry import channel_named
+from runtime.clock import local_date
+from runtime.settings import Settings
+from runtime.workspace import lasting_key
+from segments.context import context_at
+from tracking.ledger import Due, due, give_up
+from tracking.models import messages
+from tracking.states import State
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is being sent, with what was approved."""
+
+    id: int
+    campaign_id: int
+    name: str
+    state: RunState
+    frozen_at: datetime
+    snapshot_id: int
+    sender: str
+    compiled: str
+    audience: audience.Stored
+    options: Options
+    channel: Channel
+
+    @property
+    def content(self) -> CompiledContent:
+        return read_content(self.compiled)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch: the messages that are due and what their templates ask for. `doubted`: those in doubt before."""
+
+    run: Run
+    batch: int
+    due: Sequence[Due]
+    people: Mapping[int, Person]
+    doubted: frozenset[int]
+    message_key: bytes
+
+
+async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
+    """The run with its snapshot; None for one that is not there or was never frozen."""
+    statement = (
+        select(*runs.c["id", "campaign_id", "state", "frozen_at", "snapshot_id"], *campaigns.c["name", "channel"])
+        .add_columns(*snapshots.c["sender", "audience", "options"], cast(snapshots.c.compiled, Text).label("compiled"))
+        .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
+        .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .where(runs.c.id == run_id, runs.c.frozen_at.is_not(None))
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    read = {
+        "state": RunState(row.state),
+        "options": Options.from_json(row.options),
+        "channel": channel_named(row.channel),
+    }
+    return Run(**{**row._mapping, **read})
+
+
+async def load_work(conn: AsyncConnection, run: Run, batch: int, settings: Settings, now: datetime) -> Work:
+    """What of the batch is due at `now`. What a dead sender left as `sending` is given up first."""
+    if run.channel.capabilities.commit_before_submit:
+        await give_up(conn, run.id, batch)
+    found = await due(conn, run.id, batch, now)
+    ids = [message.key.customer_id for message in found]
+    return Work(
+        run,
+        batch,
+        found,
+        await people_of(conn, run, ids, settings, now),
+        await _doubted(conn, run.id, batch),
+        await lasting_key(conn, "message"),
+    )
+
+
+async def people_of(
+    conn: AsyncConnection, run: Run, ids: Sequence[int], settings: Settings, now: datetime
+) -> dict[int, Person]:
+    """What the run's templates see of these customers, and their names for the envelope; the appliance as the rule
+    matched it at the freeze."""
+    fields = run.content.fields | run.content.click_fields | {"customer.name"}
+    matched = None
+    if any(name.partition(".")[0] == "appliance" for name in fields):
+        matched = await audience.matched_appliances(conn, run.audience, context_at(run.frozen_at, settings))
+    setting = Setting(run.name, local_date(now, settings.timezone), matched)
+    return await load_people(conn, ids, fields, setting)
+
+
+async def _doubted(conn: AsyncConnection, run_id: int, batch: int) -> frozenset[int]:
+    statement = select(messages.c.customer_id).where(
+        messages.c.run_id == run_id,
+        messages.c.batch == batch,
+        messages.c.state == State.QUEUED,
+        messages.c.reason.startswith(IN_DOUBT),
+    )
+    return frozenset((await conn.execute(statement)).scalars())
+
+
+@lru_cache(maxsize=64)
+def read_content(stored: str) -> CompiledContent:
+    """A snapshot's content from its JSON text; batches of one run share the result."""
+    return CompiledContent.from_json(json.loads(stored))

@@ -1,0 +1,185 @@
+"""Freezing a run: one message for everybody in the audience, those who must not be contacted born skipped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Insert,
+    SmallInteger,
+    Text,
+    Update,
+    case,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns import audience, finish
+from campaigns.content import CompiledContent
+from campaigns.dispatch.batch import defer_batches
+from campaigns.models import campaigns, runs, snapshots
+from campaigns.options import Options
+from campaigns.permission import chosen_address, with_reason
+from campaigns.states import RunState
+from channels.registry import channel_named
+from runtime.backoff import Backoff
+from runtime.clock import utc_now
+from runtime.errors import Invalid
+from runtime.house import House
+from runtime.jobs import check_claim, job
+from runtime.registry import ChannelKind
+from segments.bucket import BUCKETS, bucket_sql
+from segments.context import EvaluationContext, context_at
+from segments.patterns import time_limit
+from tracking.models import link_tables, messages
+from tracking.states import State
+
+BATCH = 1_000
+LONGEST = 900.0  # seconds that the freezing statement may take
+NOBODY = "the audience is empty: nobody to write to"
+DUPLICATE = "duplicate_address"
+HOLDOUT = "holdout"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What freezing a run needs, from its snapshot."""
+
+    run_id: int
+    campaign_id: int
+    channel: ChannelKind
+    audience: audience.Stored
+    options: Options
+    content: CompiledContent
+
+
+@job("campaigns.prepare_run", retry=Backoff(10, timedelta(seconds=2), timedelta(minutes=5)), priority=10)
+async def prepare_run(house: House, *, run_id: int) -> None:
+    """Freeze the run and put its batches into the queue, all in one transaction; harmless when repeated."""
+    now = utc_now()
+    try:
+        async with house.database.begin() as conn:
+            await check_claim(conn)
+            await freeze(conn, run_id, context_at(now, house.settings))
+    except Invalid as error:  # the audience can no longer be evaluated: a definition is gone
+        async with house.database.begin() as conn:
+            await finish.fail_run(conn, run_id, str(error), now=now)
+
+
+async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext) -> None:
+    """Write the run's messages and its link table, then let it send; a run that is not being prepared stays as it is.
+
+    Raises Invalid where the audience cannot be evaluated.
+    """
+    plan = await _plan(conn, run_id)
+    if plan is None:
+        return
+    await _write_links(conn, plan)
+    batches = await _batches(conn, plan, context)
+    statement = await _freezing(conn, plan, context, batches)
+    async with time_limit(conn, LONGEST):
+        frozen = await conn.execute(statement)
+    await conn.execute(_skip_duplicates(run_id))
+    started = update(runs).where(runs.c.id == run_id, runs.c.state == RunState.PREPARING)
+    note = None if frozen.rowcount else NOBODY
+    await conn.execute(started.values(state=RunState.SENDING, frozen_at=context.now, batches=batches, note=note))
+    await defer_batches(conn, run_id)
+    await finish.finish_if_done(conn, run_id, now=context.now)
+
+
+async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
+    """Locks the campaign first, as every change of state does, and so waits for a pause or cancel under way."""
+    row = await _locked(conn, run_id)
+    if row is None or row.state != RunState.PREPARING:
+        return None
+    channel = channel_named(row.channel)
+    return Plan(
+        run_id,
+        row.campaign_id,
+        ChannelKind(channel.name, channel.address_kind),
+        row.audience,
+        Options.from_json(row.options),
+        CompiledContent.from_json(row.compiled),
+    )
+
+
+async def _locked(conn: AsyncConnection, run_id: int) -> Any:
+    statement = (
+        select(runs.c.state, runs.c.campaign_id, campaigns.c.channel, *snapshots.c["audience", "options", "compiled"])
+        .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
+        .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .where(runs.c.id == run_id)
+    )
+    return (await conn.execute(statement.with_for_update(of=campaigns))).one_or_none()
+
+
+async def _batches(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> int:
+    async with time_limit(conn, LONGEST):
+        return max(1, math.ceil(await audience.size(conn, plan.audience, context) / BATCH))
+
+
+async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContext, batches: int) -> Insert:
+    """One statement for everybody: who, where to, in which batch, or why not."""
+    members = (await audience.members(conn, plan.audience, context)).subquery("members")
+    chosen = chosen_address(members.c.id, plan.channel, context.now)
+    targets = members.outerjoin(chosen, true())
+    joined, barred = with_reason(targets, members.c.id, chosen.c.address, plan.channel, context.now)
+    judged = select(members.c.id, chosen.c.address, _reason(barred, members.c.id, plan).label("reason"))
+    target = judged.select_from(joined).subquery("target")
+    free = target.c.reason.is_(None)
+    batch = bucket_sql(f"batch:{plan.run_id}:", target.c.id, batches)
+    rows = select(
+        target.c.id,
+        literal(plan.run_id, BigInteger),
+        literal(0, SmallInteger),
+        literal(plan.campaign_id, BigInteger),
+        literal(plan.channel.name, Text),
+        target.c.address,
+        case((free, batch)),
+        case((free, State.QUEUED), else_=State.SKIPPED),
+        target.c.reason,
+    )
+    columns = ["customer_id", "run_id", "step", "campaign_id", "channel", "address", "batch", "state", "reason"]
+    return upsert(messages).from_select(columns, rows)
+
+
+def _reason(barred: ColumnElement[Any], customer_id: ColumnElement[int], plan: Plan) -> ColumnElement[Any]:
+    """Why somebody gets nothing. The holdout is the last: it compares people who could have been written to."""
+    share = round(plan.options.holdout_percent / 100 * BUCKETS)
+    if share == 0:
+        return barred
+    return case((barred.is_not(None), barred), (bucket_sql("holdout:", customer_id) < share, HOLDOUT))
+
+
+def _skip_duplicates(run_id: int) -> Update:
+    """One message for an address: the customer of the lowest id keeps it."""
+    queued = (messages.c.run_id == run_id) & (messages.c.state == State.QUEUED)
+    shared = (
+        select(messages.c.address, func.min(messages.c.customer_id).label("keeper"))
+        .where(queued)
+        .group_by(messages.c.address)
+        .having(func.count() > 1)
+        .subquery("shared")
+    )
+    return (
+        update(messages)
+        .where(queued, messages.c.address == shared.c.address, messages.c.customer_id != shared.c.keeper)
+        .values(state=State.SKIPPED, reason=DUPLICATE, batch=None)
+    )
+
+
+async def _write_links(conn: AsyncConnection, plan: Plan) -> None:
+    """Where click n of this run leads."""
+    links = [link.template for link in plan.content.links]
+    row = upsert(link_tables).values(run_id=plan.run_id, links=links, fields=sorted(plan.content.click_fields))
+    await conn.execute(row.on_conflict_do_nothing())

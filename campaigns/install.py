@@ -1,0 +1,26 @@
+"""What this room tells the others: its jobs and ticks, and which segments its campaigns use."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns import freeze, schedule
+from campaigns.dispatch import batch
+from campaigns.models import campaigns
+from segments.uses import register_segment_users
+
+JOBS = (freeze.prepare_run, batch.send_batch)
+TICKS = (schedule.start_due,)
+
+
+def install() -> None:
+    """Importing the modules above declares their jobs and ticks; may run twice."""
+    register_segment_users("campaigns", segment_users)
+
+
+async def segment_users(conn: AsyncConnection, segment_id: int) -> list[str]:
+    """The campaigns that refer to a segment, by name."""
+    uses = or_(campaigns.c.segment_id == segment_id, campaigns.c.exclude_segment_ids.any(segment_id))
+    rows = await conn.execute(select(campaigns.c.id, campaigns.c.name).where(uses).order_by(campaigns.c.id))
+    return [f"campaign {row.id} ({row.name})" for row in rows]

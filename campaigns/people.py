@@ -1,0 +1,263 @@
+"""What a template sees of people, loaded for a batch by a handful of statements: only what the content uses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Select, Table, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import (
+    activity,
+    appliances,
+    communities,
+    customers,
+    dealers,
+    households,
+    order_items,
+    orders,
+    salespeople,
+)
+
+Person = dict[str, Any]
+
+MOST_RECORDS = 100  # of one person in a loop: the newest orders, the oldest appliances
+
+_CUSTOMER_NAMES = (
+    "external_id name email phone gender city district address community platform language timezone dealer salesperson "
+    "household_size birthday tags created_at attributes"
+)
+_ACTIVITY_NAMES = (
+    "engagement_score orders_count total_spent average_order_value gross_margin first_order_at last_order_at "
+    "last_opened_at last_clicked_at last_contacted_at last_replied_at"
+)
+_APPLIANCE_NAMES = (
+    "number serial category brand model source status power_watts repairs_count purchased_on installed_on "
+    "warranty_until expires_on next_consumable_due_on"
+)
+_ORDER_NAMES = "number platform status ordered_at amount refunded margin items_count"
+_ITEM_NAMES = "sku name brand category quantity price amount"
+
+Columns = Mapping[str, ColumnElement[Any]]
+
+
+def _columns(table: Table, names: str) -> Columns:
+    return {name: table.c[name] for name in names.split()}
+
+
+SINGLE: Mapping[str, Columns] = {
+    "customer": {
+        **_columns(customers, _CUSTOMER_NAMES),
+        **_columns(activity, _ACTIVITY_NAMES),
+        "rfm": func.jsonb_build_object(
+            *("recency", activity.c.rfm_recency),
+            *("frequency", activity.c.rfm_frequency),
+            *("monetary", activity.c.rfm_monetary),
+            type_=JSONB,
+        ),
+    },
+    "salesperson": _columns(salespeople, "code name phone email"),
+    "dealer": _columns(dealers, "code name phone"),
+    "household": {
+        "size": customers.c.household_size,
+        "address": func.coalesce(households.c.address, customers.c.address),
+        "community": func.coalesce(communities.c.name, customers.c.community),
+    },
+}
+"""Groups of which a customer has one, by fields of the template."""
+
+RECORDS: Mapping[str, Columns] = {
+    "appliance": _columns(appliances, _APPLIANCE_NAMES),
+    "appliances": _columns(appliances, _APPLIANCE_NAMES),
+    "order": _columns(orders, _ORDER_NAMES),
+    "orders": _columns(orders, _ORDER_NAMES),
+}
+"""Groups of records: one chosen (singular) or all of them (plural)."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for everybody: the campaign's name, today (in the workspace's zone), and which appliances the
+    segment's rule matched (a condition over the table `appliances`; None: the rule asks for none)."""
+
+    campaign: str
+    today: date
+    matched: ColumnElement[bool] | None = None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The fields of a content by group: `{"customer": {"name"}, "appliance": {"brand"}, "order.items": {"sku"}}`."""
+
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fields: Collection[str]) -> Needs:
+        """From dotted names, as `CompiledContent.fields` has them."""
+        groups: dict[str, set[str]] = defaultdict(set)
+        for name in fields:
+            group, _, rest = name.partition(".")
+            if rest.startswith("items"):
+                groups[f"{group}.items"].add(rest.removeprefix("items").lstrip("."))
+            elif rest:
+                groups[group].add(rest.partition(".")[0])
+            else:
+                groups[group] |= set()
+        return cls({group: frozenset(names) for group, names in groups.items()})
+
+    def columns(self, group: str) -> list[ColumnElement[Any]]:
+        """The labelled columns of a group that the content uses."""
+        known = {**SINGLE, **RECORDS}[group]
+        return [known[name].label(name) for name in sorted(self.groups[group]) if name in known]
+
+
+async def load_people(
+    conn: AsyncConnection, ids: Sequence[int], fields: Collection[str], setting: Setting
+) -> dict[int, Person]:
+    """For each of `ids` the plain values under the names of DESIGN.md ("What a template sees"), missing ones None.
+
+    One statement for the customer with all that there is one of, and one for each kind of records.
+    """
+    needs = Needs.of(fields)
+    common = {"campaign": {"name": setting.campaign}, "today": setting.today}
+    people: dict[int, Person] = {customer_id: {**common, **_blank(needs)} for customer_id in ids}
+    await _load_single(conn, people, needs)
+    if "appliance" in needs.groups:
+        await _load_records(conn, people, "appliance", _chosen_appliance(ids, needs, setting.matched))
+    if "appliances" in needs.groups:
+        await _load_records(conn, people, "appliances", _all_appliances(ids, needs))
+    for group in ("order", "orders"):
+        if group in needs.groups or f"{group}.items" in needs.groups:
+            await _load_orders(conn, people, needs, group)
+    return people
+
+
+def joined(needs: Needs) -> FromClause:
+    """`customers` with the tables of the single groups that are needed."""
+    source: FromClause = customers
+    if needs.groups.get("customer", frozenset()) & {*_ACTIVITY_NAMES.split(), "rfm"}:
+        source = source.outerjoin(activity, activity.c.customer_id == customers.c.id)
+    if "salesperson" in needs.groups:
+        source = source.outerjoin(salespeople, salespeople.c.code == customers.c.salesperson)
+    if "dealer" in needs.groups:
+        source = source.outerjoin(dealers, dealers.c.code == customers.c.dealer)
+    if "household" in needs.groups:
+        source = source.outerjoin(households, households.c.id == customers.c.household_id)
+        source = source.outerjoin(communities, communities.c.code == customers.c.community)
+    return source
+
+
+def first_appliance(matched: ColumnElement[bool] | None) -> tuple[ColumnElement[bool], list[ColumnElement[Any]]]:
+    """Which appliances can be the chosen one, and the order in which the first one is: the oldest that the rule
+    matched, else the oldest in use."""
+    in_use = appliances.c.status == "in_use"
+    age = [func.coalesce(appliances.c.installed_on, appliances.c.purchased_on).asc().nulls_last(), appliances.c.number]
+    if matched is None:
+        return in_use, age
+    return or_(matched, in_use), [func.coalesce(matched, False).desc(), *age]
+
+
+def _blank(needs: Needs) -> Person:
+    blank: Person = {}
+    for group in needs.groups:
+        name = group.partition(".")[0]
+        if name in SINGLE or name in RECORDS:
+            blank[name] = [] if name.endswith("s") else None
+    return blank
+
+
+async def _load_single(conn: AsyncConnection, people: dict[int, Person], needs: Needs) -> None:
+    groups = [group for group in SINGLE if group in needs.groups]
+    if not groups:
+        return
+    columns = [column.label(f"{group}.{column.name}") for group in groups for column in needs.columns(group)]
+    statement = (
+        select(customers.c.id, *columns).select_from(joined(needs)).where(customers.c.id == func.any(list(people)))
+    )
+    for row in await conn.execute(statement):
+        person = people[row.id]
+        person.update({group: {} for group in groups})
+        for label, value in row._asdict().items():
+            if label == "id":
+                continue
+            group, _, name = label.partition(".")
+            person[group][name] = value
+
+
+async def _load_records(conn: AsyncConnection, people: dict[int, Person], group: str, statement: Select[Any]) -> None:
+    for row in await conn.execute(statement):
+        values = dict(row._mapping)
+        person = people[values.pop("customer_id")]
+        if group.endswith("s"):
+            person[group].append(values)
+        else:
+            person[group] = values
+
+
+def _chosen_appliance(ids: Sequence[int], needs: Needs, matched: ColumnElement[bool] | None) -> Select[Any]:
+    possible, order = first_appliance(matched)
+    person = appliances.c.customer_id
+    return (
+        select(person, *needs.columns("appliance"))
+        .where(person == func.any(list(ids)), possible)
+        .distinct(person)
+        .order_by(person, *order)
+    )
+
+
+def _all_appliances(ids: Sequence[int], needs: Needs) -> Select[Any]:
+    _, order = first_appliance(None)
+    return _at_most(appliances, needs.columns("appliances"), ids, order, MOST_RECORDS)
+
+
+async def _load_orders(conn: AsyncConnection, people: dict[int, Person], needs: Needs, group: str) -> None:
+    """The latest order or orders, newest first, each with its items where the content uses them."""
+    most = MOST_RECORDS if group == "orders" else 1
+    newest = [orders.c.ordered_at.desc(), orders.c.number.desc()]
+    columns = needs.columns(group) if group in needs.groups else []
+    number = orders.c.number.label("_number")
+    statement = _at_most(orders, [*columns, number], list(people), newest, most)
+    await _load_records(conn, people, group, statement)
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for customer_id, person in people.items():
+        for order in person[group] if group == "orders" else filter(None, [person[group]]):
+            order["items"] = []
+            found[customer_id, order.pop("_number")] = order
+    if f"{group}.items" in needs.groups and found:
+        await _load_items(conn, found, needs.groups[f"{group}.items"])
+
+
+async def _load_items(
+    conn: AsyncConnection, found: Mapping[tuple[int, str], dict[str, Any]], names: Collection[str]
+) -> None:
+    person, number = order_items.c.customer_id, order_items.c.order_number
+    wanted = func.unnest([key[0] for key in found], [key[1] for key in found]).table_valued("customer_id", "number").render_derived()
+    statement = (
+        select(person, number, *(order_items.c[name] for name in _ITEM_NAMES.split() if name in names))
+        .join(wanted, (wanted.c.customer_id == person) & (wanted.c.number == number))
+        .order_by(person, number, order_items.c.position)
+    )
+    for row in await conn.execute(statement):
+        values = dict(row._mapping)
+        key = values.pop("customer_id"), values.pop("order_number")
+        found[key]["items"].append(values)
+
+
+def _at_most(
+    table: Table,
+    columns: Sequence[ColumnElement[Any]],
+    ids: Sequence[int],
+    order: Sequence[ColumnElement[Any]],
+    most: int,
+) -> Select[Any]:
+    """The first `most` records of each person in `order`."""
+    person = table.c.customer_id
+    place = func.row_number().over(partition_by=person, order_by=order)
+    ranked = select(person, *columns, place.label("_place")).where(person == func.any(list(ids))).subquery()
+    kept = [column for column in ranked.c if column.name != "_place"]
+    return select(*kept).where(ranked.c._place <= most).order_by(ranked.c.customer_id, ranked.c._place)

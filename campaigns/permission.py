@@ -1,0 +1,122 @@
+"""Who may not be contacted, and why: one SQL expression for the freeze and for the check before the final dot.
+
+The reasons, as messages and reports show them: `no_address`, `unsubscribed` (consent withdrawn, or an unsubscribe in
+force), `suppressed: <why>` (the person or the address), `no_consent` (never given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from customers.models import contact_addresses, standing_consents, suppressed_addresses, suppressions
+from runtime.registry import ChannelKind
+
+MARKETING = "marketing"
+UNSUBSCRIBED = "unsubscribed"
+
+
+def chosen_address(customer_id: ColumnElement[int], channel: ChannelKind, now: datetime) -> LateralFromClause:
+    """One row (`address`) for a customer who has any: one that nothing speaks against, else the primary one."""
+    own = contact_addresses.c
+    spoken_against = or_(
+        exists().where(
+            suppressions.c.customer_id == own.customer_id,
+            suppressions.c.channel == channel.name,
+            suppressions.c.address == own.value,
+            _in_force(suppressions, now),
+        ),
+        exists().where(
+            suppressed_addresses.c.kind == own.kind,
+            suppressed_addresses.c.value == own.value,
+            _in_force(suppressed_addresses, now),
+        ),
+    )
+    return (
+        select(own.value.label("address"))
+        .where(own.customer_id == customer_id, own.kind == channel.address_kind)
+        .order_by(spoken_against, own.is_primary.desc(), own.created_at, own.value)
+        .limit(1)
+        .lateral("chosen")
+    )
+
+
+def with_reason(
+    targets: FromClause,
+    customer_id: ColumnElement[int],
+    address: ColumnElement[Any],
+    channel: ChannelKind,
+    now: datetime,
+) -> tuple[FromClause, ColumnElement[Any]]:
+    """`targets` joined with what speaks against each, and the reason: NULL for those who may be contacted at `now`."""
+    consent = standing_consents.c
+    person = (
+        select(suppressions.c.reason)
+        .where(
+            suppressions.c.customer_id == customer_id,
+            suppressions.c.channel == channel.name,
+            or_(suppressions.c.address.is_(None), suppressions.c.address == address),
+            _in_force(suppressions, now),
+        )
+        .order_by((suppressions.c.reason == UNSUBSCRIBED).desc(), suppressions.c.at)
+        .limit(1)
+        .lateral("person")
+    )
+    place = suppressed_addresses.c
+    joined = (
+        targets.outerjoin(
+            standing_consents,
+            and_(consent.customer_id == customer_id, consent.channel == channel.name, consent.purpose == MARKETING),
+        )
+        .outerjoin(person, true())
+        .outerjoin(
+            suppressed_addresses,
+            and_(place.kind == channel.address_kind, place.value == address, _in_force(suppressed_addresses, now)),
+        )
+    )
+    reason = case(
+        (address.is_(None), "no_address"),
+        (or_(consent.granted.is_(False), person.c.reason == UNSUBSCRIBED), UNSUBSCRIBED),
+        (person.c.reason.is_not(None), literal("suppressed: ", Text) + person.c.reason),
+        (place.reason.is_not(None), literal("suppressed: ", Text) + place.reason),
+        (consent.granted.is_(None), "no_consent"),
+    )
+    return joined, reason
+
+
+async def barred(
+    conn: AsyncConnection, targets: Sequence[tuple[int, str]], channel: ChannelKind, now: datetime
+) -> dict[int, str]:
+    """Which of `targets` (customer, address) may not be contacted any more, and why."""
+    ids = bindparam("ids", [customer for customer, _ in targets], ARRAY(BigInteger))
+    addresses = bindparam("addresses", [address for _, address in targets], ARRAY(Text))
+    asked = func.unnest(ids, addresses).table_valued("customer_id", "address", name="asked").render_derived()
+    joined, reason = with_reason(asked, asked.c.customer_id, asked.c.address, channel, now)
+    statement = select(asked.c.customer_id, reason).select_from(joined).where(reason.is_not(None))
+    return {row[0]: row[1] for row in await conn.execute(statement)}
+
+
+def _in_force(table: Table, now: datetime) -> ColumnElement[bool]:
+    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))

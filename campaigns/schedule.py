@@ -1,0 +1,109 @@
+"""Due times become runs, each exactly once: an occurrence, its run and the job that prepares it are one transaction.
+
+`UNIQUE (schedule_id, occurrence_utc)` says it once for everybody; the leader's term is checked first, so that one who
+was frozen and thaws writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.due import Reckoning, Schedule, reckon
+from campaigns.finish import lock, settle
+from campaigns.freeze import prepare_run
+from campaigns.models import occurrences, runs, schedules, snapshots
+from campaigns.options import Options
+from runtime.house import House
+from runtime.jobs import defer
+from runtime.leader import Term, check_term
+from runtime.scheduler import tick
+
+log = logging.getLogger(__name__)
+
+STARTED, MISSED = "started", "missed"
+BY_HAND = 0  # the term of an occurrence that a launch started itself
+_AT_ONCE = 100
+
+
+@tick(every=timedelta(seconds=1))
+async def start_due(house: House, term: Term, now: datetime) -> None:
+    """Work off all schedules whose time has come, one transaction each. Raises NotLeader when the term is over."""
+    async with house.database.connect() as conn:
+        due = select(schedules.c.campaign_id).where(schedules.c.active, schedules.c.next_at <= now)
+        found = (await conn.execute(due.order_by(schedules.c.next_at).limit(_AT_ONCE))).scalars().all()
+    for campaign_id in found:
+        async with house.database.begin() as conn:
+            await check_term(conn, term)
+            await work_off(conn, campaign_id, term.number, now)
+
+
+async def enter(
+    conn: AsyncConnection, campaign_id: int, schedule: Schedule, snapshot_id: int, *, timezone: str, now: datetime
+) -> None:
+    """Put a launched campaign on the schedule; one that is due at once starts right here, by the same path."""
+    first = schedule.first(now)
+    values = {"cron": schedule.cron, "timezone": schedule.timezone or timezone, "next_at": first, "active": True}
+    await conn.execute(insert(schedules).values(campaign_id=campaign_id, **values))
+    if schedule == Schedule():
+        await work_off(conn, campaign_id, BY_HAND, now)
+
+
+async def work_off(conn: AsyncConnection, campaign_id: int, term: int, now: datetime) -> None:
+    """Start the due run of one campaign and note what was missed; nothing if somebody else did so meanwhile."""
+    campaign = await lock(conn, campaign_id)
+    row = await _due(conn, campaign_id, now)
+    if row is None:
+        return
+    catch_up = timedelta(hours=Options.from_json(row.options).catch_up_hours)
+    reckoning = reckon(row.cron, row.timezone, row.next_at, now, catch_up)
+    await _note_missed(conn, row.id, reckoning.missed, term)
+    if reckoning.start is not None:
+        await _start(conn, row, reckoning.start, term)
+    if reckoning.missed:
+        log.warning("%s: %s due times were missed", campaign, len(reckoning.missed))
+    await _advance(conn, row.id, reckoning)
+    await settle(conn, campaign, now=now)
+
+
+async def _due(conn: AsyncConnection, campaign_id: int, now: datetime) -> Any:
+    """The schedule with the campaign's latest approved snapshot, if its time has come."""
+    statement = (
+        select(*schedules.c["id", "campaign_id", "cron", "timezone", "next_at"], snapshots.c.options)
+        .add_columns(snapshots.c.id.label("snapshot_id"))
+        .join_from(schedules, snapshots, snapshots.c.campaign_id == schedules.c.campaign_id)
+        .where(schedules.c.campaign_id == campaign_id, schedules.c.active, schedules.c.next_at <= now)
+        .order_by(snapshots.c.id.desc())
+        .limit(1)
+    )
+    return (await conn.execute(statement)).one_or_none()
+
+
+async def _start(conn: AsyncConnection, row: Row[Any], due: datetime, term: int) -> None:
+    """The occurrence, its run and the job that prepares it; nothing where the occurrence is there already."""
+    taken = insert(occurrences).values(schedule_id=row.id, occurrence_utc=due, term=term, state=STARTED)
+    mine = taken.on_conflict_do_nothing().returning(occurrences.c.schedule_id)
+    if (await conn.execute(mine)).one_or_none() is None:
+        return
+    run = insert(runs).values(campaign_id=row.campaign_id, snapshot_id=row.snapshot_id, occurrence=due)
+    run_id = (await conn.execute(run.returning(runs.c.id))).scalar_one()
+    this = (occurrences.c.schedule_id == row.id) & (occurrences.c.occurrence_utc == due)
+    await conn.execute(update(occurrences).where(this).values(run_id=run_id))
+    await defer(conn, prepare_run, lock=f"prepare:{run_id}", run_id=run_id)
+
+
+async def _note_missed(conn: AsyncConnection, schedule_id: int, missed: Sequence[datetime], term: int) -> None:
+    rows = [{"schedule_id": schedule_id, "occurrence_utc": due, "term": term, "state": MISSED} for due in missed]
+    if rows:
+        await conn.execute(insert(occurrences).on_conflict_do_nothing(), rows)
+
+
+async def _advance(conn: AsyncConnection, schedule_id: int, reckoning: Reckoning) -> None:
+    following = {"next_at": reckoning.next, "active": reckoning.next is not None}
+    await conn.execute(update(schedules).where(schedules.c.id == schedule_id).values(**following))

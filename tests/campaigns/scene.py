@@ -1,0 +1,140 @@
+"""A mail server with a will of its own, people to write to, and a worker to do it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import email
+import email.policy
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import activity, contact_addresses, customers, standing_consents
+from runtime.clock import utc_now
+from runtime.house import House
+from runtime.text import fold
+from runtime.worker import run_worker
+
+Answer = str | None
+
+
+@dataclass
+class Sink:
+    """Takes mails over TCP. `at_rcpt` and `at_data` give an answer to an address, None for 250."""
+
+    mails: list[tuple[str, EmailMessage]] = field(default_factory=list)
+    at_rcpt: Callable[[str], Answer] = lambda address: None
+    at_data: Callable[[str], Answer] = lambda address: None
+    port: int = 0
+
+    @property
+    def addresses(self) -> list[str]:
+        return [address for address, _ in self.mails]
+
+    @property
+    def ids(self) -> list[str]:
+        return [str(mail["Message-ID"]) for _, mail in self.mails]
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        answer = self.at_rcpt(address)
+        if answer is None:
+            envelope.rcpt_tos.append(address)
+        return answer or "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        [address] = envelope.rcpt_tos
+        answer = self.at_data(address)
+        if answer is None:
+            mail = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
+            self.mails.append((address, mail))
+        return answer or f"250 2.0.0 queued as {len(self.mails)}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def add_people(conn: AsyncConnection, count: int, *, consent: bool = True, first: int = 1) -> list[int]:
+    """Customers `Person 1` … with an address each and, by default, consent."""
+    rows = [
+        {
+            "external_id": f"p{number}",
+            "name": f"Person {number}",
+            "name_folded": fold(f"Person {number}"),
+            "email": f"p{number}@example.com",
+            "email_folded": f"p{number}@example.com",
+            "city": "西安",
+            "city_folded": "西安",
+        }
+        for number in range(first, first + count)
+    ]
+    ids = list(
+        (await conn.execute(insert(customers).returning(customers.c.id, sort_by_parameter_order=True), rows)).scalars()
+    )
+    await conn.execute(insert(activity), [{"customer_id": customer_id} for customer_id in ids])
+    addresses = [
+        {"customer_id": customer_id, "kind": "email", "value": row["email"], "is_primary": True}
+        for customer_id, row in zip(ids, rows, strict=True)
+    ]
+    await conn.execute(insert(contact_addresses), addresses)
+    if consent:
+        await conn.execute(insert(standing_consents), [standing(customer_id) for customer_id in ids])
+    return ids
+
+
+def standing(customer_id: int, *, granted: bool = True) -> dict[str, object]:
+    """A row of the standing consents."""
+    words = {"channel": "email", "purpose": "marketing", "source": "test", "source_folded": "test"}
+    return {"customer_id": customer_id, "granted": granted, "at": utc_now(), **words}
+
+
+async def work_off(house: House, *, seconds: float = 30.0, future: bool = False) -> None:
+    """Run a worker until nothing is due any more (`future`: nor later)."""
+    own = dataclasses.replace(house, stopping=asyncio.Event())
+    worker = asyncio.create_task(run_worker(own, concurrency=4))
+    try:
+        async with asyncio.timeout(seconds):
+            while await _waiting(house, future):
+                assert not worker.done(), worker
+                await asyncio.sleep(0.02)
+    finally:
+        own.stopping.set()
+        await worker
+
+
+async def _waiting(house: House, future: bool) -> bool:
+    due = "" if future else "AND (scheduled_at IS NULL OR scheduled_at <= now())"
+    statement = f"SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' OR (status = 'todo' {due}))"
+    async with house.database.connect() as conn:
+        return bool(await conn.scalar(text(statement)))
+
+
+def links_of(mail: EmailMessage) -> list[str]:
+    """The addresses in a mail's HTML."""
+    body = mail.get_body(("html",))
+    assert body is not None
+    return re.findall(r'(?:href|src)="([^"]+)"', body.get_content())
+
+
+EVERYBODY = {"all": []}
+CONTENT = {
+    "subject": "Hello {{ customer.name }}",
+    "html": "<html><body><p>Dear {{ customer.name }}</p><a href='https://shop.example/p?c={{ customer.external_id }}'>Look</a>"
+    "</body></html>",
+}
+
+
+def body(**changes: object) -> dict[str, object]:
+    """A campaign to everybody."""
+    return {"name": "Spring", "channel": "email", "rule": EVERYBODY, "content": CONTENT, **changes}
