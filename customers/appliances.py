@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,6 +16,7 @@ from customers.owned import (
     OwnedKind,
     Row,
     load_rows,
+    made_number,
     number_owners,
     refuse_foreign,
     settle_customers,
@@ -122,17 +121,16 @@ def _number(
         elif held is not None and (number is None or held != (customer, number)):
             tally.reject(index, Problem("serial", f"{serial!r} is the serial of another appliance ({held[1]!r})"))
             continue
-        keys[index] = (customer, number or serial or _made_number(customer, values))
+        keys[index] = (customer, number or serial or made_number(_facts(values)))
         if serial:
             serials[serial] = keys[index]
     return keys
 
 
-def _made_number(customer: int, values: Mapping[str, Any]) -> str:
-    """A number from what is known, so that the same record means the same appliance again."""
-    facts = [customer, *(fold(values.get(name)) for name in ("category", "brand", "model"))]
-    facts += [str(values[name]) for name in ("purchased_on", "installed_on") if values.get(name)]
-    return "~" + hashlib.blake2b(json.dumps(facts, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+def _facts(values: Mapping[str, Any]) -> list[str | None]:
+    """What tells an appliance from the others of its household where it has no number."""
+    words = [fold(values.get(name)) for name in ("category", "brand", "model")]
+    return [*words, *(str(values[name]) for name in ("purchased_on", "installed_on") if values.get(name))]
 
 
 async def _serials(conn: AsyncConnection, given: Collection[Mapping[str, Any]]) -> dict[str, Key]:

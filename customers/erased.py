@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import among, put_new
 from customers.models import erased
 from customers.person import Pair, Person
-from runtime.models import workspace
+from runtime.workspace import lasting_key
 
-_KEY = "erasure_key"  # of its own: it outlives every rotation of the secret
+_PURPOSE = "erasure"
 
 
 async def remember_erased(conn: AsyncConnection, pairs: Iterable[Pair]) -> None:
     """Keep the hashes of an erased person's identities and phones."""
-    key = await _erasure_key(conn)
+    key = await lasting_key(conn, _PURPOSE)
     await put_new(conn, erased, [{"hash": _hash(key, pair)} for pair in pairs])
 
 
@@ -29,7 +27,7 @@ async def erased_among(conn: AsyncConnection, people: Mapping[int, Person]) -> l
     """The keys of those who were erased: by any identity, by phone where there is none."""
     if not people or (await conn.execute(select(erased.c.hash).limit(1))).first() is None:
         return []
-    key = await _erasure_key(conn)
+    key = await lasting_key(conn, _PURPOSE)
     hashes = {index: {_hash(key, pair) for pair in _pairs(person)} for index, person in people.items()}
     wanted = {value for values in hashes.values() for value in values}
     found = set((await conn.execute(select(erased.c.hash).where(among(erased.c.hash, wanted)))).scalars())
@@ -42,10 +40,3 @@ def _pairs(person: Person) -> tuple[Pair, ...]:
 
 def _hash(key: bytes, pair: Pair) -> bytes:
     return hmac.digest(key, "\0".join(pair).encode(), hashlib.sha256)
-
-
-async def _erasure_key(conn: AsyncConnection) -> bytes:
-    made = insert(workspace).values(key=_KEY, value=secrets.token_hex(32)).on_conflict_do_nothing()
-    await conn.execute(made)
-    value = (await conn.execute(select(workspace.c.value).where(workspace.c.key == _KEY))).scalar_one()
-    return bytes.fromhex(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from customers import ranks as _ranks  # noqa: F401 -- registers its tick
 from customers.fields import as_text
+from customers.history import contribute_records
 from customers.models import appliances, order_items, orders, service_visits, standing_consents
 from runtime.registry import Kind, Source, fields, register_source, text_fields
 
@@ -11,6 +13,7 @@ def install() -> None:
     """Register the records of this room; called once a process, harmless when repeated."""
     for source in (_orders(), _order_items(), _appliances(), _service_visits(), _consents()):
         register_source(source)
+    contribute_records()
 
 
 def _orders() -> Source:

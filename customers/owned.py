@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,8 @@ from runtime.errors import Problem
 from runtime.settings import Settings
 
 Key = tuple[int, str]  # (customer, number)
+MADE = "~"
+"""What a number begins with that was made from what is known: it means something only together with its customer."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class Row:
         return Outcome.CREATED if first else Outcome.UPDATED if different else Outcome.UNCHANGED
 
 
+def made_number(facts: Sequence[Any]) -> str:
+    """The number of a record that has none: the same facts give the same number."""
+    return MADE + hashlib.blake2b(json.dumps(facts, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+
+
 async def settle_customers(
     conn: AsyncConnection,
     records: Sequence[Any],
@@ -73,7 +82,7 @@ async def settle_customers(
 
 async def number_owners(conn: AsyncConnection, kind: str, numbers: Iterable[str]) -> dict[str, int]:
     """Who has the record of each number; unknown numbers are left out."""
-    wanted = {number for number in numbers if number}
+    wanted = {number for number in numbers if number and not number.startswith(MADE)}
     if not wanted:
         return {}
     query = select(record_numbers.c.value, record_numbers.c.customer_id)
@@ -88,7 +97,7 @@ async def refuse_foreign(
     kept: dict[int, Key] = {}
     foreign: dict[int, Key] = {}
     for index, (customer, number) in wanted.items():
-        if owners.setdefault(number, customer) == customer:
+        if number.startswith(MADE) or owners.setdefault(number, customer) == customer:
             kept[index] = (customer, number)
         else:
             foreign[index] = (customer, number)
@@ -122,7 +131,9 @@ async def write_rows(conn: AsyncConnection, kind: OwnedKind, rows: Iterable[Row]
     """Write what changed, and the numbers of what is new."""
     changed = [row for row in rows if row.changed]
     numbers = [
-        {"kind": kind.number_kind, "value": row.number, "customer_id": row.customer_id} for row in changed if row.new
+        {"kind": kind.number_kind, "value": row.number, "customer_id": row.customer_id}
+        for row in changed
+        if row.new and not row.number.startswith(MADE)
     ]
     await put_new(conn, record_numbers, numbers)
     times = {"created_at": now, "updated_at": now}

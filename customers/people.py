@@ -117,7 +117,7 @@ async def _write(conn: AsyncConnection, people: Sequence[Known], now: datetime) 
     homes = await household_ids(conn, [known.values for known in people if known.moved])
     for known, home in zip([known for known in people if known.moved], homes, strict=True):
         known.household_id = home
-    await put(conn, customers, [_row(known, now) for known in changed])
+    await put(conn, customers, [customer_row(known, now) for known in changed])
     await put_new(conn, activity, [{"customer_id": known.id} for known in people if known in new])
     await _write_ties(conn, people, now)
 
@@ -161,7 +161,8 @@ async def _write_ties(conn: AsyncConnection, people: Sequence[Known], now: datet
     await record_consents(conn, entries, now=now)
 
 
-def _row(known: Known, now: datetime) -> dict[str, Any]:
+def customer_row(known: Known, now: datetime) -> dict[str, Any]:
+    """All that a customer's row holds besides its alias."""
     row = {
         "id": known.id,
         **known.values,

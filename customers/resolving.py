@@ -62,7 +62,7 @@ async def load_directory(conn: AsyncConnection, people: Sequence[Person]) -> Dir
     phones = {person.phone for person in people if person.phone and not person.signs}
     holders = await _holders(conn, phones)
     ids = {*owners.values(), *(customer for held in holders.values() for customer in held)}
-    known = await _load(conn, sorted(ids), people)
+    known = await load_customers(conn, sorted(ids), consent=any(person.consents for person in people))
     for pair, customer in owners.items():
         if pair[0] != "id":
             known[customer].identities.add(pair)
@@ -80,6 +80,21 @@ async def owners_of(conn: AsyncConnection, pairs: Iterable[Pair]) -> dict[Pair, 
     kinds, values = [kind for kind, _ in wanted], [value for _, value in wanted]
     rows = await conn.execute(_OWNERS, {"kinds": kinds, "values": values})
     return {(kind, value): customer for kind, value, customer in rows}
+
+
+async def load_customers(conn: AsyncConnection, ids: Sequence[int], *, consent: bool = False) -> dict[int, Known]:
+    """These customers as they are known, without their identities; their consents only where asked for."""
+    if not ids:
+        return {}
+    columns = [customers.c[name] for name in (*COLUMNS, "id", "tags", "attributes", "household_id")]
+    rows = (await conn.execute(select(*columns).where(among(customers.c.id, ids)))).mappings()
+    known = {row["id"]: _known(row) for row in rows}
+    held = select(contact_addresses).where(among(contact_addresses.c.customer_id, ids))
+    for row in (await conn.execute(held)).mappings():
+        known[row["customer_id"]].addresses[row["kind"], row["value"]] = row["is_primary"]
+    if consent:
+        await _load_consents(conn, ids, known)
+    return known
 
 
 def stranger() -> Known:
@@ -106,21 +121,7 @@ async def _holders(conn: AsyncConnection, phones: set[str]) -> dict[str, list[in
     return found
 
 
-async def _load(conn: AsyncConnection, ids: list[int], people: Sequence[Person]) -> dict[int, Known]:
-    if not ids:
-        return {}
-    columns = [customers.c[name] for name in (*COLUMNS, "id", "tags", "attributes", "household_id")]
-    rows = (await conn.execute(select(*columns).where(among(customers.c.id, ids)))).mappings()
-    known = {row["id"]: _known(row) for row in rows}
-    held = select(contact_addresses).where(among(contact_addresses.c.customer_id, ids))
-    for row in (await conn.execute(held)).mappings():
-        known[row["customer_id"]].addresses[row["kind"], row["value"]] = row["is_primary"]
-    if any(person.consents for person in people):
-        await _load_consents(conn, ids, known)
-    return known
-
-
-async def _load_consents(conn: AsyncConnection, ids: list[int], known: Mapping[int, Known]) -> None:
+async def _load_consents(conn: AsyncConnection, ids: Sequence[int], known: Mapping[int, Known]) -> None:
     standing = select(standing_consents).where(among(standing_consents.c.customer_id, ids))
     for row in (await conn.execute(standing)).mappings():
         known[row["customer_id"]].standing[row["channel"], row["purpose"]] = (row["granted"], row["at"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.appliances import count_repairs
 from customers.bulk import among
 from customers.models import appliances, service_visits
-from customers.owned import Key, OwnedKind, load_rows, number_owners, refuse_foreign, settle_customers, write_rows
+from customers.owned import (
+    Key,
+    OwnedKind,
+    load_rows,
+    made_number,
+    number_owners,
+    refuse_foreign,
+    settle_customers,
+    write_rows,
+)
 from customers.results import Tally, UpsertResult
 from customers.schemas import SERVICE_VISIT, clean
 from customers.values import Context
@@ -45,7 +52,7 @@ async def upsert_visits(
     chosen = {index: given[index] for index in sorted(customers)}
     await _name_appliances(conn, chosen, customers)
     wanted = {
-        index: (customers[index], values.pop("number", None) or _made_number(customers[index], values))
+        index: (customers[index], values.pop("number", None) or made_number(_facts(values)))
         for index, values in chosen.items()
     }
     owners = await number_owners(conn, "service_visit", (number for _, number in wanted.values()))
@@ -96,8 +103,7 @@ async def _appliance_numbers(conn: AsyncConnection, people: Collection[int], wor
     return found
 
 
-def _made_number(customer: int, values: Mapping[str, Any]) -> str:
-    """A number from what is known, so that the same record means the same visit again."""
+def _facts(values: Mapping[str, Any]) -> list[str | None]:
+    """What tells a visit from the others of its household where it has no number."""
     first = next(str(values[name]) for name in _TIMES if values.get(name))
-    facts = [customer, fold(values.get("kind")), values.get("appliance_number"), first]
-    return "~" + hashlib.blake2b(json.dumps(facts, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+    return [fold(values.get("kind")), values.get("appliance_number"), first]

@@ -1,0 +1,72 @@
+"""Erasure: everything about a person goes; keyed hashes of who they were stay, so that no import brings them back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Text, any_, cast, delete, exists, func, literal, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.bulk import among, take_turn
+from customers.erased import remember_erased
+from customers.merging import resolve
+from customers.models import (
+    contact_addresses,
+    customers,
+    households,
+    identities,
+    import_rejects,
+    suppressed_addresses,
+)
+from customers.person import Pair
+from customers.spread import lookup_tables, person_tables
+
+
+async def erase(conn: AsyncConnection, customer_id: int) -> None:
+    """Forget a customer, in every room's tables and under every old id. Raises NotFound."""
+    await take_turn(conn)
+    customer_id = await resolve(conn, customer_id)
+    pairs = await _signs(conn, customer_id)
+    await remember_erased(conn, pairs)
+    ids = await _all_ids(conn, customer_id)
+    homes = (await conn.execute(select(customers.c.household_id).where(among(customers.c.id, ids)))).scalars().all()
+    for table in (*person_tables(), *lookup_tables()):
+        await conn.execute(delete(table).where(among(table.c.customer_id, ids)))
+    await conn.execute(delete(customers).where(among(customers.c.id, ids)))
+    await _forget_traces(conn, pairs, {home for home in homes if home is not None})
+
+
+async def _signs(conn: AsyncConnection, customer_id: int) -> list[Pair]:
+    who = select(identities.c.kind, identities.c.value).where(identities.c.customer_id == customer_id)
+    where = select(contact_addresses.c.kind, contact_addresses.c.value).where(
+        contact_addresses.c.customer_id == customer_id
+    )
+    return [(kind, value) for kind, value in await conn.execute(who.union(where))]
+
+
+async def _all_ids(conn: AsyncConnection, customer_id: int) -> list[int]:
+    own = or_(customers.c.id == customer_id, customers.c.merged_into == customer_id)
+    return list((await conn.execute(select(customers.c.id).where(own))).scalars())
+
+
+async def _forget_traces(conn: AsyncConnection, pairs: Collection[Pair], homes: Collection[int]) -> None:
+    """What is not keyed by customer: rejected lines that name them, their suppressed addresses, an empty household."""
+    held = exists().where(
+        contact_addresses.c.kind == suppressed_addresses.c.kind,
+        contact_addresses.c.value == suppressed_addresses.c.value,
+    )
+    if pairs:
+        key = tuple_(suppressed_addresses.c.kind, suppressed_addresses.c.value)
+        await conn.execute(delete(suppressed_addresses).where(key.in_(pairs), ~held))
+        cells = cast(import_rejects.c.cells, Text)
+        named = any_(literal([_pattern(value) for _, value in pairs], ARRAY(Text)))
+        await conn.execute(delete(import_rejects).where(func.lower(cells).like(named)))
+    lived_in = exists().where(customers.c.household_id == households.c.id)
+    await conn.execute(delete(households).where(among(households.c.id, homes), ~lived_in))
+
+
+def _pattern(value: str) -> str:
+    """A cell that holds `value`, within a list of cells as JSON text."""
+    plain = value.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f'%"{plain}"%'

@@ -1,0 +1,78 @@
+"""What the records say in a timeline: orders, service visits, consents, appliances."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, DateTime, FromClause, Select, Text, case, cast, func, select
+
+from customers.models import appliances, consents, order_items, orders, service_visits
+from customers.timeline import contribute, entry
+
+_ITEMS_SHOWN = 5
+
+
+def contribute_records() -> None:
+    """Enter this room's contributions."""
+    contribute("orders", _orders)
+    contribute("service_visits", _service_visits)
+    contribute("consents", _consents)
+    contribute("appliances", _appliances)
+
+
+def _orders(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    row, item = orders.c, order_items.c
+    items = (
+        select(item.name, item.quantity)
+        .where(item.customer_id == row.customer_id, item.order_number == row.number, item.position < _ITEMS_SHOWN)
+        .order_by(item.position)
+        .correlate(orders)
+        .lateral("items")
+    )
+    listed = select(func.jsonb_agg(func.jsonb_build_object("name", items.c.name, "quantity", items.c.quantity)))
+    data = func.jsonb_build_object(
+        *("number", row.number, "status", row.status, "platform", row.platform),
+        *("amount", cast(row.amount, Text), "refunded", cast(row.refunded, Text)),
+        *("items_count", row.items_count, "items", listed.select_from(items).scalar_subquery()),
+    )
+    return _newest(entry(row.ordered_at, "order", data), orders, row.ordered_at, customer_id, before, limit)
+
+
+def _service_visits(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    row = service_visits.c
+    at = func.coalesce(row.completed_at, row.visited_at, row.requested_at, row.created_at)
+    data = func.jsonb_build_object(
+        *("number", row.number, "kind", row.kind, "status", row.status, "provider", row.provider),
+        *("satisfaction", row.satisfaction, "cost", cast(row.cost, Text), "appliance", row.appliance_number),
+        *("note", row.note),
+    )
+    return _newest(entry(at, "service_visit", data), service_visits, at, customer_id, before, limit)
+
+
+def _consents(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    row = consents.c
+    kind = case((row.granted, "consent_granted"), else_="consent_withdrawn")
+    data = func.jsonb_build_object(
+        *("purpose", row.purpose, "granted", row.granted, "source", row.source, "text_version", row.text_version)
+    )
+    return _newest(entry(row.at, kind, data, channel=row.channel), consents, row.at, customer_id, before, limit)
+
+
+def _appliances(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    row = appliances.c
+    day = func.coalesce(row.installed_on, row.purchased_on)
+    at = func.coalesce(func.timezone("UTC", cast(day, DateTime(timezone=False))), row.created_at)
+    kind = case((row.installed_on.is_not(None), "appliance_installed"), else_="appliance_purchased")
+    data = func.jsonb_build_object(
+        *("number", row.number, "category", row.category, "brand", row.brand, "model", row.model),
+        *("serial", row.serial, "status", row.status, "day", day),
+    )
+    return _newest(entry(at, kind, data), appliances, at, customer_id, before, limit)
+
+
+def _newest(
+    entries: Select[Any], table: FromClause, at: ColumnElement[Any], customer_id: int, before: datetime, limit: int
+) -> Select[Any]:
+    mine = entries.select_from(table).where(table.c.customer_id == customer_id, at <= before)
+    return mine.order_by(at.desc()).limit(limit)

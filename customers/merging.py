@@ -1,0 +1,110 @@
+"""Two records of one person become one: everything moves, the old id stays as an alias."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Table, delete, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.activity import fold_orders
+from customers.bulk import put, take_turn
+from customers.known import COLUMNS
+from customers.models import activity, contact_addresses, customers, standing_consents
+from customers.people import customer_row
+from customers.resolving import load_customers
+from customers.spread import lookup_tables, person_tables
+from runtime.errors import Conflict, NotFound
+
+STAY = "stay"
+"""`info={"merge": STAY}` on a table about people: rows that the other already has stay with the old id."""
+
+_FOLD_ACTIVITY = text("""
+    UPDATE activity SET last_contacted_at = greatest(activity.last_contacted_at, gone.last_contacted_at),
+        last_opened_at = greatest(activity.last_opened_at, gone.last_opened_at),
+        last_clicked_at = greatest(activity.last_clicked_at, gone.last_clicked_at),
+        last_replied_at = greatest(activity.last_replied_at, gone.last_replied_at),
+        engagement_score = coalesce(activity.engagement_score + gone.engagement_score,
+            activity.engagement_score, gone.engagement_score)
+    FROM activity gone WHERE activity.customer_id = :keep AND gone.customer_id = :lose
+""")
+_STAND = text("""
+    INSERT INTO standing_consents (customer_id, channel, purpose, granted, at, source, source_folded)
+    SELECT DISTINCT ON (channel, purpose) customer_id, channel, purpose, granted, at, source, source_folded
+    FROM (
+        SELECT :keep AS customer_id, channel, purpose, granted, at, source, source_folded
+        FROM standing_consents WHERE customer_id IN (:keep, :lose)
+    ) both_people
+    ORDER BY channel, purpose, at DESC, granted
+    ON CONFLICT (customer_id, channel, purpose) DO UPDATE SET granted = excluded.granted, at = excluded.at,
+        source = excluded.source, source_folded = excluded.source_folded
+""")
+
+
+async def resolve(conn: AsyncConnection, customer_id: int) -> int:
+    """The id under which a customer lives today. Raises NotFound."""
+    found = await conn.scalar(
+        select(func.coalesce(customers.c.merged_into, customers.c.id)).where(customers.c.id == customer_id)
+    )
+    if found is None:
+        raise NotFound(f"there is no customer {customer_id}")
+    return int(found)
+
+
+async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -> None:
+    """Move all that `lose` has to `keep`, which keeps its own values and gets what it lacked; `lose` becomes an alias.
+
+    Where both have the same fact (a message of the same run), the old id keeps its own, so that counts stay true.
+    Raises NotFound, and Conflict for one and the same customer.
+    """
+    await take_turn(conn)
+    keep, lose = await resolve(conn, keep), await resolve(conn, lose)
+    if keep == lose:
+        raise Conflict(f"customer {keep} cannot be merged with itself")
+    await _take_over_values(conn, keep, lose, now)
+    await conn.execute(_FOLD_ACTIVITY, {"keep": keep, "lose": lose})
+    await conn.execute(_STAND, {"keep": keep, "lose": lose})
+    for table in (activity, standing_consents):
+        await conn.execute(delete(table).where(table.c.customer_id == lose))
+    for table in person_tables():
+        await _move(conn, table, keep, lose)
+    for table in lookup_tables():
+        await conn.execute(update(table).where(table.c.customer_id == lose).values(customer_id=keep))
+    await conn.execute(update(customers).where(customers.c.merged_into == lose).values(merged_into=keep))
+    await fold_orders(conn, [keep])
+
+
+async def _take_over_values(conn: AsyncConnection, keep: int, lose: int, now: datetime) -> None:
+    """Fill the gaps of `keep`, and leave nothing about the person at `lose`."""
+    known = await load_customers(conn, [keep, lose])
+    kept, gone = known[keep], known[lose]
+    for name in COLUMNS:
+        if kept.values[name] is None:
+            kept.values[name] = gone.values[name]
+    kept.tags = list(dict.fromkeys([*kept.tags, *gone.tags]))
+    kept.attributes = {**gone.attributes, **kept.attributes}
+    kept.household_id = kept.household_id or gone.household_id
+    gone.values, gone.tags, gone.attributes, gone.household_id = dict.fromkeys(COLUMNS), [], {}, None
+    await put(conn, customers, [customer_row(kept, now), customer_row(gone, now)])
+    await conn.execute(update(customers).where(customers.c.id == lose).values(merged_into=keep))
+    await conn.execute(
+        update(contact_addresses)
+        .where(
+            contact_addresses.c.customer_id == lose,
+            contact_addresses.c.kind.in_([kind for (kind, _), primary in kept.addresses.items() if primary]),
+        )
+        .values(is_primary=False)
+    )
+
+
+async def _move(conn: AsyncConnection, table: Table, keep: int, lose: int) -> None:
+    names = [column.name for column in table.columns if column.name != "customer_id"]
+    key = [column.name for column in table.primary_key if column.name != "customer_id"]
+    rows = select(literal(keep), *(table.c[name] for name in names)).where(table.c.customer_id == lose)
+    arrival = insert(table).from_select(["customer_id", *names], rows, include_defaults=False)
+    moved = arrival.on_conflict_do_nothing().returning(*(table.c[name] for name in key)).cte("moved")
+    gone = delete(table).where(table.c.customer_id == lose)
+    if table.info.get("merge") == STAY:
+        gone = gone.where(*(table.c[name] == moved.c[name] for name in key))
+    await conn.execute(gone.add_cte(moved))

@@ -1,0 +1,88 @@
+"""Who must not be contacted, whatever they consented to: people (per channel) and addresses (whoever holds them)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, DateTime, Table, delete, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.bulk import put
+from customers.models import contact_addresses, suppressed_addresses, suppressions
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """One person over one channel. `reason`: unsubscribed, bounced, complained, manual. With `address` it is about that
+    address of theirs alone; `expires_at` None: until lifted."""
+
+    customer_id: int
+    channel: str
+    reason: str
+    at: datetime
+    address: str | None = None
+    expires_at: datetime | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class SuppressedAddress:
+    """An address (plain form, see customers/addresses.py) at which nobody may be contacted."""
+
+    kind: str
+    value: str
+    reason: str
+    at: datetime
+    expires_at: datetime | None = None
+    detail: str | None = None
+
+
+async def suppress(conn: AsyncConnection, entries: Sequence[Suppression]) -> None:
+    """Suppress people; an entry of the same person, channel and reason is replaced."""
+    rows = {(entry.customer_id, entry.channel, entry.reason): vars(entry) for entry in entries}
+    await put(conn, suppressions, list(rows.values()))
+
+
+async def suppress_addresses(conn: AsyncConnection, entries: Sequence[SuppressedAddress]) -> None:
+    """Suppress addresses; an entry of the same address is replaced."""
+    await put(conn, suppressed_addresses, list({(entry.kind, entry.value): vars(entry) for entry in entries}.values()))
+
+
+async def lift(conn: AsyncConnection, customer_id: int, channel: str, reason: str | None = None) -> int:
+    """End a person's suppressions over `channel` (for `reason`, None: all of them); how many there were."""
+    row = suppressions.c
+    gone = delete(suppressions).where(row.customer_id == customer_id, row.channel == channel)
+    return (await conn.execute(gone if reason is None else gone.where(row.reason == reason))).rowcount
+
+
+async def lift_address(conn: AsyncConnection, kind: str, value: str) -> bool:
+    """End the suppression of an address; whether there was one."""
+    row = suppressed_addresses.c
+    gone = delete(suppressed_addresses).where(row.kind == kind, row.value == value)
+    return bool((await conn.execute(gone)).rowcount)
+
+
+async def suppressions_of(conn: AsyncConnection, customer_id: int, now: datetime) -> list[Suppression]:
+    """What is in force against a person at `now`, newest first."""
+    row = suppressions.c
+    query = select(row.customer_id, row.channel, row.reason, row.at, row.address, row.expires_at, row.detail).where(
+        row.customer_id == customer_id, _in_force(suppressions, now)
+    )
+    return [Suppression(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
+
+
+async def suppressed_addresses_of(conn: AsyncConnection, customer_id: int, now: datetime) -> list[SuppressedAddress]:
+    """Which of a person's addresses are suppressed at `now`."""
+    row, held = suppressed_addresses.c, contact_addresses.c
+    query = (
+        select(row.kind, row.value, row.reason, row.at, row.expires_at, row.detail)
+        .join(contact_addresses, (held.kind == row.kind) & (held.value == row.value))
+        .where(held.customer_id == customer_id, _in_force(suppressed_addresses, now))
+    )
+    return [SuppressedAddress(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
+
+
+def _in_force(table: Table, now: datetime) -> ColumnElement[bool]:
+    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))
