@@ -32,6 +32,7 @@ _BARE_AMPERSAND = re.compile(r"&(?!(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);)", re.IG
 _ADDRESS_ATTRIBUTE = re.compile(r"""\b(?:href|src|background)\s*=\s*(?:"[^"]*"|'[^']*')""", re.IGNORECASE)
 _CONDITIONAL_HREF = re.compile(r"""(\bhref=)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
 _KEPT_RULES = re.compile(r"@(?:import|charset)\b[^;]*;|@font-face\s*\{[^}]*\}", re.IGNORECASE)
+_DOCUMENT = re.compile(r"<(?:html|head|body)\b", re.IGNORECASE)
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 
 
@@ -47,7 +48,11 @@ class Mail:
         if part == "mjml":
             source = _from_mjml(source)
         self._doctype = _DOCTYPE.match(source)
-        self.tree = _inline_styles(_parse(source, part))
+        self.tree = _parse(source, part)
+        own_styles = self._set_styles_aside()
+        self.tree = _inline_styles(self.tree)
+        for element, style in own_styles:
+            element.set("style", f"{element.get('style', '')}; {style}".lstrip("; "))
         self._check_tags()
         self._remove_active()
         self._rewrite_addresses()
@@ -69,14 +74,25 @@ class Mail:
     def elements(self) -> Iterator[etree._Element]:
         return (element for element in self.tree.iter() if isinstance(element.tag, str))
 
+    def _set_styles_aside(self) -> list[tuple[etree._Element, str]]:
+        """Style attributes with tags in them: cssutils drops what it does not understand (`width: {{ x }}%`)."""
+        aside = [(element, element.get("style") or "") for element in self.elements() if element.get("style")]
+        aside = [(element, style) for element, style in aside if self._masked.has(style)]
+        for element, _ in aside:
+            del element.attrib["style"]
+        return aside
+
     def _check_tags(self) -> None:
-        """Every statement is still there, once, in its order, and with its partners in the same element."""
+        """Every tag is still there, and every statement once, in its order, with its partners in the same element."""
         text = etree.tostring(self.tree, method="html", encoding="unicode")
         tags = self._masked.tags
-        kept = [int(found[2]) for found in self._masked.find(text) if tags[int(found[2])].is_statement]
+        found = [int(word[2]) for word in self._masked.find(text)]
+        for number in sorted({tag.number for tag in tags} - set(found)):
+            raise Invalid(
+                self._masked.problem(tags[number], "is lost here; put it inside a text (MJML: or into <mj-raw>)")
+            )
+        kept = [number for number in found if tags[number].is_statement]
         wanted = [tag.number for tag in tags if tag.is_statement]
-        for number in sorted(set(wanted) - set(kept)):
-            raise Invalid(self._masked.problem(tags[number], "is lost here; put it inside a text or into <mj-raw>"))
         if kept != wanted:
             culprit = next(tag for tag, other in zip(wanted, kept, strict=False) if tag != other)
             raise Invalid(self._masked.problem(tags[culprit], "cannot stand here; put it inside a text"))
@@ -164,6 +180,8 @@ def _from_mjml(source: str) -> str:
 
 
 def _parse(source: str, part: str) -> etree._ElementTree:
+    if not _DOCUMENT.search(source):
+        source = f"<html><body>{source}</body></html>"
     source = _ADDRESS_ATTRIBUTE.sub(lambda found: _BARE_AMPERSAND.sub("&amp;", found[0]), source)
     root = etree.fromstring(source.encode("utf-8", "replace"), etree.HTMLParser(encoding="utf-8"))
     if root is None:
