@@ -1,0 +1,113 @@
+"""Getting the dealer's books into Hearth: set-up records through the upsert, the rest by `hearth import`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import appliances, customers, orders, service_visits
+from customers.ranks import refresh_ranks
+from customers.upsert import upsert
+from demo.dealer import Dealer
+from demo.files import ROWS, write_csv
+from runtime.clock import utc_now
+from runtime.database import Database
+from runtime.errors import Conflict, HearthError
+from runtime.house import House, database_address
+from runtime.models import workspace
+from runtime.settings import Settings
+from runtime.workspace import put, remember
+
+KEY = "demo"
+SETUP = ("dealers", "salespeople", "communities", "products")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the demo has done in this database, kept there: the day and size of the dealer, and which parts are done."""
+
+    made_on: str
+    households: int
+    records: bool = False
+    played: tuple[str, ...] = ()
+
+    @property
+    def day(self) -> date:
+        return date.fromisoformat(self.made_on)
+
+
+async def take_up(conn: AsyncConnection, today: date, households: int) -> Progress:
+    """The progress of the demo in this database, begun now where it is empty.
+
+    Raises Conflict where the database holds records of somebody else.
+    """
+    known = await conn.scalar(select(workspace.c.value).where(workspace.c.key == KEY))
+    if known is None and await conn.scalar(
+        select(func.count()).select_from(select(customers.c.id).limit(1).subquery())
+    ):
+        raise Conflict(
+            "this database has customers that are not the demo's, which the demo must not touch; "
+            "choose another HEARTH_DATA_DIR or HEARTH_DATABASE_URL for it"
+        )
+    begun = known or await remember(conn, KEY, asdict(Progress(today.isoformat(), households)))
+    return Progress(**{**begun, "played": tuple(begun["played"])})
+
+
+async def wipe(settings: Settings) -> None:
+    """Empty the demo's database, so that the next opening makes it anew. Raises Conflict where it is not the demo's."""
+    async with database_address(settings) as url:
+        database = Database(url)
+        try:
+            async with database.begin() as conn:
+                if not await _is_ours(conn):
+                    raise Conflict("RESET: this database was not made by the demo, so the demo does not empty it")
+                await conn.execute(text("DROP SCHEMA public CASCADE"))
+                await conn.execute(text("CREATE SCHEMA public"))
+        finally:
+            await database.close()
+
+
+async def settle(conn: AsyncConnection) -> None:
+    """What is otherwise computed once a day, so that it is there at once."""
+    await refresh_ranks(conn)
+
+
+async def note(conn: AsyncConnection, progress: Progress) -> None:
+    await put(conn, KEY, asdict(progress))
+
+
+async def load_setup(house: House, dealer: Dealer) -> int:
+    """Dealers, salespeople, communities, products; answers how many."""
+    async with house.database.begin() as conn:
+        for kind in SETUP:
+            result = await upsert(conn, kind, getattr(dealer, kind), settings=house.settings, now=utc_now())
+            if result.rejected:
+                raise HearthError(f"{kind}: {result.rejected[0].problems[0]}")
+    return sum(len(getattr(dealer, kind)) for kind in SETUP)
+
+
+def write_books(dealer: Dealer, folder: Path) -> dict[str, Path]:
+    """The books as CSV files in `folder`, by kind, in the order in which they are best imported."""
+    folder.mkdir(exist_ok=True)
+    paths = {kind: folder / f"{kind}.csv" for kind in ROWS}
+    for kind, path in paths.items():
+        write_csv(path, ROWS[kind](dealer))
+    return paths
+
+
+async def sizes(conn: AsyncConnection) -> dict[str, int]:
+    """How many records of each kind there are."""
+    tables = (customers, appliances, orders, service_visits)
+    counts = (select(func.count()).select_from(table).scalar_subquery().label(table.name) for table in tables)
+    return dict((await conn.execute(select(*counts))).mappings().one())
+
+
+async def _is_ours(conn: AsyncConnection) -> bool:
+    """Whether the demo made this database, or nobody has put anything there."""
+    if await conn.scalar(text("SELECT to_regclass('public.workspace') IS NOT NULL")):
+        return await conn.scalar(select(workspace.c.key).where(workspace.c.key == KEY)) is not None
+    return not await conn.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
