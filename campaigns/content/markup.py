@@ -59,6 +59,9 @@ class Mail:
 
     def template(self, *, with_footer: bool, language: str) -> str:
         """The Jinja template of the whole document."""
+        root = self.tree.getroot()
+        if root.get("lang") in (None, "", "und"):
+            root.set("lang", language)
         html = etree.tostring(self.tree, method="html", encoding="unicode")
         doctype = self._doctype[0].strip() if self._doctype else DOCTYPE
         html = f"{doctype}\n{_DOCTYPE.sub('', html, count=1).strip()}\n"

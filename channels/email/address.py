@@ -16,6 +16,7 @@ from runtime.errors import Invalid, Problem
 # means something in an envelope or a header.
 _ATOM = re.compile(r"[^\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff<>()\[\],:;\\\"@]+")
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~]|\\[ -~])*"')
+_DOT_ATOM = re.compile(r"[^.]+(?:\.[^.]+)*")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 _LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]+)\]")
 
@@ -31,6 +32,12 @@ class Address:
     @property
     def utf8(self) -> bool:
         return not self.local.isascii()
+
+    @property
+    def in_header(self) -> str:
+        """As a header spells it: what is no dot-atom (RFC 5322) is quoted there."""
+        plain = self.local.startswith('"') or _DOT_ATOM.fullmatch(self.local)
+        return str(self) if plain else f'"{self.local}"@{self.domain}'
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"

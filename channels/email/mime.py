@@ -1,6 +1,6 @@
 """The bytes of a mail: a skeleton once a run, joins per recipient.
 
-`email.message.EmailMessage` takes 3.4 ms for a 15 KB mail; this takes a fiftieth. What comes out parses without
+`email.message.EmailMessage` takes 3.4 ms for a 15 KB mail; this takes a thirtieth. What comes out parses without
 defects, whatever stands in the personal fields: every one of them is encoded or refused, none is copied into a header
 as it is.
 """
@@ -63,7 +63,7 @@ class EmailComposer:
             raise Invalid(Problem("label", f"{common.label!r}: only letters, digits and . _ : - are possible"))
         self._boundary = "=_" + sha256(f"{common.label}\0{common.sender}".encode()).hexdigest()[:32]
         self._multipart = f'Content-Type: multipart/alternative; boundary="{self._boundary}"\r\n'
-        self._top = mailbox_header("From", name, str(self._sender)) + _fixed_headers(common)
+        self._top = mailbox_header("From", name, self._sender.in_header) + _fixed_headers(common)
 
     def compose(self, personal: Personal) -> Mail:
         recipient = wire_address(personal.to)
@@ -86,7 +86,7 @@ class EmailComposer:
         return "".join(
             (
                 self._top,
-                mailbox_header("To", personal.name, str(recipient)),
+                mailbox_header("To", personal.name, recipient.in_header),
                 text_header("Subject", personal.subject),
                 f"Date: {_date(personal.at)}\r\nMessage-ID: <{personal.key}@{self._sender.domain.strip('[]')}>\r\n",
                 _unsubscribe_headers(personal.unsubscribe_url),
@@ -100,7 +100,7 @@ def _fixed_headers(common: Common) -> str:
     lines = ["Precedence: bulk\r\n"]  # keeps holiday answering machines quiet
     if common.reply_to:
         name, address = parse_sender(common.reply_to)
-        lines.append(mailbox_header("Reply-To", name, str(address)))
+        lines.append(mailbox_header("Reply-To", name, address.in_header))
     if common.label:
         lines.append(f"Feedback-ID: {common.label}\r\n")
     lines += [fixed_header(name, value) for name, value in common.headers.items()]
@@ -132,11 +132,16 @@ def _part(subtype: str, body: str, eight_bit: bool, boundary: str) -> bytes:
     if (ascii_only or eight_bit) and boundary not in body and max(map(len, raw.split(b"\r\n"))) <= _LONG_LINE:
         encoding, encoded = ("7bit" if ascii_only else "8bit"), raw
     elif ascii_only:
-        encoding, encoded = "quoted-printable", b2a_qp(raw, istext=True)
+        encoding, encoded = "quoted-printable", _quoted_printable(raw)
     else:
         encoding, encoded = "base64", _base64(raw)
     head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
     return head.encode() + encoded
+
+
+def _quoted_printable(raw: bytes) -> bytes:
+    """Python ends its soft lines as the first line of the text does, with a bare LF where there is only one."""
+    return b2a_qp(raw, istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def _base64(raw: bytes) -> bytes:
