@@ -25,7 +25,6 @@ from segments.context import context_at
 class Approval:
     """What approval found: how many people, how many of them may see an empty value and where, and what to look at."""
 
-    snapshot_id: int
     audience: int
     people_with_empty: int
     empty: dict[str, int] = field(default_factory=dict)
@@ -42,10 +41,10 @@ class Approval:
 
 async def approve(
     conn: AsyncConnection, campaign: Campaign, *, settings: Settings, by: str | None, now: datetime
-) -> Approval:
-    """Take the snapshot that runs will read. Raises Invalid or BadSetting naming the culprit."""
+) -> int:
+    """Take the snapshot that runs will read; answers its id. Raises Invalid or BadSetting naming the culprit."""
     content = compiled(await content_of(conn, campaign), settings, await attribute_keys(conn))
-    sender = _checked_sender(campaign, settings)
+    sender = checked_sender(campaign, settings)
     written = await audience.written_out(conn, campaign)
     report = await _audience_report(conn, campaign, written, content, settings, now)
     row = insert(snapshots).values(
@@ -54,14 +53,14 @@ async def approve(
         sender=sender,
         audience=written,
         options=campaign.options.to_json(),
+        report=report.to_json(),
         approved_by=by,
         approved_at=now,
     )
-    snapshot_id = (await conn.execute(row.returning(snapshots.c.id))).scalar_one()
-    return Approval(snapshot_id, *report)
+    return int((await conn.execute(row.returning(snapshots.c.id))).scalar_one())
 
 
-def _checked_sender(campaign: Campaign, settings: Settings) -> str:
+def checked_sender(campaign: Campaign, settings: Settings) -> str:
     """The sender that messages will show. Raises Invalid (`from`), BadSetting for the way out (HEARTH_SMTP_URL)."""
     channel = channel_named(campaign.channel)
     channel.configure(settings)
@@ -81,7 +80,7 @@ async def _audience_report(
     content: CompiledContent,
     settings: Settings,
     now: datetime,
-) -> tuple[int, int, dict[str, int], tuple[str, ...]]:
+) -> Approval:
     context = context_at(now, settings)
     size = await audience.size(conn, written, context)
     warnings = content.warnings
@@ -90,7 +89,7 @@ async def _audience_report(
             raise Invalid(Problem(_audience_field(campaign), "matches nobody: there is no one to write to"))
         warnings = (*warnings, "the audience matches nobody at present")
     found = await missing.count_missing(conn, written, content.fields, context)
-    return size, found.people, found.fields, warnings
+    return Approval(size, found.people, found.fields, warnings)
 
 
 def _audience_field(campaign: Campaign) -> str:

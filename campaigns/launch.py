@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import schedule
-from campaigns.approve import Approval, approve
+from campaigns.approve import approve
 from campaigns.dispatch.batch import defer_batches
 from campaigns.finish import finish_if_done, lock, move, settle
 from campaigns.freeze import prepare_run
@@ -22,7 +22,7 @@ from runtime.settings import Settings
 
 async def launch(
     conn: AsyncConnection, campaign_id: int, *, settings: Settings, now: datetime, by: str | None = None
-) -> Approval:
+) -> None:
     """Approve a draft and start its schedule; without one its run begins when the transaction commits.
 
     Raises NotFound, Conflict for what is no draft, Invalid or BadSetting naming every culprit.
@@ -33,12 +33,11 @@ async def launch(
     if found.schedule.first(now) is None:
         at = found.schedule.to_json()
         raise Invalid(Problem("schedule.at", f"{at and at['at']} has passed; choose a later time, or null for now"))
-    approval = await approve(conn, found, settings=settings, by=by, now=now)
+    snapshot_id = await approve(conn, found, settings=settings, by=by, now=now)
     launched = update(campaigns).where(campaigns.c.id == campaign_id)
-    await conn.execute(launched.values(snapshot_id=approval.snapshot_id, launched_at=now))
+    await conn.execute(launched.values(snapshot_id=snapshot_id, launched_at=now))
     await move(conn, locked, State.SCHEDULED, now=now)
-    await schedule.enter(conn, campaign_id, found.schedule, approval.snapshot_id, timezone=settings.timezone, now=now)
-    return approval
+    await schedule.enter(conn, campaign_id, found.schedule, snapshot_id, timezone=settings.timezone, now=now)
 
 
 async def resume(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> None:

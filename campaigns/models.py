@@ -71,6 +71,7 @@ snapshots = Table(  # what was approved; runs read this and nothing else
     Column("sender", Text, nullable=False),
     Column("audience", JSONB, nullable=False),  # the rules as they stood, nested segments written out
     Column("options", JSONB, nullable=False),
+    Column("report", JSONB, nullable=False, server_default=text("'{}'")),  # what approval found
     Column("approved_by", Text),
     Column("approved_at", Instant, nullable=False, server_default=func.now()),
     info=REFERENCE,

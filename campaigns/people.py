@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, func, or_, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Table, Text, any_, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import (
@@ -176,9 +176,7 @@ async def _load_single(conn: AsyncConnection, people: dict[int, Person], needs: 
     if not groups:
         return
     columns = [column.label(f"{group}.{column.name}") for group in groups for column in needs.columns(group)]
-    statement = (
-        select(customers.c.id, *columns).select_from(joined(needs)).where(customers.c.id == func.any(list(people)))
-    )
+    statement = select(customers.c.id, *columns).select_from(joined(needs)).where(customers.c.id == any_(_ids(people)))
     for row in await conn.execute(statement):
         person = people[row.id]
         person.update({group: {} for group in groups})
@@ -204,7 +202,7 @@ def _chosen_appliance(ids: Sequence[int], needs: Needs, matched: ColumnElement[b
     person = appliances.c.customer_id
     return (
         select(person, *needs.columns("appliance"))
-        .where(person == func.any(list(ids)), possible)
+        .where(person == any_(_ids(ids)), possible)
         .distinct(person)
         .order_by(person, *order)
     )
@@ -236,7 +234,9 @@ async def _load_items(
     conn: AsyncConnection, found: Mapping[tuple[int, str], dict[str, Any]], names: Collection[str]
 ) -> None:
     person, number = order_items.c.customer_id, order_items.c.order_number
-    wanted = func.unnest([key[0] for key in found], [key[1] for key in found]).table_valued("customer_id", "number").render_derived()
+    numbers = literal([key[1] for key in found], ARRAY(Text))
+    pairs = func.unnest(_ids([key[0] for key in found]), numbers)
+    wanted = pairs.table_valued("customer_id", "number").render_derived()
     statement = (
         select(person, number, *(order_items.c[name] for name in _ITEM_NAMES.split() if name in names))
         .join(wanted, (wanted.c.customer_id == person) & (wanted.c.number == number))
@@ -258,6 +258,10 @@ def _at_most(
     """The first `most` records of each person in `order`."""
     person = table.c.customer_id
     place = func.row_number().over(partition_by=person, order_by=order)
-    ranked = select(person, *columns, place.label("_place")).where(person == func.any(list(ids))).subquery()
+    ranked = select(person, *columns, place.label("_place")).where(person == any_(_ids(ids))).subquery()
     kept = [column for column in ranked.c if column.name != "_place"]
     return select(*kept).where(ranked.c._place <= most).order_by(ranked.c.customer_id, ranked.c._place)
+
+
+def _ids(ids: Iterable[int]) -> ColumnElement[Any]:
+    return literal(list(ids), ARRAY(BigInteger))

@@ -14,6 +14,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import click
@@ -39,7 +40,7 @@ def in_house(work: Callable[[House], Awaitable[T]]) -> T:
 
 def answer(document: Any, text: str) -> None:
     """What a command found: the JSON document with `--json`, else the text (one or more lines)."""
-    click.echo(json.dumps(document, ensure_ascii=False, default=str) if wants_json() else text)
+    click.echo(json.dumps(document, ensure_ascii=False, default=_plain) if wants_json() else text)
 
 
 def wants_json() -> bool:
@@ -74,6 +75,10 @@ def run(group: click.Group, arguments: Sequence[str], name: str) -> int:
         return _refuse(str(error), [], as_json, 1)
     except (click.Abort, KeyboardInterrupt):
         return _refuse("stopped", [], as_json, 1)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _add_json(command: click.Command) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -90,6 +90,11 @@ async def counts_by_run(conn: AsyncConnection, campaign_id: int) -> dict[int, Co
     return await _counted(conn, _COUNT_CAMPAIGN, {"id": campaign_id})
 
 
+async def counts_by_campaign(conn: AsyncConnection, campaign_ids: Sequence[int]) -> dict[int, Counts]:
+    """The counts of each of these campaigns that has messages, over all its runs."""
+    return await _counted(conn, _COUNT_CAMPAIGNS, {"ids": list(campaign_ids)})
+
+
 async def campaign_counts(conn: AsyncConnection, campaign_id: int) -> Counts:
     """The counts of a campaign over all its runs, as of one moment."""
     return total((await counts_by_run(conn, campaign_id)).values())
@@ -120,11 +125,11 @@ async def messages_page(
     return items, f"{last.customer_id}.{last.run_id}.{last.step}" if last else None
 
 
-async def _counted(conn: AsyncConnection, statement: TextClause, values: dict[str, int]) -> dict[int, Counts]:
+async def _counted(conn: AsyncConnection, statement: TextClause, values: dict[str, Any]) -> dict[int, Counts]:
     found: dict[int, list[Any]] = {}
     for row in await conn.execute(statement, values):
-        found.setdefault(row.run_id, []).append(row)
-    return {run_id: _folded(rows) for run_id, rows in found.items()}
+        found.setdefault(row.whose, []).append(row)
+    return {whose: _folded(rows) for whose, rows in found.items()}
 
 
 def _folded(rows: list[Any]) -> Counts:
@@ -162,14 +167,15 @@ def _position(cursor: str | None) -> tuple[int, int, int]:
 
 
 _COUNTING = """
-    SELECT run_id, state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n,
+    SELECT {} AS whose, state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n,
            count(opened_at) AS opened, count(clicked_at) AS clicked, count(complained_at) AS complained,
            count(unsubscribed_at) AS unsubscribed, count(machine_opened_at) AS machine_opened,
            count(machine_clicked_at) AS machine_clicked
     FROM messages WHERE {} GROUP BY 1, 2, 3
 """
-_COUNT_RUN = text(_COUNTING.format("run_id = :id"))
-_COUNT_CAMPAIGN = text(_COUNTING.format("campaign_id = :id"))
+_COUNT_RUN = text(_COUNTING.format("run_id", "run_id = :id"))
+_COUNT_CAMPAIGN = text(_COUNTING.format("run_id", "campaign_id = :id"))
+_COUNT_CAMPAIGNS = text(_COUNTING.format("campaign_id", "campaign_id = ANY (CAST(:ids AS bigint[]))"))
 
 _PAGE = text("""
     SELECT m.customer_id, m.run_id, m.step, c.external_id, c.name, m.channel, m.address, m.state, m.reason, m.attempts,

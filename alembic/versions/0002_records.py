@@ -245,9 +245,10 @@ def upgrade() -> None:
     sa.Column('machine', sa.Boolean(), server_default=sa.text('false'), nullable=False),
     sa.Column('machine_reason', sa.Text(), nullable=True),
     sa.Column('attributes', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    sa.Column('attributes_folded', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
     sa.Column('recorded_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('customer_id', 'at', 'key', name=op.f('pk_events')),
-    info={'spread': 'person'},
+    info={'spread': 'person', 'stays_with': ('messages', ('run_id', 'step'))},
     postgresql_partition_by='RANGE (at)'
     )
     op.create_index('ix_events_campaign_id_at', 'events', ['campaign_id', 'at'], unique=False)
@@ -285,6 +286,8 @@ def upgrade() -> None:
     sa.Column('created', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('updated', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('unchanged', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('units', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
+    sa.Column('header', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
     sa.Column('created_by', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -308,6 +311,17 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('run_id', name=op.f('pk_link_tables')),
     info={'spread': 'reference'}
     )
+    op.create_table('mailbox',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('sender', sa.Text(), nullable=False),
+    sa.Column('recipient', sa.Text(), nullable=False),
+    sa.Column('subject', sa.Text(), nullable=False),
+    sa.Column('raw', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mailbox'))
+    )
+    op.create_index(op.f('ix_mailbox_received_at'), 'mailbox', ['received_at'], unique=False)
+    op.create_index(op.f('ix_mailbox_recipient'), 'mailbox', ['recipient'], unique=False)
     op.create_table('messages',
     sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('run_id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -335,7 +349,7 @@ def upgrade() -> None:
     sa.Column('machine_opened_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('machine_clicked_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('customer_id', 'run_id', 'step', name=op.f('pk_messages')),
-    info={'spread': 'person'}
+    info={'spread': 'person', 'merge': 'stay'}
     )
     op.create_index('ix_messages_campaign_id_customer_id', 'messages', ['campaign_id', 'customer_id'], unique=False)
     op.create_index('ix_messages_run_id_batch', 'messages', ['run_id', 'batch'], unique=False, postgresql_where=sa.text("state IN ('queued', 'sending')"))
@@ -629,6 +643,7 @@ def upgrade() -> None:
     sa.Column('sender', sa.Text(), nullable=False),
     sa.Column('audience', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('options', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('report', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
     sa.Column('approved_by', sa.Text(), nullable=True),
     sa.Column('approved_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.ForeignKeyConstraint(['campaign_id'], ['campaigns.id'], name=op.f('fk_snapshots_campaign_id'), ondelete='CASCADE'),

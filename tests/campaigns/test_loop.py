@@ -15,8 +15,7 @@ async def test_a_campaign_reaches_everybody_once(house: House, sink: Sink) -> No
     async with house.database.begin() as conn:
         await add_people(conn, 25)
         campaign_id = await store.create_campaign(conn, body(), settings=house.settings, by="me")
-        approval = await launch(conn, campaign_id, settings=house.settings, now=utc_now())
-    assert approval.audience == 25
+        await launch(conn, campaign_id, settings=house.settings, now=utc_now())
     await work_off(house)
     async with house.database.connect() as conn:
         found = await store.campaign(conn, campaign_id)
