@@ -36,12 +36,7 @@ def page(
     """Render `template`; when htmx asks for the element whose id is `partial`, only the block of that name."""
     with current_request(request):
         found = environment().get_template(template)
-        values = {
-            "request": request,
-            "viewer": found_viewer(request),
-            "settings": house_of(request).settings,
-            **context,
-        }
+        values = _values(request, context)
         if partial is not None and _wants(request, partial):
             html = "".join(found.blocks[partial](found.new_context(values)))
             return HTMLResponse(html, status, _uncached(headers))
@@ -50,6 +45,12 @@ def page(
     if flash is not None:
         response.delete_cookie(FLASH_COOKIE, path="/")
     return response
+
+
+def fragment(request: Request, template: str, **context: Any) -> str:
+    """A piece of a page as HTML text, for an answer that carries more than HTML."""
+    with current_request(request):
+        return environment().get_template(template).render(**_values(request, context))
 
 
 def redirect(
@@ -92,6 +93,16 @@ def environment() -> Environment:
     made.filters.update(FILTERS)
     made.globals["m"] = made.get_template("macros.html").module
     return made
+
+
+def _values(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
+    """What every template can name."""
+    return {
+        "request": request,
+        "viewer": found_viewer(request),
+        "settings": house_of(request).settings,
+        **context,
+    }
 
 
 def _wants(request: Request, partial: str) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, and_, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.exceptions import HTTPException
@@ -43,14 +43,20 @@ class Body(BaseModel):
 
 @dataclass(frozen=True)
 class Ask:
-    """One request as an endpoint sees it. `conn` is in a transaction that the frame commits, unless the call reads."""
+    """One request as an endpoint sees it."""
 
     request: Request
     house: House
     viewer: Viewer
-    conn: AsyncConnection
+    connection: AsyncConnection | None
     now: datetime
     body: Any
+
+    @property
+    def conn(self) -> AsyncConnection:
+        """In a transaction that the frame commits, unless the call reads; a detached call has none."""
+        assert self.connection is not None, "a detached call opens its own transactions"
+        return self.connection
 
     @property
     def id(self) -> int:
@@ -86,6 +92,7 @@ class Call:
     status: int
     query: Mapping[str, str]
     multipart: bool
+    detached: bool
 
 
 def call(
@@ -100,13 +107,17 @@ def call(
     allow: frozenset[Role] = MARKETERS,
     query: Mapping[str, str] | None = None,
     multipart: bool = False,
+    detached: bool = False,
     limit: int = JSON_LIMIT,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare the decorated coroutine as a call; its docstring's first line is the summary."""
+    """Declare the decorated coroutine as a call; its docstring's first line is the summary.
+
+    `detached`: it speaks to the network, so no transaction is held meanwhile and it opens its own.
+    """
 
     def declare(endpoint: Endpoint) -> Endpoint:
         summary = (endpoint.__doc__ or name).strip().splitlines()[0]
-        declared = Call(method, path, name, summary, endpoint, body, answer, status, query or {}, multipart)
+        declared = Call(method, path, name, summary, endpoint, body, answer, status, query or {}, multipart, detached)
         CALLS.append(declared)
 
         async def serve(request: Request) -> Response:
@@ -127,12 +138,17 @@ def as_json(declared: Call, answer: Any) -> bytes:
 async def _serve(declared: Call, request: Request) -> Response:
     body = None if declared.multipart else await _read_body(declared, request)
     house = house_of(request)
+    ask = Ask(request, house, viewer_of(request), None, utc_now(), body)
+    key = request.headers.get("idempotency-key") if declared.method == "POST" else None
+    if key is not None and len(key) > KEY_LENGTH:
+        raise Invalid(Problem("Idempotency-Key", f"at most {KEY_LENGTH} characters"))
+    if declared.detached:
+        return await (_perform(declared, ask) if key is None else _perform_detached_once(declared, ask, key))
     if declared.method == "GET":
         async with house.database.connect() as conn:
-            return await _perform(declared, Ask(request, house, viewer_of(request), conn, utc_now(), body))
+            return await _perform(declared, replace(ask, connection=conn))
     async with house.database.begin() as conn:
-        ask = Ask(request, house, viewer_of(request), conn, utc_now(), body)
-        key = request.headers.get("idempotency-key") if declared.method == "POST" else None
+        ask = replace(ask, connection=conn)
         return await (_perform(declared, ask) if key is None else _perform_once(declared, ask, key))
 
 
@@ -147,39 +163,73 @@ async def _perform(declared: Call, ask: Ask) -> Response:
 
 async def _perform_once(declared: Call, ask: Ask, key: str) -> Response:
     """Effect and kept answer commit together, so a repeat finds both or neither, whatever died in between."""
-    if len(key) > KEY_LENGTH:
-        raise Invalid(Problem("Idempotency-Key", f"at most {KEY_LENGTH} characters"))
-    token, path = ask.viewer.token_id, ask.request.url.path
-    name = f"{token}\n{path}\n{key}".encode()
-    lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
-    if not await ask.conn.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}):
-        raise HTTPException(409, STILL_RUNNING, headers={"Retry-After": "1"})
-    digest = await _body_hash(ask.request)
-    kept = await _kept(ask.conn, token, path, key, digest)
+    row = await _key_row(ask, key)
+    kept = await _kept(ask.conn, row)
     if kept is not None:
         return kept
     response = await _perform(declared, ask)
-    row = {"token_id": token, "path": path, "key": key, "body_hash": digest, "created_at": ask.now}
-    await ask.conn.execute(
-        insert(idempotency_keys).values(**row, status=response.status_code, response=bytes(response.body))
-    )
+    await ask.conn.execute(insert(idempotency_keys).values(**row, **_answered(response)))
     return response
 
 
-async def _kept(conn: AsyncConnection, token: int | None, path: str, key: str, digest: bytes) -> Response | None:
+async def _perform_detached_once(declared: Call, ask: Ask, key: str) -> Response:
+    """The key is taken before the network is spoken to, and given back where that fails."""
+    row = await _key_row(ask, key)
+    async with ask.house.database.begin() as conn:
+        kept = await _kept(conn, row)
+        if kept is not None:
+            return kept
+        await conn.execute(insert(idempotency_keys).values(**row))
+    own = _same_key(row)
+    try:
+        response = await _perform(declared, ask)
+    except BaseException:
+        async with ask.house.database.begin() as conn:
+            await conn.execute(delete(idempotency_keys).where(own))
+        raise
+    async with ask.house.database.begin() as conn:
+        await conn.execute(update(idempotency_keys).where(own).values(**_answered(response)))
+    return response
+
+
+async def _key_row(ask: Ask, key: str) -> dict[str, Any]:
+    return {
+        "token_id": ask.viewer.token_id,
+        "path": ask.request.url.path,
+        "key": key,
+        "body_hash": await _body_hash(ask.request),
+        "created_at": ask.now,
+    }
+
+
+def _answered(response: Response) -> dict[str, Any]:
+    return {"status": response.status_code, "response": bytes(response.body)}
+
+
+def _same_key(row: Mapping[str, Any]) -> ColumnElement[bool]:
+    return and_(*(idempotency_keys.c[name] == row[name] for name in ("token_id", "path", "key")))
+
+
+async def _kept(conn: AsyncConnection, row: Mapping[str, Any]) -> Response | None:
+    """The answer kept for this key. Until the transaction ends nobody else may try the same key."""
+    name = "\n".join(str(row[part]) for part in ("token_id", "path", "key")).encode()
+    lock = int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
+    if not await conn.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}):
+        raise _still_running()
     table = idempotency_keys.c
-    found = (
-        await conn.execute(
-            select(table.body_hash, table.status, table.response).where(
-                table.token_id == token, table.path == path, table.key == key
-            )
-        )
-    ).one_or_none()
+    asked = select(table.body_hash, table.status, table.response, table.created_at).where(_same_key(row))
+    found = (await conn.execute(asked)).one_or_none()
     if found is None:
         return None
-    if found.body_hash != digest:
+    if found.body_hash != row["body_hash"]:
         raise Conflict(OTHER_BODY)
+    if found.status is None:
+        raise _still_running()
     return Response(found.response, found.status, media_type="application/json" if found.response else None)
+
+
+def _still_running() -> HTTPException:
+    return HTTPException(409, STILL_RUNNING, headers={"Retry-After": "1"})
 
 
 async def _body_hash(request: Request) -> bytes:

@@ -1,0 +1,261 @@
+"""Campaigns: created, launched, stopped, reported."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from campaigns import halt, store
+from campaigns.launch import launch, resume
+from campaigns.models import campaigns
+from campaigns.preview import preview_campaign, preview_content
+from campaigns.report import campaign_lines, campaign_record, message_records
+from campaigns.templates import template
+from campaigns.trial import send_test
+from web.access import READERS, Route
+from web.api.contract import Ask, Body, call
+from web.api.shapes import PAGE_QUERY, Page
+from web.listing import fetch_page, read_listing
+
+ROUTES: list[Route] = []
+
+
+class Counts(BaseModel):
+    """audience = queued + sending + sent + failed + skipped + cancelled + unknown; sent includes delivered, bounced."""
+
+    audience: int
+    queued: int
+    sending: int
+    sent: int
+    delivered: int
+    bounced: int
+    failed: int
+    skipped: int
+    cancelled: int
+    unknown: int
+    opened: int
+    clicked: int
+    complained: int
+    unsubscribed: int
+    machine_opened: int
+    machine_clicked: int
+
+
+class Run(BaseModel):
+    id: int
+    occurrence: datetime
+    state: str
+    note: str | None
+    error: str | None
+    started_at: datetime
+    frozen_at: datetime | None
+    finished_at: datetime | None
+    counts: Counts
+
+
+class CampaignIn(BaseModel):
+    """Exactly one of segment_id, audience_id, rule; exactly one of content, template_id."""
+
+    model_config = ConfigDict(extra="allow")  # unknown fields are refused by name where the rest is checked
+
+    name: str
+    channel: str
+    segment_id: int | None = None
+    audience_id: int | None = None
+    rule: dict[str, Any] | None = None
+    exclude_segment_ids: list[int] = []
+    from_: str | None = Field(default=None, alias="from")
+    content: dict[str, Any] | None = None
+    template_id: int | None = None
+    schedule: dict[str, Any] | None = Field(default=None, description='null, {"at"} or {"cron", "timezone"}')
+    options: dict[str, Any] | None = None
+
+
+class Line(BaseModel):
+    """A campaign in a list."""
+
+    id: int
+    name: str
+    channel: str
+    state: str
+    pause_reason: str | None
+    segment_id: int | None = None
+    audience_id: int | None = None
+    rule: dict[str, Any] | None = None
+    exclude_segment_ids: list[int]
+    from_: str | None = Field(alias="from")
+    content: dict[str, Any] | None = None
+    template_id: int | None = None
+    schedule: dict[str, Any] | None
+    options: dict[str, Any]
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+    launched_at: datetime | None
+    finished_at: datetime | None
+    counts: Counts
+
+
+class Campaign(Line):
+    runs: list[Run]
+    missed: list[datetime] = Field(description="due times that were let pass, for being too late")
+    next_at: datetime | None
+    approval: dict[str, Any] | None
+    skipped_reasons: dict[str, int]
+    orders: int
+    revenue: str
+
+
+class Message(BaseModel):
+    customer_id: int
+    run_id: int
+    step: int
+    external_id: str | None
+    name: str | None
+    channel: str
+    address: str | None
+    state: str
+    reason: str | None
+    attempts: int
+    not_before: datetime | None
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    opened_at: datetime | None
+    clicked_at: datetime | None
+    unsubscribed_at: datetime | None
+    complained_at: datetime | None
+    opens: int
+    clicks: int
+
+
+class PreviewIn(Body):
+    customer_id: int | None = None
+
+
+class Rendered(BaseModel):
+    subject: str
+    html: str | None
+    text: str
+    warnings: list[str]
+    customer_id: int | None
+
+
+class TestIn(Body):
+    to: str | list[str]
+    customer_id: int | None = None
+
+
+@call(ROUTES, "POST", "/campaigns", name="create_campaign", body=CampaignIn, answer=Campaign, status=201)
+async def create(ask: Ask) -> Any:
+    """Draft a campaign."""
+    body = ask.body.model_dump(by_alias=True, exclude_unset=True)
+    made = await store.create_campaign(ask.conn, body, settings=ask.house.settings, by=ask.viewer.name)
+    return await campaign_record(ask.conn, made)
+
+
+@call(ROUTES, "GET", "/campaigns", name="list_campaigns", answer=Page[Line], allow=READERS, query=PAGE_QUERY)
+async def listing(ask: Ask) -> Any:
+    """All campaigns, by id."""
+    asked = read_listing(ask.request, ("id",), default="id", limit=100)
+    found = await fetch_page(ask.conn, store.campaign_rows(), asked, {"id": campaigns.c.id}, campaigns.c.id)
+    lines = await campaign_lines(ask.conn, [store.campaign_of(row) for row in found.rows])
+    return {"items": lines, "next": found.next}
+
+
+@call(ROUTES, "GET", "/campaigns/{id:int}", name="get_campaign", answer=Campaign, allow=READERS)
+async def show(ask: Ask) -> Any:
+    """One campaign with its runs and what came of it."""
+    return await campaign_record(ask.conn, ask.id)
+
+
+@call(ROUTES, "PATCH", "/campaigns/{id:int}", name="change_campaign", body=dict[str, Any], answer=Campaign)
+async def change(ask: Ask) -> Any:
+    """Change what is given of a draft."""
+    before = store.body_of(await store.campaign(ask.conn, ask.id))
+    await store.update_campaign(ask.conn, ask.id, {**before, **ask.body}, settings=ask.house.settings)
+    return await campaign_record(ask.conn, ask.id)
+
+
+@call(ROUTES, "DELETE", "/campaigns/{id:int}", name="delete_campaign", status=204)
+async def remove(ask: Ask) -> None:
+    """Forget a draft."""
+    await store.delete_campaign(ask.conn, ask.id)
+
+
+@call(ROUTES, "POST", "/campaigns/{id:int}/launch", name="launch_campaign", answer=Campaign)
+async def start(ask: Ask) -> Any:
+    """Approve a draft and start its schedule (none: now)."""
+    await launch(ask.conn, ask.id, settings=ask.house.settings, now=ask.now, by=ask.viewer.name)
+    return await campaign_record(ask.conn, ask.id)
+
+
+@call(ROUTES, "POST", "/campaigns/{id:int}/pause", name="pause_campaign", answer=Campaign)
+async def pause(ask: Ask) -> Any:
+    """Stop until resumed; what is queued stays queued."""
+    await halt.pause(ask.conn, ask.id, now=ask.now, reason=f"paused by {ask.viewer.name}")
+    return await campaign_record(ask.conn, ask.id)
+
+
+@call(ROUTES, "POST", "/campaigns/{id:int}/resume", name="resume_campaign", answer=Campaign)
+async def go_on(ask: Ask) -> Any:
+    """Let a paused campaign go on."""
+    await resume(ask.conn, ask.id, now=ask.now)
+    return await campaign_record(ask.conn, ask.id)
+
+
+@call(ROUTES, "POST", "/campaigns/{id:int}/cancel", name="cancel_campaign", answer=Campaign)
+async def cancel(ask: Ask) -> Any:
+    """End a campaign for good; what was not handed over is cancelled."""
+    await halt.cancel(ask.conn, ask.id, now=ask.now)
+    return await campaign_record(ask.conn, ask.id)
+
+
+@call(
+    ROUTES,
+    "POST",
+    "/campaigns/{id:int}/test",
+    name="test_campaign",
+    body=TestIn,
+    answer=Campaign,
+    detached=True,
+)
+async def test(ask: Ask) -> Any:
+    """Send it to one address, or a few, as a test."""
+    given: TestIn = ask.body
+    await send_test(ask.house, ask.id, given.to, now=ask.now, customer_id=given.customer_id)
+    async with ask.house.database.connect() as conn:
+        return await campaign_record(conn, ask.id)
+
+
+@call(ROUTES, "POST", "/campaigns/{id:int}/preview", name="preview_campaign", body=PreviewIn, answer=Rendered)
+async def preview(ask: Ask) -> Any:
+    """A campaign as it would look for a customer."""
+    return await preview_campaign(ask.conn, ask.id, ask.body.customer_id, settings=ask.house.settings, now=ask.now)
+
+
+@call(ROUTES, "POST", "/templates/{id:int}/preview", name="preview_template", body=PreviewIn, answer=Rendered)
+async def preview_template(ask: Ask) -> Any:
+    """A template as it would look for a customer."""
+    content = (await template(ask.conn, ask.id))["content"]
+    return await preview_content(ask.conn, content, ask.body.customer_id, settings=ask.house.settings, now=ask.now)
+
+
+@call(
+    ROUTES,
+    "GET",
+    "/campaigns/{id:int}/messages",
+    name="list_messages",
+    answer=Page[Message],
+    allow=READERS,
+    query={"state": "only those in this state", **PAGE_QUERY},
+)
+async def messages(ask: Ask) -> Any:
+    """Who got what, when, what came of it, and why not."""
+    asked = read_listing(ask.request, ("id",), default="id", limit=100)
+    rows, following = await message_records(
+        ask.conn, ask.id, state=ask.query("state"), cursor=asked.cursor, limit=asked.limit
+    )
+    return {"items": rows, "next": following}

@@ -1,0 +1,202 @@
+"""Customers one by one: found, read, changed, forgotten, their consents and timeline."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from customers.consents import record_consent
+from customers.erasing import erase
+from customers.reading import Search, get_customer, list_customers
+from customers.results import Consent
+from customers.timeline import timeline
+from customers.upsert import upsert
+from runtime.errors import Conflict, Invalid
+from runtime.registry import channel_kinds
+from web.access import SIGNED_IN, Route
+from web.api.contract import Ask, Body, call
+from web.api.shapes import PAGE_QUERY, Page
+from web.listing import read_listing
+
+ROUTES: list[Route] = []
+
+
+class Identity(BaseModel):
+    kind: str
+    value: str
+
+
+class Address(BaseModel):
+    kind: str
+    value: str
+    is_primary: bool
+
+
+class StandingConsent(BaseModel):
+    channel: str
+    purpose: str
+    granted: bool
+    source: str | None
+    at: datetime
+
+
+class Appliance(BaseModel):
+    number: str
+    serial: str | None
+    category: str | None
+    brand: str | None
+    model: str | None
+    source: str | None
+    status: str
+    power_watts: Decimal | None
+    repairs_count: int
+    purchased_on: date | None
+    installed_on: date | None
+    warranty_until: date | None
+    expires_on: date | None
+    next_consumable_due_on: date | None
+
+
+class Activity(BaseModel):
+    last_contacted_at: datetime | None
+    last_opened_at: datetime | None
+    last_clicked_at: datetime | None
+    last_replied_at: datetime | None
+    engagement_score: Decimal | None
+    orders_count: int
+    total_spent: Decimal
+    average_order_value: Decimal | None
+    gross_margin: Decimal | None
+    first_order_at: datetime | None
+    last_order_at: datetime | None
+    rfm_recency: int | None
+    rfm_frequency: int | None
+    rfm_monetary: int | None
+
+
+class Customer(BaseModel):
+    id: int
+    external_id: str | None
+    name: str | None
+    email: str | None
+    phone: str | None
+    gender: str | None
+    city: str | None
+    district: str | None
+    address: str | None
+    community: str | None
+    platform: str | None
+    language: str | None
+    timezone: str | None
+    birthday: date | None
+    household_size: int | None
+    dealer: str | None
+    salesperson: str | None
+    tags: list[str]
+    attributes: dict[str, Any]
+    identities: list[Identity]
+    addresses: list[Address]
+    consents: list[StandingConsent]
+    appliances: list[Appliance]
+    activity: Activity
+    created_at: datetime
+    updated_at: datetime
+
+
+class Entry(BaseModel):
+    at: datetime
+    kind: str
+    channel: str | None
+    campaign: str | None
+    data: dict[str, Any]
+
+
+class ConsentIn(Body):
+    channel: str
+    purpose: str = "marketing"
+    granted: bool
+    source: str = Field(min_length=1)
+    text_version: str | None = None
+
+
+FIND = {
+    "external_id": "the firm's own number",
+    "email": "an address that is theirs",
+    "phone": "a number that reaches them",
+    "q": "part of a name or address, or a whole number",
+    **PAGE_QUERY,
+}
+
+
+@call(ROUTES, "GET", "/customers", name="list_customers", answer=Page[Customer], allow=SIGNED_IN, query=FIND)
+async def listing(ask: Ask) -> Any:
+    """Find customers; all that is given must hold."""
+    wanted = {name: ask.query(name) for name in ("external_id", "email", "phone", "q")}
+    asked = read_listing(ask.request, ("id",), default="id", limit=100)
+    search = Search(**wanted, salesperson=ask.salesperson)
+    return await list_customers(ask.conn, search, settings=ask.house.settings, cursor=asked.cursor, limit=asked.limit)
+
+
+@call(ROUTES, "GET", "/customers/{id:int}", name="get_customer", answer=Customer, allow=SIGNED_IN)
+async def show(ask: Ask) -> Any:
+    """One customer, whole."""
+    return await get_customer(ask.conn, ask.id, salesperson=ask.salesperson)
+
+
+@call(ROUTES, "PATCH", "/customers/{id:int}", name="change_customer", body=dict[str, Any], answer=Customer)
+async def change(ask: Ask) -> Any:
+    """Change what is given of a customer."""
+    before = await get_customer(ask.conn, ask.id)
+    record = {**ask.body, "id": before["id"]}
+    result = await upsert(ask.conn, "customers", [record], settings=ask.house.settings, now=ask.now)
+    if result.rejected:
+        raise Invalid(result.rejected[0].problems)
+    if list(result.ids) != [before["id"]]:
+        raise Conflict(f"this would change customer {result.ids[0]}, not {before['id']}")
+    return await get_customer(ask.conn, ask.id)
+
+
+@call(ROUTES, "DELETE", "/customers/{id:int}", name="erase_customer", status=204)
+async def remove(ask: Ask) -> None:
+    """Forget a customer: only a keyed hash stays, which keeps them from being imported again."""
+    await erase(ask.conn, ask.id)
+
+
+@call(
+    ROUTES,
+    "GET",
+    "/customers/{id:int}/timeline",
+    name="get_timeline",
+    answer=Page[Entry],
+    allow=SIGNED_IN,
+    query=PAGE_QUERY,
+)
+async def history(ask: Ask) -> Any:
+    """What happened to a customer and what they did, newest first."""
+    found = await get_customer(ask.conn, ask.id, salesperson=ask.salesperson)
+    asked = read_listing(ask.request, ("id",), default="id", limit=100)
+    return await timeline(ask.conn, found["id"], cursor=asked.cursor, limit=asked.limit)
+
+
+@call(
+    ROUTES,
+    "POST",
+    "/customers/{id:int}/consents",
+    name="record_consent",
+    body=ConsentIn,
+    answer=Customer,
+    status=201,
+    allow=SIGNED_IN,
+)
+async def consent(ask: Ask) -> Any:
+    """Add an entry to the consent ledger, of this moment."""
+    given: ConsentIn = ask.body
+    if given.channel not in channel_kinds():
+        raise Invalid(f"channel: unknown channel {given.channel!r}; there are: {', '.join(sorted(channel_kinds()))}")
+    found = await get_customer(ask.conn, ask.id, salesperson=ask.salesperson)
+    entry = Consent(**given.model_dump(), at=ask.now)
+    await record_consent(ask.conn, found["id"], entry, now=ask.now, proof={"by": ask.viewer.name})
+    return await get_customer(ask.conn, found["id"])
