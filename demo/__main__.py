@@ -73,13 +73,14 @@ async def run(settings: Settings, *, households: int, port: int | None, serve: b
 async def _records(house: House, progress: books.Progress) -> books.Progress:
     """Make the dealer and import its books, unless an earlier run has."""
     if not progress.records:
+        folder = house.settings.data_dir / "demo"
         with step(f"A dealer in Xi'an with {progress.households:,} households") as said:
             dealer = make_dealer(progress.day, progress.households)
-            count = await books.load_setup(house, dealer)
-            paths = books.write_books(dealer, house.settings.data_dir / "demo")
-            said.note = f"{count} salespeople, communities and products; books in {paths['customers'].parent}"
-        for kind, path in paths.items():
-            await hall.hearth(_environ(house.settings, None), "import", kind, str(path))
+            await books.upsert_people(house, dealer, said.now)
+            books.write_books(dealer, folder)
+            said.note = f"{len(dealer.customers):,} customers; order book, appliances and visits in {folder}"
+        for kind in books.FILES:
+            await hall.hearth(_environ(house.settings, None), *books.import_arguments(kind, folder))
         progress = replace(progress, records=True)
         async with house.database.begin() as conn:
             await books.settle(conn)

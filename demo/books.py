@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,9 @@ from runtime.workspace import put, remember
 
 KEY = "demo"
 SETUP = ("dealers", "salespeople", "communities", "products")
+FILES = ("orders", "appliances", "service_visits")
+BATCH = 1_000
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @dataclass(frozen=True)
@@ -80,23 +84,31 @@ async def note(conn: AsyncConnection, progress: Progress) -> None:
     await put(conn, KEY, asdict(progress))
 
 
-async def load_setup(house: House, dealer: Dealer) -> int:
-    """Dealers, salespeople, communities, products; answers how many."""
-    async with house.database.begin() as conn:
-        for kind in SETUP:
-            result = await upsert(conn, kind, getattr(dealer, kind), settings=house.settings, now=utc_now())
+async def upsert_people(house: House, dealer: Dealer, said: Callable[[str], None]) -> None:
+    """Salespeople, communities, products and customers with the history of their consent, as the JSON API takes them;
+    `said` hears how far it is."""
+    for kind in (*SETUP, "customers"):
+        records = getattr(dealer, kind)
+        for first in range(0, len(records), BATCH):
+            said(f"{first:,} of {len(records):,} {kind}")
+            async with house.database.begin() as conn:
+                batch = records[first : first + BATCH]
+                result = await upsert(conn, kind, batch, settings=house.settings, now=utc_now())
             if result.rejected:
                 raise HearthError(f"{kind}: {result.rejected[0].problems[0]}")
-    return sum(len(getattr(dealer, kind)) for kind in SETUP)
 
 
-def write_books(dealer: Dealer, folder: Path) -> dict[str, Path]:
-    """The books as CSV files in `folder`, by kind, in the order in which they are best imported."""
+def write_books(dealer: Dealer, folder: Path) -> None:
+    """The other books as CSV files in `folder`, as a dealer's programs would write them."""
     folder.mkdir(exist_ok=True)
-    paths = {kind: folder / f"{kind}.csv" for kind in ROWS}
-    for kind, path in paths.items():
-        write_csv(path, ROWS[kind](dealer))
-    return paths
+    for kind in FILES:
+        write_csv(folder / f"{kind}.csv", ROWS[kind](dealer))
+
+
+def import_arguments(kind: str, folder: Path) -> list[str]:
+    """The arguments of the `hearth` command that imports one of the files."""
+    mapping = EXAMPLES / f"{kind}_zh.json"
+    return ["import", kind, str(folder / f"{kind}.csv"), *(["--mapping", str(mapping)] if mapping.exists() else [])]
 
 
 async def sizes(conn: AsyncConnection) -> dict[str, int]:
