@@ -8,6 +8,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
@@ -36,7 +37,7 @@ class VersionedFiles(StaticFiles):
 def create_app(house: House) -> Starlette:
     """The app over an open house; the house is the caller's to close."""
     app = Starlette(
-        routes=[*starlette_routes(), Mount("/static", VersionedFiles(directory=STATIC), name="static")],
+        routes=[*starlette_routes(), Mount("/static", GZipMiddleware(VersionedFiles(directory=STATIC)), name="static")],
         middleware=[Middleware(Shell, hsts=house.settings.public_url.startswith("https:"))],
         exception_handlers=handlers(),
         lifespan=_lifespan,

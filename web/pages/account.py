@@ -25,20 +25,20 @@ YEAR = 365 * 24 * 3600
 async def login_form(request: Request) -> Response:
     if found_viewer(request) is not None:
         return redirect(request, "start")
-    return await _login_page(request)
+    return await _login_page(request, request.query_params.get("next", ""))
 
 
 async def login(request: Request) -> Response:
     form = await request.form()
-    email, password = str(form.get("email", "")), str(form.get("password", ""))
+    email, password, target = (str(form.get(name, "")) for name in ("email", "password", "next"))
     try:
         secret = await sign_in(house_of(request).database, email, password, client_of(request), utc_now())
     except WrongLogin as error:
-        return await _login_page(request, email=email, error=str(error), status=422)
+        return await _login_page(request, target, email=email, error=str(error), status=422)
     except TooManyTries as error:
-        return await _login_page(request, email=email, error=str(error), status=429)
+        return await _login_page(request, target, email=email, error=str(error), status=429)
     await _end_session(request)
-    response = to_url(request, local_url(str(form.get("next", ""))) or "/")
+    response = to_url(request, local_url(target) or "/")
     return with_session(request, response, secret)
 
 
@@ -138,10 +138,11 @@ def with_session(request: Request, response: Response, secret: str) -> Response:
     return response
 
 
-async def _login_page(request: Request, email: str = "", error: str | None = None, status: int = 200) -> Response:
+async def _login_page(
+    request: Request, target: str, *, email: str = "", error: str | None = None, status: int = 200
+) -> Response:
     async with house_of(request).database.connect() as conn:
         first_run = not await any_user(conn)
-    target = request.query_params.get("next", "")
     return page(
         request, "account/login.html", status=status, email=email, error=error, target=target, first_run=first_run
     )
