@@ -6,7 +6,7 @@ each culprit. `salesperson` (a code) narrows the answer to that salesperson's ow
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +20,7 @@ from segments.compiler import Evaluation, compile_rule, matching_records
 from segments.context import EXPANDED, EvaluationContext
 from segments.patterns import check_patterns, patterns, time_limit
 from segments.predicates import Condition
-from segments.references import load_references
+from segments.references import load_references, written_out
 from segments.rule import parse_rule
 from segments.schema import load_schema
 from segments.tree import Rule, conditions
@@ -87,7 +87,8 @@ async def prepare(conn: AsyncConnection, rule: object, context: EvaluationContex
     schema = await load_schema(conn)
     tree = parse_rule(rule, schema, context.limits)
     await check_patterns(conn, patterns([tree]))
-    segments = await load_references(conn, tree, schema)
+    referred = await load_references(conn, tree, schema)
+    segments = {number: segment.rule for number, segment in referred.items()}
     return Prepared(tree, Evaluation(context.now, context.zone, schema, segments))
 
 
@@ -165,6 +166,12 @@ async def freeze_select(
     left_out = [await prepare(conn, other, wide) for other in exclude]
     statement = select(customers.c.id).where(prepared.condition(), *_visible(None))
     return statement.where(*(compile_rule(other.rule, other.evaluation, wanted=False) for other in left_out))
+
+
+async def expand(conn: AsyncConnection, rule: Mapping[str, Any]) -> Any:
+    """The rule's JSON with every segment that it refers to written out: for a snapshot, read with limits EXPANDED."""
+    schema = await load_schema(conn)
+    return written_out(rule, await load_references(conn, parse_rule(rule, schema), schema))
 
 
 async def record_condition(

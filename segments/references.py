@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, any_, literal, select
@@ -20,47 +21,61 @@ MOST_SEGMENTS = 100
 _GROUPS = ("all", "any", "none")
 
 
-async def load_references(conn: AsyncConnection, rule: Rule, schema: Schema) -> dict[int, Rule]:
-    """The rules of all segments that `rule` refers to. Raises Invalid for what is missing, cyclic or too large."""
+@dataclass(frozen=True)
+class Referred:
+    """A segment that a rule refers to: its rule as kept, and read."""
+
+    given: Any
+    rule: Rule
+
+
+async def load_references(
+    conn: AsyncConnection, rule: Rule, schema: Schema, own_id: int | None = None
+) -> dict[int, Referred]:
+    """All segments that `rule` (of segment `own_id`) refers to, of any depth.
+
+    Raises Invalid for what does not exist, leads in a circle or is too large.
+    """
     await _check_audiences(conn, rule)
-    found: dict[int, Rule] = {}
+    found: dict[int, Referred] = {}
     missing = {node.segment_id for node in _segments(rule)}
     while missing:
         rows = (await conn.execute(select(segments.c.id, segments.c.rule).where(_among(segments.c.id, missing)))).all()
         _check_segments(rule, missing - {row.id for row in rows})
-        found |= {row.id: _parsed(row.id, row.rule, schema) for row in rows}
+        found |= {row.id: Referred(row.rule, _parsed(row.id, row.rule, schema)) for row in rows}
         if len(found) > MOST_SEGMENTS:
             raise Invalid(f"the rule refers to more than {MOST_SEGMENTS} segments")
-        missing = {node.segment_id for row in rows for node in _segments(found[row.id])} - found.keys()
-    check_references(rule, found)
+        missing = {node.segment_id for row in rows for node in _segments(found[row.id].rule)} - found.keys()
+    rules = {number: referred.rule for number, referred in found.items()}
+    _check_circles(rule, rules, own_id)
+    _check_size(rule, rules)
     return found
 
 
-def check_references(rule: Rule, found: Mapping[int, Rule], own_id: int | None = None) -> None:
-    """Refuse a rule (of segment `own_id`) that leads back to itself, or is too large with all its segments."""
+def written_out(given: Any, rules: Mapping[int, Referred]) -> Any:
+    """The JSON of a rule with the JSON of each segment in the place of its `in_segment`."""
+    if "in_segment" in given:
+        return written_out(rules[given["in_segment"]].given, rules)
+    return {
+        key: [written_out(rule, rules) for rule in value] if key in _GROUPS else value for key, value in given.items()
+    }
+
+
+def _check_circles(rule: Rule, found: Mapping[int, Rule], own_id: int | None) -> None:
     clean: set[int] = set()
     for node in _segments(rule):
         chain = _cycle(node.segment_id, found, () if own_id is None else (own_id,), clean)
         if chain:
             shown = " → ".join(str(number) for number in chain)
             raise Invalid(Problem(_at(node), f"the segments refer to each other in a circle: {shown}"))
+
+
+def _check_size(rule: Rule, found: Mapping[int, Rule]) -> None:
     depth, count = _expanded(rule, found, {})
     if depth > EXPANDED.depth or count > EXPANDED.conditions:
         what = f"{count} conditions in groups of depth {depth}"
         most = f"at most {EXPANDED.conditions} and {EXPANDED.depth}"
         raise Invalid(f"with the segments that it refers to, the rule has {what}; {most}")
-
-
-def written_out(given: Any, rules: Mapping[int, Any]) -> Any:
-    """The JSON of a rule with the JSON of each segment in the place of its `in_segment`."""
-    if isinstance(given, Mapping):
-        if "in_segment" in given:
-            return written_out(rules[given["in_segment"]], rules)
-        return {
-            key: [written_out(rule, rules) for rule in value] if key in _GROUPS else value
-            for key, value in given.items()
-        }
-    return given
 
 
 def _segments(rule: Rule) -> Iterable[InSegment]:
