@@ -1,0 +1,5 @@
+"""The tables of this room."""
+
+from channels.email.models import mailbox
+
+__all__ = ["mailbox"]
