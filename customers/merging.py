@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Table, delete, func, literal, select, text, update
+from sqlalchemy import ColumnElement, Table, delete, exists, false, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,10 +15,14 @@ from customers.models import activity, contact_addresses, customers, standing_co
 from customers.people import customer_row
 from customers.resolving import load_customers
 from customers.spread import lookup_tables, person_tables
+from runtime.database import metadata
 from runtime.errors import Conflict, NotFound
 
 STAY = "stay"
-"""`info={"merge": STAY}` on a table about people: rows that the other already has stay with the old id."""
+"""`info={"merge": STAY}` on a table about people: rows that the other already has stay with the old id.
+
+`info={"stays_with": ("messages", ("run_id", "step"))}`: rows about a record that stays, by those columns, stay with it.
+"""
 
 _FOLD_ACTIVITY = text("""
     UPDATE activity SET last_contacted_at = greatest(activity.last_contacted_at, gone.last_contacted_at),
@@ -101,10 +105,21 @@ async def _take_over_values(conn: AsyncConnection, keep: int, lose: int, now: da
 async def _move(conn: AsyncConnection, table: Table, keep: int, lose: int) -> None:
     names = [column.name for column in table.columns if column.name != "customer_id"]
     key = [column.name for column in table.primary_key if column.name != "customer_id"]
-    rows = select(literal(keep), *(table.c[name] for name in names)).where(table.c.customer_id == lose)
+    leaving = (table.c.customer_id == lose, ~_stays(table, keep, lose))
+    rows = select(literal(keep), *(table.c[name] for name in names)).where(*leaving)
     arrival = insert(table).from_select(["customer_id", *names], rows, include_defaults=False)
     moved = arrival.on_conflict_do_nothing().returning(*(table.c[name] for name in key)).cte("moved")
-    gone = delete(table).where(table.c.customer_id == lose)
+    gone = delete(table).where(*leaving)
     if table.info.get("merge") == STAY:
         gone = gone.where(*(table.c[name] == moved.c[name] for name in key))
     await conn.execute(gone.add_cte(moved))
+
+
+def _stays(table: Table, keep: int, lose: int) -> ColumnElement[bool]:
+    """Whether a row is about a record that both have and that therefore stays."""
+    if "stays_with" not in table.info:
+        return false()
+    name, columns = table.info["stays_with"]
+    old, new = metadata.tables[name].alias(), metadata.tables[name].alias()
+    same = [each.c[column] == table.c[column] for each in (old, new) for column in columns]
+    return exists().where(old.c.customer_id == lose, new.c.customer_id == keep, *same)

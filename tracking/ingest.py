@@ -104,8 +104,15 @@ _FACTS = """
     AS f(customer_id, run_id, step, at, key, kind, machine, link, link_folded, attributes, source)
     LEFT JOIN customers c ON c.id = f.customer_id
 """
-# The message that a fact is about: after a merge it is the survivor's.
-_MESSAGE = "m.customer_id = coalesce(c.merged_into, f.customer_id) AND m.run_id = f.run_id AND m.step = f.step"
+# The message that a fact is about: after a merge it is the survivor's, unless the survivor had one of the same run
+# and the old id kept its own.
+_MESSAGE = """
+    m.run_id = f.run_id AND m.step = f.step AND m.customer_id = CASE
+        WHEN c.merged_into IS NULL OR EXISTS (
+            SELECT FROM messages own
+            WHERE own.customer_id = f.customer_id AND own.run_id = f.run_id AND own.step = f.step
+        ) THEN f.customer_id ELSE c.merged_into END
+"""
 
 _EVENTS = """
     unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]), CAST(:at AS timestamptz[]),
@@ -150,19 +157,22 @@ _UPDATE_ACTIVITY = text(f"""
         last_opened_at = greatest(a.last_opened_at, f.last_opened_at),
         last_clicked_at = greatest(a.last_clicked_at, f.last_clicked_at),
         engagement_score = nullif(coalesce(a.engagement_score, 0) + coalesce(p.points, 0), 0)
-    FROM (SELECT customer_id, {PERSON_FOLD} FROM {_EVENTS} WHERE NOT machine GROUP BY 1 ORDER BY 1) f
-    LEFT JOIN (
-        SELECT customer_id, sum(points) AS points
-        FROM unnest(CAST(:earners AS bigint[]), CAST(:points AS integer[])) AS e(customer_id, points) GROUP BY 1
+    FROM (
+        SELECT coalesce(c.merged_into, c.id) AS customer_id, {PERSON_FOLD}
+        FROM {_EVENTS} JOIN customers c ON c.id = e.customer_id WHERE NOT machine GROUP BY 1 ORDER BY 1
+    ) f LEFT JOIN (
+        SELECT coalesce(c.merged_into, c.id) AS customer_id, sum(points) AS points
+        FROM unnest(CAST(:earners AS bigint[]), CAST(:points AS integer[])) AS e(customer_id, points)
+        JOIN customers c ON c.id = e.customer_id GROUP BY 1
     ) p ON p.customer_id = f.customer_id
     WHERE a.customer_id = f.customer_id
 """)  # noqa: S608
 
 _STANDING = text(f"""
-    SELECT m.customer_id, m.run_id, m.channel, f.source, f.at, s.granted
+    SELECT coalesce(c.merged_into, f.customer_id) AS customer_id, m.run_id, m.channel, f.source, f.at, s.granted
     FROM {_FACTS} JOIN messages m ON {_MESSAGE}
     LEFT JOIN standing_consents s
-      ON s.customer_id = m.customer_id AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
+      ON s.customer_id = coalesce(c.merged_into, f.customer_id) AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
 """)  # noqa: S608
 
 _WORD = """

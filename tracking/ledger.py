@@ -119,13 +119,10 @@ async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[Mess
         return set()
     ordered = sorted(outcomes, key=lambda outcome: outcome.key)
     rows = (await conn.execute(_RECORD, _outcome_arrays(ordered))).all()
-    contacted: dict[int, datetime] = {}
-    for row in rows:
-        if row.sent_at is not None:
-            contacted[row.customer_id] = max(row.sent_at, contacted.get(row.customer_id, row.sent_at))
-    if contacted:
-        people = sorted(contacted)
-        await conn.execute(_CONTACTED, {"people": people, "at": [contacted[person] for person in people]})
+    sent = [row for row in rows if row.sent_at is not None]
+    if sent:
+        contacted = {"people": [row.customer_id for row in sent], "at": [row.sent_at for row in sent]}
+        await conn.execute(_CONTACTED, contacted)
     return {MessageKey(row.customer_id, row.run_id, row.step) for row in rows}
 
 
@@ -225,7 +222,11 @@ _RECORD = text("""
 
 _CONTACTED = text("""
     UPDATE activity a SET last_contacted_at = o.at
-    FROM unnest(CAST(:people AS bigint[]), CAST(:at AS timestamptz[])) AS o(customer_id, at)
+    FROM (
+        SELECT coalesce(c.merged_into, c.id) AS customer_id, max(given.at) AS at
+        FROM unnest(CAST(:people AS bigint[]), CAST(:at AS timestamptz[])) AS given(customer_id, at)
+        JOIN customers c ON c.id = given.customer_id GROUP BY 1 ORDER BY 1
+    ) o
     WHERE a.customer_id = o.customer_id AND (a.last_contacted_at IS NULL OR a.last_contacted_at < o.at)
 """)
 

@@ -54,7 +54,8 @@ messages = Table(
     Index("ix_messages_run_id_batch", "run_id", "batch", postgresql_where=text("state IN ('queued', 'sending')")),
     Index("ix_messages_run_id_state", "run_id", "state"),
     Index("ix_messages_campaign_id_customer_id", "campaign_id", "customer_id"),
-    info=PERSON,
+    # After a merge a message whose like the survivor has stays with the old id, and so do its events.
+    info={**PERSON, "merge": "stay"},
 )
 
 events = Table(  # append-only; one row a fact, whatever the number of callbacks
@@ -73,10 +74,11 @@ events = Table(  # append-only; one row a fact, whatever the number of callbacks
     Column("machine", Boolean, nullable=False, server_default=false()),
     Column("machine_reason", Text),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),  # raw facts: user agent, SMTP reply …
+    Column("attributes_folded", JSONB, nullable=False, server_default=text("'{}'")),  # of those that others told
     Column("recorded_at", Instant, nullable=False, server_default=func.now()),
     Index("ix_events_campaign_id_at", "campaign_id", "at"),
     postgresql_partition_by="RANGE (at)",
-    info=PERSON,
+    info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
 )
 
 campaign_names = (

@@ -48,14 +48,13 @@ async def standing(conn: AsyncConnection, key: MessageKey) -> Standing:
     row = (await conn.execute(_STANDING, values)).one_or_none()
     if row is None:
         raise NotFound("this message was deleted from our records")
-    return Standing(replace(key, customer_id=row.customer_id), row.sent_at, row.channel, row.address, row.granted)
+    return Standing(replace(key, customer_id=row.person), row.sent_at, row.channel, row.address, row.granted)
 
 
 _STANDING = text(f"""
-    SELECT m.customer_id, m.sent_at, m.channel, m.address, s.granted
-    FROM messages m
-    LEFT JOIN standing_consents s
-      ON s.customer_id = m.customer_id AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
-    WHERE m.customer_id = coalesce((SELECT merged_into FROM customers WHERE id = :customer), :customer)
-      AND m.run_id = :run AND m.step = :step
+    SELECT c.person, m.sent_at, m.channel, m.address, s.granted
+    FROM (SELECT id, coalesce(merged_into, id) AS person FROM customers WHERE id = :customer) c
+    JOIN messages m ON m.customer_id IN (c.id, c.person) AND m.run_id = :run AND m.step = :step
+    LEFT JOIN standing_consents s ON s.customer_id = c.person AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
+    ORDER BY m.customer_id = c.id DESC LIMIT 1
 """)  # noqa: S608 -- our own word

@@ -15,6 +15,7 @@ from customers.models import customers, standing_consents
 from runtime.clock import utc_now
 from runtime.house import House
 from tests.tracking.people_with_mail import activity_of, make_people, message
+from tests.web.conftest import MakeToken
 from tracking.ledger import MessageKey
 from tracking.models import events, link_tables, messages
 from tracking.tokens import MessageUrls
@@ -213,3 +214,14 @@ async def test_a_large_body_is_refused(house: House, client: httpx.AsyncClient, 
     answer = await client.post(urls(house, key).unsubscribe, data={"x": "y" * 100_000})
     assert answer.status_code == 413
     assert await stored(house) == []
+
+
+async def test_events_are_told_over_the_api(house: House, client: httpx.AsyncClient, token: MakeToken) -> None:
+    client.headers["authorization"] = f"Bearer {await token('marketer')}"
+    told = {"key": "c-1", "kind": "call", "customer": {"external_id": "W1"}, "value": "3.5"}
+    for expected in ({"created": 1, "updated": 0, "unchanged": 0}, {"created": 0, "updated": 0, "unchanged": 1}):
+        answer = await client.post("/api/v1/events", json=told)
+        assert (answer.status_code, answer.json()["records"]) == (200, expected)
+    refused = (await client.post("/api/v1/events", json={"items": [told, {"kind": "call"}]})).json()
+    assert (refused["accepted"], refused["rejected"][0]["index"]) == (1, 1)
+    assert await stored(house) == [("call", None)]

@@ -1,0 +1,98 @@
+"""What this room tells the others: messages and events as sources of segment rules and parts of the timeline."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, func, select
+
+from customers.fields import as_text
+from customers.timeline import contribute, entry
+from runtime.house import House
+from runtime.leader import Term, check_term
+from runtime.registry import Field, Kind, Source, fields, register_source, text_fields
+from runtime.scheduler import tick
+from tracking.models import campaign_names, events, messages
+from tracking.partitions import make_ahead
+
+
+def install() -> None:
+    """Register the records of this room; called once a process, harmless when repeated."""
+    register_source(_messages())
+    register_source(_events())
+    contribute("messages", _message_entries)
+    contribute("events", _event_entries)
+
+
+@tick(every=timedelta(hours=6))
+async def make_partitions_ahead(house: House, term: Term, now: datetime) -> None:
+    """Months of events are there before they begin."""
+    async with house.database.begin() as conn:
+        await check_term(conn, term)
+        await make_ahead(conn, now)
+
+
+def _messages() -> Source:
+    return Source(
+        "messages",
+        messages,
+        messages.c.customer_id,
+        {
+            **as_text(messages, "channel", "state"),
+            "campaign": _campaign_field(messages),
+            **fields(messages, Kind.INSTANT, "sent_at", "opened_at", "clicked_at"),
+        },
+    )
+
+
+def _events() -> Source:
+    """What machines did is left out unless a rule asks for `machine`."""
+    return Source(
+        "events",
+        events,
+        events.c.customer_id,
+        {
+            **text_fields(events, "kind", "link"),
+            **as_text(events, "channel"),
+            "campaign": _campaign_field(events),
+            **fields(events, Kind.NUMBER, "value"),
+            **fields(events, Kind.INSTANT, "at"),
+            **fields(events, Kind.YES_NO, "machine"),
+        },
+        where=events.c.machine.is_(False),
+        unless_asked=frozenset({"machine"}),
+        attributes=events.c.attributes,
+    )
+
+
+def _campaign_field(table: Table) -> Field:
+    return Field("campaign", Kind.TEXT, _campaign(table, "name"), _campaign(table, "name_folded"))
+
+
+def _campaign(table: Table, column: str) -> ColumnElement[Any]:
+    """A column of the campaign that a message or event belongs to, by its name's row."""
+    own = select(campaign_names.c[column]).where(campaign_names.c.campaign_id == table.c.campaign_id)
+    return own.correlate(table).scalar_subquery()
+
+
+def _message_entries(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    row = messages.c
+    at = func.coalesce(row.sent_at, row.failed_at, row.created_at)
+    data = func.jsonb_build_object(
+        *("state", row.state, "reason", row.reason, "address", row.address, "run", row.run_id),
+        *("opened_at", row.opened_at, "clicked_at", row.clicked_at),
+    )
+    entries = entry(at, "message", data, channel=row.channel, campaign=_campaign(messages, "name"))
+    mine = entries.select_from(messages).where(row.customer_id == customer_id, at <= before)
+    return mine.order_by(at.desc()).limit(limit)
+
+
+def _event_entries(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    row = events.c
+    data = func.jsonb_build_object(
+        *("link", row.link, "value", row.value, "machine", row.machine_reason, "attributes", row.attributes)
+    )
+    entries = entry(row.at, row.kind, data, channel=row.channel, campaign=_campaign(events, "name"))
+    mine = entries.select_from(events).where(row.customer_id == customer_id, row.at <= before)
+    return mine.order_by(row.at.desc()).limit(limit)
