@@ -16,13 +16,13 @@ _NAMES = ("postgres", "nobody")
 # Folders above ours may be closed to the account (a clone below /root). Their permissions stay as they are: the server
 # gets the one capability that passes them, only where needed. The securebit keeps access(2) from dropping it.
 _LADDER: tuple[tuple[str, ...], ...] = (
-    ("--inh-caps=-all", "--bounding-set=-all"),
+    ("--no-new-privs", "--inh-caps=-all"),
     *(
         (
+            "--no-new-privs",
             "--securebits=+no_setuid_fixup",
             f"--inh-caps=-all,+{capability}",
             f"--ambient-caps=-all,+{capability}",
-            f"--bounding-set=-all,+{capability}",
         )
         for capability in ("dac_read_search", "dac_override")
     ),

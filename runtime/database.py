@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -47,7 +48,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
-            connect_args={"prepare_threshold": 5, "connect_timeout": 10},
+            connect_args={
+                "prepare_threshold": 5,
+                "connect_timeout": 10,
+                "application_name": f"hearth {os.getpid()}",  # in pg_stat_activity: which process it is
+            },
         )
 
     @asynccontextmanager

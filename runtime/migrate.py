@@ -1,6 +1,7 @@
 """Migrations: bring a database to the newest revision, or say what is missing.
 
 `python -m runtime.migrate` tries them on an empty database and exits 1 if the outcome differs from the models.
+Alembic is imported where it is needed: most processes only look whether the database is up to date.
 """
 
 from __future__ import annotations
@@ -11,20 +12,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy import Connection, create_engine, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from runtime.database import async_url, metadata
 from runtime.errors import Conflict, Unavailable
 from runtime.postgres import THROWAWAY, Server
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _FOLDER = Path(__file__).parent.parent / "alembic"
 _LOCK = 0x4865_6172  # any number, the same in every process
@@ -35,15 +34,20 @@ _PARTITION = re.compile(r"events_(y\d+m\d+|default)")
 def upgrade(url: str) -> None:
     """Bring the database to the newest revision, all or nothing; processes that try at once wait for each other."""
     with _connection(url) as connection:
-        if MigrationContext.configure(connection).get_current_revision() != newest_revision():
+        if _revision(connection) != newest_revision():
+            from alembic import command
+
             command.upgrade(configuration(connection), "head")
 
 
 def check(url: str) -> list[str]:
     """What keeps the database from fitting this program: pending revisions, tables that differ. Empty: all is well."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
     with _connection(url) as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_type": True})
-        found, newest = context.get_current_revision(), newest_revision()
+        found, newest = _revision(connection), newest_revision()
         if found != newest:
             return [f"the database is at revision {found or 'none'}, the program at {newest}: run `hearth db upgrade`"]
         return [f"the database differs from the program: {change}" for change in compare_metadata(context, metadata)]
@@ -52,20 +56,20 @@ def check(url: str) -> list[str]:
 def require_newest(url: str) -> None:
     """Raises Conflict unless the database is at the newest revision (or a later one, while a rollout is under way)."""
     with _connection(url) as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _revision(connection)
     if found is None or found < newest_revision():
         raise Conflict(f"the database is at revision {found or 'none'}: run `hearth db upgrade`")
 
 
 def newest_revision() -> str:
     """The revision of this program's newest migration; revisions are numbers of four digits."""
-    head = ScriptDirectory(str(_FOLDER)).get_current_head()
-    assert head is not None
-    return head
+    return max(path.name[:4] for path in _FOLDER.glob("versions/[0-9]*.py"))
 
 
 def configuration(connection: Connection, folder: Path = _FOLDER) -> Config:
     """Alembic's configuration for a migration on `connection`."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -80,6 +84,12 @@ def serialise(connection: Connection) -> None:
 def is_ours(_item: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
     """Whether a table is described by our models: not the queue's own, nor a month of events."""
     return kind != "table" or not (name and (name.startswith("procrastinate_") or _PARTITION.fullmatch(name)))
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.scalar(select(func.to_regclass("alembic_version"))) is None:
+        return None
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 
 def _rehearse() -> list[str]:

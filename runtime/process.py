@@ -13,6 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
+import uvloop
+
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.errors import Unavailable
@@ -27,7 +29,15 @@ _STOP_SECONDS = 40.0
 _STEADY_SECONDS = 30.0  # a child that lived so long starts its backoff anew
 _FIRST_SECONDS = 15.0  # a child that fails so soon after the first start has a reason, and has said it
 _RESTARTS = Backoff(None, timedelta(seconds=0.5), timedelta(seconds=30))
-_QUIET = ("procrastinate", "apscheduler", "alembic", "uvicorn.error", "asyncio")
+_QUIET = {
+    "alembic": logging.WARNING,
+    "apscheduler.scheduler": logging.ERROR,  # a slow tick is not run twice at once: as wanted
+    "procrastinate": logging.WARNING,
+    "procrastinate.utils": logging.CRITICAL,  # a database that is away is told once, by the worker
+    "procrastinate.worker.hearth": logging.CRITICAL,
+    "psycopg.pool": logging.ERROR,
+    "uvicorn.error": logging.WARNING,
+}
 
 
 def live(name: str, work: Callable[[House], Awaitable[None]], *, upgrade: bool = False) -> None:
@@ -40,15 +50,15 @@ def live(name: str, work: Callable[[House], Awaitable[None]], *, upgrade: bool =
             with stop_on_signals(house):
                 await work(house)
 
-    asyncio.run(lived())
+    uvloop.run(lived())
 
 
 def write_logs(name: str) -> None:
     """Logs go to stderr: one line an event, with the process that says it."""
     form = f"%(asctime)s {name} %(levelname)s %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
-    for noisy in _QUIET:
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for logger, level in _QUIET.items():
+        logging.getLogger(logger).setLevel(level)
 
 
 def die_with_supervisor() -> None:

@@ -98,11 +98,15 @@ class Leadership:
 
     async def hold(self) -> None:
         """Renew or try for the lease until the house stops."""
+        away = False
         while not self.house.stopping.is_set():
             try:
                 await self.renew()
+                away = False
             except (Unavailable, DBAPIError) as error:
-                log.warning("the scheduler waits for the database: %s", error)
+                if not away:
+                    log.warning("the scheduler lost the database and waits for it: %s", error)
+                away = True
             await pause(self.house, _RENEW_SECONDS)
 
     async def renew(self) -> None:
@@ -116,7 +120,7 @@ class Leadership:
             self.elected()
 
     async def run(self, each: Tick) -> None:
-        """One tick, if this process leads; what goes wrong is logged and the next tick tries again."""
+        """One tick, if this process leads; after an error (which is logged) the next one tries again."""
         term = self.leading
         if term is None or self.house.stopping.is_set():
             return
@@ -130,8 +134,8 @@ class Leadership:
         except NotLeader as error:
             self.term = None
             log.warning("%s", error)
-        except (Unavailable, DBAPIError) as error:
-            log.warning("tick %s waits for the database: %s", each.name, error)
+        except Unavailable:
+            log.debug("tick %s waits for the database", each.name)
         finally:
             self._running.discard(task)
 

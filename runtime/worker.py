@@ -81,6 +81,7 @@ async def release_stalled(house: House, silent_seconds: float = STALLED_SECONDS)
 
 async def _work(house: House, concurrency: int) -> None:
     ours: int | None = None  # our registration, when the database went away before it could be withdrawn
+    away = False
     while not house.stopping.is_set():
         worker: Worker | None = None
         try:
@@ -88,12 +89,14 @@ async def _work(house: House, concurrency: int) -> None:
                 await _forget(house, ours)
                 ours = None
             async with _queue(house, concurrency) as app:
-                worker = _worker(app, concurrency)
+                worker, away = _worker(app, concurrency), False
                 await _run_until_stopping(house, worker)
         except (ConnectorException, psycopg.Error, psycopg_pool.PoolTimeout, DBAPIError, Unavailable, OSError) as error:
-            log.warning("the worker lost the database and waits for it: %s", _reason(error))
+            if not away:
+                log.warning("the worker lost the database and waits for it: %s", _reason(error))
+            away = True
             ours = worker.worker_id if worker is not None else ours
-            await pause(house, _RECONNECT_SECONDS)
+        await pause(house, _RECONNECT_SECONDS)
 
 
 async def _run_until_stopping(house: House, worker: Worker) -> None:

@@ -91,7 +91,7 @@ def test_many_starters_at_once(at: Path) -> None:
 
 async def test_killed_server_comes_back_while_in_use(at: Path) -> None:
     server = Server(at, THROWAWAY)
-    async with embedded(at, THROWAWAY) as url:
+    async with embedded(at, {**THROWAWAY, "synchronous_commit": "on"}) as url:
         ask(url, "CREATE TABLE t AS SELECT 7 AS n")
         for _ in range(3):
             killed = postmaster(server)
