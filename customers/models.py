@@ -186,7 +186,7 @@ orders = Table(
     Column("refunded", Money, nullable=False, server_default=text("0")),
     Column("margin", Money),  # over the items whose cost is known; NULL where none is
     Column("items_count", Integer, nullable=False, server_default=text("0")),
-    Column("digest", LargeBinary),  # of the order as given with its items: an equal one changes nothing
+    Column("digest", LargeBinary),  # of its items as given: equal ones are not written again
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('completed', 'cancelled', 'refunded', 'partly_refunded', 'pending')", name="status"),
@@ -361,6 +361,8 @@ imports = Table(
     Column("created", BigInteger, nullable=False, server_default=text("0")),
     Column("updated", BigInteger, nullable=False, server_default=text("0")),
     Column("unchanged", BigInteger, nullable=False, server_default=text("0")),
+    Column("units", BigInteger, nullable=False, server_default=text("0")),  # records dealt with: where to go on
+    Column("header", JSONB),  # the columns of the file
     Column("error", Text),
     Column("created_by", Text),
     Column("created_at", Instant, nullable=False, server_default=func.now()),

@@ -1,0 +1,10 @@
+"""How files become records: bytes, characters, cells, units, batches.
+
+source.py     the file's bytes, unpacked (.gz, .zip) with limits
+encodings.py  which encoding they are in
+cells.py      which delimiter; lines of cells, or why a line has none
+mapping.py    which column is which field (given, or guessed by guess.py), read by transforms.py
+units.py      what is one record: a line, or all lines of one key (grouping.py)
+run.py        batch by batch into customers.upsert, with an account
+uploads.py    the same as a job, over a file that was uploaded in pieces
+"""

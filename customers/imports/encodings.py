@@ -1,0 +1,135 @@
+"""Which encoding a file is in: by its mark, else by what decodes; GB18030 and Big5 told apart by how common the
+characters are."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from runtime.errors import Invalid
+
+MARK = "\udcff"
+"""Stands for bytes that do not decode: half of a character, which no real text holds."""
+ERRORS = "hearth.mark"
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CHINESE = ("gb18030", "big5hkscs")
+_SAMPLE = 200_000  # characters beyond ASCII that are looked at
+_TOLERATED = 0.02  # of the bytes beyond ASCII, in a file that is damaged here and there
+
+
+def mark_errors(error: UnicodeError) -> tuple[str, int]:
+    """The error handler `hearth.mark`: MARK for each stretch that does not decode."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return MARK, error.end
+
+
+codecs.register_error(ERRORS, mark_errors)
+
+
+def checked_encoding(name: str) -> str:
+    """An encoding that a mapping names, as Python knows it. Raises Invalid."""
+    try:
+        found = codecs.lookup(name)
+    except LookupError:
+        raise Invalid(f"{name!r} is not an encoding like utf-8, gb18030, big5, utf-16") from None
+    if not found._is_text_encoding:
+        raise Invalid(f"{name!r} is not an encoding of text")
+    return "utf-8-sig" if found.name == "utf-8" else found.name
+
+
+def detect_encoding(name: str, pieces: Iterable[bytes]) -> str:
+    """The encoding of the file `name`, from all its bytes. Raises Invalid where no known one fits."""
+    trials: list[_Trial] = []
+    beyond_ascii = 0
+    for piece in pieces:
+        if not trials:
+            known = _marked(piece) or _wide(piece)
+            if known is not None:
+                return known
+            trials = [_Trial("utf-8"), *(_Trial(each) for each in _CHINESE)]
+        beyond_ascii += len(piece) - len(piece.translate(None, _HIGH))
+        for trial in trials:
+            trial.feed(piece)
+    return _best(name, trials, beyond_ascii) if trials else "utf-8-sig"
+
+
+_HIGH = bytes(range(128, 256))
+
+
+@dataclass
+class _Trial:
+    """One encoding tried on the whole file: how often it failed, and the Chinese characters it saw."""
+
+    encoding: str
+    faults: int = 0
+    seen: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder(self.encoding)(errors=ERRORS)
+
+    def feed(self, piece: bytes) -> None:
+        text = self._decoder.decode(piece)
+        if text.isascii():
+            return
+        self.faults += text.count(MARK)
+        if self.count < _SAMPLE:
+            self.seen.append("".join(sign for sign in text if "一" <= sign <= "鿿"))
+            self.count += len(self.seen[-1])
+
+    def commonness(self) -> float:
+        """The share of common characters among the Chinese ones that this reading of the file yields."""
+        text = "".join(self.seen)[:_SAMPLE]
+        return sum(_is_common(sign, self.encoding) for sign in text) / len(text) if text else 0.0
+
+
+def _marked(piece: bytes) -> str | None:
+    return next((encoding for mark, encoding in _MARKS if piece.startswith(mark)), None)
+
+
+def _wide(piece: bytes) -> str | None:
+    """UTF-16 without a mark: every other byte of plain text is zero."""
+    head = piece[:4096]
+    half = len(head) // 2
+    if half < 2:
+        return None
+    if head[1::2].count(0) > half * 0.4 and head[0::2].count(0) == 0:
+        return "utf-16-le"
+    if head[0::2].count(0) > half * 0.4 and head[1::2].count(0) == 0:
+        return "utf-16-be"
+    return None
+
+
+def _best(name: str, trials: Sequence[_Trial], beyond_ascii: int) -> str:
+    utf8, *chinese = trials
+    if utf8.faults == 0:
+        return "utf-8-sig"
+    clean = [trial for trial in chinese if trial.faults == 0]
+    if not clean and utf8.faults <= beyond_ascii * _TOLERATED:
+        return "utf-8-sig"
+    fitting = clean or [trial for trial in chinese if trial.faults <= beyond_ascii * _TOLERATED]
+    best = max(fitting, key=_Trial.commonness, default=None)
+    if best is None or best.commonness() < 0.5:
+        raise Invalid(
+            f"{name}: is not text in UTF-8, UTF-16, GB18030 or Big5; save it as UTF-8, or name its encoding in a"
+            ' mapping ({"encoding": "cp1252", …})'
+        )
+    return best.encoding
+
+
+def _is_common(sign: str, encoding: str) -> bool:
+    """Whether the character stands in the first, common part of the encoding's table."""
+    try:
+        lead = sign.encode("gb2312" if encoding == "gb18030" else "big5")[0]
+    except UnicodeEncodeError:
+        return False
+    return 0xB0 <= lead <= 0xD7 if encoding == "gb18030" else 0xA4 <= lead <= 0xC6
