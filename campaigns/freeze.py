@@ -150,7 +150,7 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
         target.c.reason,
     )
     columns = ["customer_id", "run_id", "step", "campaign_id", "channel", "address", "batch", "state", "reason"]
-    return upsert(messages).from_select(columns, rows)
+    return upsert(messages).from_select(columns, rows).execution_options(preserve_rowcount=True)
 
 
 def _reason(barred: ColumnElement[Any], customer_id: ColumnElement[int], plan: Plan) -> ColumnElement[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +20,7 @@ from tracking.counts import Counts, counts_by_campaign, counts_by_run, total
 from tracking.ledger import messages_page
 
 CENT = Decimal("0.01")
+_URL_FILTER = re.compile(r"{{ \((.*?)\)\|_url }}")  # what compiling adds to a field in an address
 
 
 async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, Any]:
@@ -63,7 +65,8 @@ async def hourly(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]
 
 async def links(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]]:
     """`{"link", "people", "clicks", "machine_clicks"}` for each link of the campaign, the most clicked first."""
-    return [dict(row._mapping) for row in await conn.execute(_LINKS, {"id": campaign_id})]
+    rows = await conn.execute(_LINKS, {"id": campaign_id})
+    return [{**row._mapping, "link": _URL_FILTER.sub(r"{{ \1 }}", row.link)} for row in rows]
 
 
 async def domains(conn: AsyncConnection, campaign_id: int, limit: int = 15) -> list[dict[str, Any]]:

@@ -11,11 +11,15 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns import store
+from campaigns.launch import launch
+from campaigns.report import campaign_record
 from customers.models import activity, contact_addresses, customers, standing_consents
 from runtime.clock import utc_now
 from runtime.house import House
@@ -99,6 +103,20 @@ def standing(customer_id: int, *, granted: bool = True) -> dict[str, object]:
     return {"customer_id": customer_id, "granted": granted, "at": utc_now(), **words}
 
 
+async def launched(house: House, **changes: object) -> int:
+    """A campaign that was created and launched now; its id."""
+    async with house.database.begin() as conn:
+        campaign_id = await store.create_campaign(conn, body(**changes), settings=house.settings, by="me")
+        await launch(conn, campaign_id, settings=house.settings, now=utc_now())
+    return campaign_id
+
+
+async def record(house: House, campaign_id: int) -> dict[str, Any]:
+    """The campaign as the API shows it."""
+    async with house.database.connect() as conn:
+        return await campaign_record(conn, campaign_id)
+
+
 async def work_off(house: House, *, seconds: float = 30.0, future: bool = False) -> None:
     """Run a worker until nothing is due any more (`future`: nor later)."""
     own = dataclasses.replace(house, stopping=asyncio.Event())
@@ -130,8 +148,8 @@ def links_of(mail: EmailMessage) -> list[str]:
 EVERYBODY = {"all": []}
 CONTENT = {
     "subject": "Hello {{ customer.name }}",
-    "html": "<html><body><p>Dear {{ customer.name }}</p><a href='https://shop.example/p?c={{ customer.external_id }}'>Look</a>"
-    "</body></html>",
+    "html": "<html><body><p>Dear {{ customer.name }}</p>"
+    "<a href='https://shop.example/p?c={{ customer.external_id }}'>Look</a></body></html>",
 }
 
 
