@@ -63,7 +63,11 @@ async def run(settings: Settings, *, households: int, port: int | None, serve: b
         port = hall.free_port(HOST, port or urlsplit(settings.public_url).port or DEFAULT_PORT)
         base = f"http://{HOST}:{port}"
         log = settings.data_dir / "demo-server.log"
-        async with hall.running(_environ(settings, base), HOST, port, log), api_at(base, token) as api:
+        async with (
+            hall.mailbox(house.database, HOST) as smtp_url,
+            hall.running(_environ(settings, base, smtp_url), HOST, port, log),
+            api_at(base, token) as api,
+        ):
             await _loop(api, house, base, progress)
             await _show(api, logins, base)
             if serve:
@@ -80,7 +84,7 @@ async def _records(house: House, progress: books.Progress) -> books.Progress:
             books.write_books(dealer, folder)
             said.note = f"{len(dealer.customers):,} customers; order book, appliances and visits in {folder}"
         for kind in books.FILES:
-            await hall.hearth(_environ(house.settings, None), *books.import_arguments(kind, folder))
+            await hall.hearth(_environ(house.settings), *books.import_arguments(kind, folder))
         progress = replace(progress, records=True)
         async with house.database.begin() as conn:
             await books.settle(conn)
@@ -141,10 +145,10 @@ async def _until_stopped() -> None:
     console.print("Stopping …")
 
 
-def _environ(settings: Settings, base: str | None) -> Mapping[str, str]:
-    """The environment of the `hearth` commands: ours, the demo mailbox, and links that lead to this demo."""
-    environ = {**os.environ, "HEARTH_SMTP_URL": "", "HEARTH_DATA_DIR": str(settings.data_dir)}
-    if base is not None and settings.public_url.startswith((f"http://{HOST}", "http://localhost")):
+def _environ(settings: Settings, base: str = "", smtp_url: str = "") -> Mapping[str, str]:
+    """The environment of the `hearth` commands: ours, mail to the demo mailbox, and links that lead to this demo."""
+    environ = {**os.environ, "HEARTH_SMTP_URL": smtp_url, "HEARTH_DATA_DIR": str(settings.data_dir)}
+    if base and settings.public_url.startswith((f"http://{HOST}", "http://localhost")):
         environ["HEARTH_PUBLIC_URL"] = base
     return environ
 

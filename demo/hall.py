@@ -12,10 +12,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
+from channels.email.mailbox import MailboxStore, serving
+from runtime.database import Database
 from runtime.errors import Conflict, Unavailable
+from runtime.settings import DEFAULT_SMTP_URL
 
 HEARTH = Path(sys.executable).parent / "hearth"
 STARTED_WITHIN = 60.0
@@ -33,6 +37,22 @@ def alone(data_dir: Path) -> Iterator[None]:
         except BlockingIOError:
             raise Conflict(f"a demo is already running in {data_dir}; stop it there with Ctrl-C first") from None
         yield
+
+
+@asynccontextmanager
+async def mailbox(database: Database, host: str) -> AsyncIterator[str]:
+    """What HEARTH_SMTP_URL has to be: empty where `hearth up` can run its demo mailbox at the usual port, else the
+    address of one that runs here for the length of the block (another Hearth may be running on this machine)."""
+    usual = urlsplit(DEFAULT_SMTP_URL).port or 0
+    if _is_free(host, usual):
+        yield ""
+        return
+    store = MailboxStore(database)
+    try:
+        async with serving(host, 0, store.deliver) as port:
+            yield f"smtp://{host}:{port}"
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -73,12 +93,19 @@ async def hearth(environ: Mapping[str, str], *arguments: str) -> None:
 def free_port(host: str, wanted: int) -> int:
     """`wanted`, or the next port above it that nobody listens on. Raises Unavailable where there is none."""
     for port in range(wanted, min(wanted + _PORTS, 65_536)):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((host, port))
-                return port
+        if _is_free(host, port):
+            return port
     raise Unavailable(f"all ports from {wanted} to {wanted + _PORTS - 1} are taken; free one or set HEARTH_PUBLIC_URL")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 async def _answering(process: asyncio.subprocess.Process, url: str, log: Path) -> None:

@@ -39,7 +39,7 @@ def step(title: str) -> Iterator[Step]:
         with status:
             yield under_way
     except BaseException:
-        console.print(f"[red]✗[/red] {escape(under_way.line())}")
+        console.print(f"[red]✗[/red] {escape(under_way.line())}", soft_wrap=True)
         raise
     seconds = time.monotonic() - started
-    console.print(f"[green]✓[/green] {escape(under_way.line())} [dim]({seconds:.1f} s)[/dim]")
+    console.print(f"[green]✓[/green] {escape(under_way.line())} [dim]({seconds:.1f} s)[/dim]", soft_wrap=True)
