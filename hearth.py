@@ -78,7 +78,7 @@ def _children(house: House, host: str, port: int) -> dict[str, list[str]]:
         "worker": [*this, "worker"],
         "scheduler": [*this, "scheduler"],
     }
-    if house.settings.smtp_url is None and find_spec("channels.commands") is not None:
+    if house.settings.smtp_url is None:
         children["mailbox"] = [*this, "mailbox"]
     return children
 

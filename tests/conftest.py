@@ -36,8 +36,7 @@ TEMPLATES_KEPT = 4  # of earlier migrations: another run may still use them
 
 _numbers = itertools.count(1)
 
-with contextlib.suppress(ModuleNotFoundError):  # rooms under construction
-    hearth.install()
+hearth.install()
 
 
 @pytest.fixture(scope="session")
