@@ -6,6 +6,8 @@ import secrets
 from functools import cache
 
 import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -15,7 +17,7 @@ from web.i18n import _
 SHORTEST, LONGEST = 10, 200
 
 _hasher = PasswordHasher()  # argon2id; each run takes 64 MiB, hence the limit below
-_at_once: list[anyio.CapacityLimiter] = []
+_at_once: RunVar[anyio.CapacityLimiter] = RunVar("passwords_at_once")  # one a loop
 
 
 async def hash_password(password: str) -> str:
@@ -55,6 +57,8 @@ def _nobody() -> str:
 
 
 def _limiter() -> anyio.CapacityLimiter:
-    if not _at_once:
-        _at_once.append(anyio.CapacityLimiter(2))
-    return _at_once[0]
+    try:
+        return _at_once.get()
+    except LookupError:
+        _at_once.set(anyio.CapacityLimiter(2))
+        return _at_once.get()

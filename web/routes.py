@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 
@@ -19,6 +20,11 @@ from web.guard import Guarded
 def table() -> tuple[Route, ...]:
     """Every route of the console, the public pages, the callbacks and the API, in the order of their modules' names."""
     return tuple(route for module in _topics() for route in module.ROUTES)
+
+
+@cache
+def by_name() -> Mapping[str, Route]:
+    return {route.name: route for route in table()}
 
 
 def starlette_routes() -> list[StarletteRoute]:
