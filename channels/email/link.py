@@ -96,8 +96,10 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # "Paused" then means: not every byte has left this process, so a final dot behind it has not either.
-        self._transport.set_write_buffer_limits(high=0)
+        # "Paused" then means: not every byte has left this process, so a final dot behind it has not either. (TLS pauses
+        # at the limit, TCP above it; what TLS has encrypted already counts as gone, which errs towards doubt.)
+        tls = transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=1 if tls else 0, low=0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(f"the connection was lost: {exc}" if exc else "the server closed the connection")
