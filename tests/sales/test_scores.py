@@ -1,0 +1,285 @@
+"""Scores of a small team, worked out by hand; and that every number opens the records behind it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.models import campaigns, runs, snapshots
+from customers.models import appliances, customers, orders, salespeople
+from runtime.errors import Invalid, NotFound
+from sales.evidence import evidence
+from sales.models import score_weights
+from sales.period import period_of, read_period
+from sales.scores import Score, ranking, score
+from tests.tracking.people_with_mail import make_people
+from tracking.facts import Fact, FactKind
+from tracking.ingest import store
+from tracking.ledger import MessageKey
+from tracking.models import messages
+
+ZONE = ZoneInfo("Asia/Shanghai")
+NOVEMBER = read_period("2026-11", ZONE)
+SENT = datetime(2026, 11, 10, 2, 0, tzinfo=UTC)
+LATER = SENT + timedelta(hours=5)
+LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+class Team:
+    """Writes a salesperson's world into the tables."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self.conn = conn
+        self.orders = 0
+
+    async def salesperson(self, code: str) -> int:
+        statement = insert(salespeople).values(code=code, name=f"Ms {code}").returning(salespeople.c.id)
+        return int((await self.conn.execute(statement)).scalar_one())
+
+    async def people(self, code: str, count: int, **values: Any) -> list[int]:
+        return await make_people(self.conn, count, salesperson=code, created_at=LONG_AGO, **values)
+
+    async def appliance(self, *people: int, **values: Any) -> None:
+        rows = [{"customer_id": person, "number": "A", "created_at": LONG_AGO, **values} for person in people]
+        await self.conn.execute(insert(appliances), rows)
+
+    async def run(self, sent_at: datetime = SENT) -> int:
+        campaign = insert(campaigns).values(name="Autumn", channel="email").returning(campaigns.c.id)
+        campaign_id = (await self.conn.execute(campaign)).scalar_one()
+        content = {"compiled": {}, "audience": {}, "options": {}, "sender": "a@example.com"}
+        snapshot = insert(snapshots).values(campaign_id=campaign_id, **content).returning(snapshots.c.id)
+        row = {"campaign_id": campaign_id, "snapshot_id": (await self.conn.execute(snapshot)).scalar_one()}
+        times = {"occurrence": sent_at, "started_at": sent_at, "finished_at": sent_at + timedelta(hours=1)}
+        run = insert(runs).values(**row, **times, state="finished").returning(runs.c.id)
+        return int((await self.conn.execute(run)).scalar_one())
+
+    async def mail(self, run_id: int, people: list[int], sent_at: datetime = SENT) -> None:
+        row = {"run_id": run_id, "campaign_id": run_id, "channel": "email", "state": "sent", "sent_at": sent_at}
+        await self.conn.execute(insert(messages), [{"customer_id": person, "step": 0, **row} for person in people])
+
+    async def do(
+        self, kind: FactKind, run_id: int, *people: int, at: datetime = LATER, machine: str | None = None
+    ) -> None:
+        facts = [Fact(MessageKey(person, run_id), kind, at, machine=machine) for person in people]
+        await store(self.conn, facts, at)
+
+    async def order(self, person: int, at: datetime, margin: int | None = 100, **values: Any) -> str:
+        self.orders += 1
+        row = {
+            "customer_id": person,
+            "number": f"N{self.orders}",
+            "ordered_at": at,
+            "amount": 900,
+            "status": "completed",
+        }
+        await self.conn.execute(insert(orders), {**row, "margin": margin, **values})
+        return f"N{self.orders}"
+
+
+@pytest.fixture
+def team(conn: AsyncConnection) -> Team:
+    return Team(conn)
+
+
+def values(found: Score) -> dict[str, Decimal | None]:
+    return {part.name: part.value for part in found.parts}
+
+
+def counted(found: Score) -> dict[str, tuple[int, int]]:
+    return {part.name: (part.counted, part.total) for part in found.parts}
+
+
+async def test_a_score_worked_out_by_hand(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    people = await team.people("W", 10)
+    await team.appliance(*people[:6])  # 6 of 10 homes: 2/3 of the target 0.9
+    run_id = await team.run()
+    await team.mail(run_id, people[:8])
+    await team.do(FactKind.OPENED, run_id, people[0])
+    await team.do(FactKind.CLICKED, run_id, people[1], people[2])  # 3 of 8 answered: above the target 0.3
+    await team.do(FactKind.CLICKED, run_id, people[3], machine="scanner")
+    await team.order(people[1], LATER + timedelta(days=29), margin=4_000)  # in December: converts, no margin yet
+    await team.order(people[2], LATER - timedelta(days=1), margin=3_000)  # before the click
+    await team.order(people[9], LATER, margin=2_000)
+    await team.order(people[9], LATER, margin=None)
+    found = await score(conn, wang, NOVEMBER)
+    assert values(found) == {
+        "coverage": Decimal("0.6"),
+        "engagement": Decimal("0.375"),
+        "conversion": Decimal("0.5"),
+        "margin": Decimal(5_000),
+    }
+    assert counted(found) == {"coverage": (6, 10), "engagement": (3, 8), "conversion": (1, 2), "margin": (2, 3)}
+    assert [part.points for part in found.parts] == [Decimal(20), Decimal(25), Decimal(25), Decimal(5)]
+    assert (found.score, found.rank, found.customers) == (Decimal(75), 1, 10)
+
+
+async def test_a_household_is_one_home_whoever_of_it_has_the_record(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    couple = await team.people("W", 2, household_id=5)
+    await team.people("W", 1)
+    await team.appliance(couple[1])
+    assert counted(await score(conn, wang, NOVEMBER))["coverage"] == (1, 2)
+
+
+async def test_what_lies_outside_of_the_month_is_left_out(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    [person] = await team.people("W", 1)
+    october = datetime(2026, 10, 31, 15, 59, tzinfo=UTC)  # a minute before midnight in Xi'an
+    old, new = await team.run(october), await team.run(october + timedelta(minutes=1))
+    await team.mail(old, [person], october)
+    await team.order(person, october)
+    assert counted(await score(conn, wang, NOVEMBER)) == dict.fromkeys(
+        ("engagement", "conversion", "margin"), (0, 0)
+    ) | {"coverage": (0, 1)}
+    await team.mail(new, [person], october + timedelta(minutes=1))
+    await team.order(person, october + timedelta(minutes=1))
+    found = counted(await score(conn, wang, NOVEMBER))
+    assert (found["engagement"], found["margin"]) == ((0, 1), (1, 1))
+
+
+@pytest.mark.parametrize(("days", "converted"), [(0.01, 1), (29.99, 1), (30.01, 0), (-0.01, 0)])
+async def test_an_order_converts_within_thirty_days_of_a_click(
+    conn: AsyncConnection, team: Team, days: float, converted: int
+) -> None:
+    wang = await team.salesperson("W")
+    [person] = await team.people("W", 1)
+    run_id = await team.run()
+    await team.mail(run_id, [person])
+    await team.do(FactKind.CLICKED, run_id, person)
+    await team.order(person, LATER + timedelta(days=days))
+    assert counted(await score(conn, wang, NOVEMBER))["conversion"] == (converted, 1)
+
+
+async def test_a_cancelled_order_neither_converts_nor_earns(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    [person] = await team.people("W", 1)
+    run_id = await team.run()
+    await team.mail(run_id, [person])
+    await team.do(FactKind.CLICKED, run_id, person)
+    await team.order(person, LATER + timedelta(days=1), status="cancelled")
+    await team.order(person, LATER + timedelta(days=1), status="refunded")
+    found = counted(await score(conn, wang, NOVEMBER))
+    assert (found["conversion"], found["margin"]) == ((0, 1), (0, 0))
+
+
+async def test_what_nobody_can_be_measured_on_is_left_out_for_all(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    people = await team.people("W", 2)
+    await team.appliance(*people)
+    found = await score(conn, wang, NOVEMBER)
+    assert values(found) == {"coverage": Decimal(1), "engagement": None, "conversion": None, "margin": Decimal(0)}
+    assert [part.weight for part in found.parts] == [Decimal(60), Decimal(0), Decimal(0), Decimal(40)]
+    assert found.score == Decimal(60)
+
+
+async def test_nobody_is_better_off_for_clicks_that_never_came(conn: AsyncConnection, team: Team) -> None:
+    for code in ("quiet", "clicked"):
+        await team.salesperson(code)
+    quiet, clicked = await team.people("quiet", 1), await team.people("clicked", 1)
+    run_id = await team.run()
+    await team.mail(run_id, quiet + clicked)
+    await team.do(FactKind.CLICKED, run_id, *clicked)
+    first, second = await ranking(conn, NOVEMBER)
+    assert (first.code, second.code) == ("clicked", "quiet")
+    assert values(first)["conversion"] == 0
+    assert values(second)["conversion"] is None
+    assert [part.weight for part in first.parts] == [part.weight for part in second.parts]
+
+
+async def test_an_empty_house_has_no_scores(conn: AsyncConnection, team: Team) -> None:
+    assert await ranking(conn, NOVEMBER) == []
+    wang = await team.salesperson("W")
+    found = await score(conn, wang, NOVEMBER)
+    assert (found.score, found.rank, found.customers) == (None, 1, 0)
+    assert {part.value for part in found.parts} == {None}
+    with pytest.raises(NotFound):
+        await score(conn, wang + 1, NOVEMBER)
+
+
+async def test_equal_scores_share_a_rank(conn: AsyncConnection, team: Team) -> None:
+    for code in ("a", "b", "c"):
+        await team.salesperson(code)
+    for code in ("a", "b", "c"):
+        people = await team.people(code, 2)
+        await team.appliance(*people[: 1 if code == "c" else 2])
+    assert [(found.code, found.rank) for found in await ranking(conn, NOVEMBER)] == [("a", 1), ("b", 1), ("c", 3)]
+
+
+async def test_weights_and_targets_are_the_workspaces_own(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    people = await team.people("W", 2)
+    await team.appliance(people[0])
+    await team.order(people[0], LATER, margin=50)
+    rows = [
+        {"part": "coverage", "weight": 1, "target": Decimal("0.5")},
+        {"part": "margin", "weight": 3, "target": 100},
+    ]
+    await conn.execute(insert(score_weights), rows)
+    parts = {part.name: part for part in (await score(conn, wang, NOVEMBER)).parts}
+    assert (parts["coverage"].weight, parts["coverage"].points) == (Decimal(25), Decimal(25))
+    assert (parts["margin"].weight, parts["margin"].points) == (Decimal(75), Decimal("37.5"))
+
+
+async def test_a_merged_customer_counts_once(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    people = await team.people("W", 2)
+    await conn.execute(update(customers).where(customers.c.id == people[0]).values(merged_into=people[1]))
+    assert (await score(conn, wang, NOVEMBER)).customers == 1
+
+
+async def test_every_number_opens_the_records_behind_it(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    await team.salesperson("other")
+    people = await team.people("W", 7)
+    await team.people("other", 3)
+    await team.appliance(*people[:4])
+    run_id = await team.run()
+    await team.mail(run_id, people)
+    await team.do(FactKind.CLICKED, run_id, *people[:3])
+    await team.do(FactKind.CLICKED, run_id, people[0], at=LATER + timedelta(minutes=3))
+    number = await team.order(people[0], LATER + timedelta(days=2), margin=70)
+    await team.order(people[1], LATER, margin=None)
+    found = await score(conn, wang, NOVEMBER)
+    for part in found.parts:
+        items, cursor = [], None
+        while True:
+            page = await evidence(conn, wang, NOVEMBER, part.name, cursor, limit=2)
+            items += page.items
+            cursor = page.next
+            if cursor is None:
+                break
+        assert (sum(item.counts for item in items), len(items)) == (part.counted, part.total)
+        assert {item.customer_id for item in items} <= set(people)
+    [bought] = [item for item in (await evidence(conn, wang, NOVEMBER, "conversion")).items if item.counts]
+    assert (bought.customer_id, bought.item, bought.amount) == (people[0], number, Decimal(900))
+    earned = (await evidence(conn, wang, NOVEMBER, "margin")).items
+    assert sum(item.amount or 0 for item in earned if item.counts) == values(found)["margin"] == Decimal(70)
+
+
+async def test_evidence_refuses_what_it_does_not_know(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    for part, cursor in (("charm", None), ("margin", "x"), ("margin", "1"), ("margin", "-1.N"), ("margin", "1.\0")):
+        with pytest.raises(Invalid):
+            await evidence(conn, wang, NOVEMBER, part, cursor)
+    with pytest.raises(NotFound):
+        await evidence(conn, wang + 1, NOVEMBER, "margin")
+
+
+@pytest.mark.parametrize("name", ["", "2026", "2026-13", "2026-1", "26-11", "2026-11-01", "0000-01", "９999-01"])
+def test_a_period_is_a_month(name: str) -> None:
+    with pytest.raises(Invalid, match="is not a month"):
+        read_period(name, ZONE)
+
+
+def test_a_month_is_the_workspaces() -> None:
+    assert NOVEMBER.start == datetime(2026, 10, 31, 16, tzinfo=UTC)
+    assert NOVEMBER.end == datetime(2026, 11, 30, 16, tzinfo=UTC)
+    assert read_period("2026-12", ZONE).end == datetime(2026, 12, 31, 16, tzinfo=UTC)
+    assert period_of(datetime(2026, 10, 31, 16, tzinfo=UTC), ZONE) == NOVEMBER
