@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from web import words
 from web.access import found_viewer, house_of
 from web.guard import redirect as plain_redirect
 from web.guard import secure
@@ -90,6 +91,7 @@ def environment() -> Environment:
     )
     made.install_gettext_callables(raw_gettext, raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
     made.globals.update(GLOBALS)
+    made.globals.update(words.GLOBALS)
     made.filters.update(FILTERS)
     made.globals["m"] = made.get_template("macros.html").module
     return made

@@ -47,9 +47,9 @@ def current_request(request: Request) -> Iterator[None]:
 
 def url(name: str, /, **params: Any) -> str:
     """The address of a route: params fill its path, the rest (None left out) become its query."""
-    from web.routes import table
+    from web.routes import by_name  # which imports the pages, which import us
 
-    path = next(route.path for route in table() if route.name == name)
+    path = by_name()[name].path
     wanted = set(re.findall(r"{(\w+)", path))
     filled = _request.get().app.url_path_for(name, **{key: params[key] for key in wanted})
     query = {key: value for key, value in params.items() if key not in wanted and value is not None}
@@ -67,10 +67,10 @@ def here(**changes: Any) -> str:
 
 def has_route(name: str) -> bool:
     """Whether the viewer may open the page `name` (and it exists)."""
-    from web.routes import table
+    from web.routes import by_name
 
-    viewer = found_viewer(_request.get())
-    return any(route.name == name and viewer is not None and viewer.may(route.allow) for route in table())
+    viewer, route = found_viewer(_request.get()), by_name().get(name)
+    return viewer is not None and route is not None and viewer.may(route.allow)
 
 
 def static(path: str) -> str:
@@ -187,12 +187,14 @@ STATES = {
     "granted": N_("Granted"),
     "in_use": N_("In use"),
     "inactive": N_("Inactive"),
+    "partly_refunded": N_("Partly refunded"),
     "paused": N_("Paused"),
     "pending": N_("Pending"),
     "preparing": N_("Preparing"),
     "queued": N_("Queued"),
     "refunded": N_("Refunded"),
     "replaced": N_("Replaced"),
+    "requested": N_("Requested"),
     "revoked": N_("Revoked"),
     "running": N_("Running"),
     "scheduled": N_("Scheduled"),
@@ -232,4 +234,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "ago": ago,
     "iso": iso,
+    "decimal": Decimal,
 }

@@ -1,0 +1,158 @@
+"""Customers: search and list, and one page that tells everything about a household's member."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from customers.consents import record_consent
+from customers.erasing import erase
+from customers.models import customers, salespeople
+from customers.reading import SORTS, Search, find_customers, get_customer
+from customers.reference import list_categories
+from customers.results import Consent
+from customers.suppressions import suppressed_addresses_of, suppressions_of
+from customers.timeline import timeline
+from runtime.clock import local_date, utc_now
+from runtime.errors import Invalid
+from runtime.registry import channel_kinds
+from web.access import MARKETERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
+from web.i18n import _, current_language
+from web.listing import fetch_page, read_listing
+from web.render import page, redirect
+from web.vocabulary import CHANNEL_LABELS
+
+ENTRIES = 30
+KINDS = {
+    "order": "shopping-cart",
+    "service_visit": "tool",
+    "consent_granted": "circle-check",
+    "consent_withdrawn": "circle-x",
+    "appliance_installed": "device-desktop",
+    "appliance_purchased": "device-desktop",
+    "message": "mail",
+    "opened": "mail-opened",
+    "clicked": "click",
+    "viewed": "eye",
+    "unsubscribed": "mail-off",
+    "resubscribed": "mail-check",
+    "bounced": "mail-x",
+    "complained": "alert-triangle",
+    "replied": "message",
+}
+
+
+async def listing(request: Request) -> Response:
+    asked = read_listing(request, tuple(SORTS), default="name")
+    settings = house_of(request).settings
+    statement = find_customers(Search(q=asked.q or None, salesperson=_own(viewer_of(request))), settings)
+    async with house_of(request).database.connect() as conn:
+        found = await fetch_page(conn, statement, asked, SORTS, customers.c.id)
+        names = await _salespeople(conn)
+    return page(request, "customers/list.html", partial="results", listing=asked, found=found, salespeople=names)
+
+
+async def show(request: Request) -> Response:
+    """A customer: who they are, what they own, whether they may be reached, what happened."""
+    house, viewer = house_of(request), viewer_of(request)
+    now = utc_now()
+    async with house.database.connect() as conn:
+        customer = await get_customer(conn, request.path_params["id"], salesperson=_own(viewer))
+        entries = await timeline(conn, customer["id"], cursor=request.query_params.get("cursor"), limit=ENTRIES)
+        context: dict[str, Any] = {
+            "suppressions": await suppressions_of(conn, customer["id"], now),
+            "suppressed_addresses": await suppressed_addresses_of(conn, customer["id"], now),
+            "categories": await category_names(conn),
+            "salesperson_name": (await _salespeople(conn)).get(customer["salesperson"]),
+        }
+    return page(
+        request,
+        "customers/show.html",
+        partial="entries",
+        customer=customer,
+        entries=entries,
+        today=local_date(now, house.settings.timezone),
+        icons=KINDS,
+        channels=_channels(customer, context),
+        **context,
+    )
+
+
+async def say_consent(request: Request) -> Response:
+    """Note a consent given or withdrawn by word of mouth."""
+    form = await request.form()
+    channel, granted = str(form.get("channel", "")), form.get("granted") == "yes"
+    if channel not in channel_kinds():
+        raise Invalid(_("There is no channel %(channel)s.", channel=channel))
+    viewer, now = viewer_of(request), utc_now()
+    async with house_of(request).database.begin() as conn:
+        customer = await get_customer(conn, request.path_params["id"], salesperson=_own(viewer))
+        consent = Consent(channel=channel, purpose="marketing", granted=granted, source="console", at=now)
+        await record_consent(conn, customer["id"], consent, now=now, proof={"by": viewer.email})
+    flash = _("The consent is noted.") if granted else _("The withdrawal is noted.")
+    return redirect(request, "customer", id=customer["id"], flash=flash)
+
+
+async def remove(request: Request) -> Response:
+    """Erase a customer for good."""
+    form = await request.form()
+    async with house_of(request).database.begin() as conn:
+        customer = await get_customer(conn, request.path_params["id"])
+        if str(form.get("confirm", "")).strip() != _called(customer):
+            raise Invalid(_("Nothing was erased: the name that was typed is another."))
+        await erase(conn, customer["id"])
+    return redirect(request, "customers", flash=_("The customer is erased."))
+
+
+async def category_names(conn: AsyncConnection) -> dict[str, str]:
+    """Appliance categories by code, as the reader calls them."""
+    chinese = current_language() == "zh"
+    return {one.code: (one.name_zh if chinese else None) or one.name for one in await list_categories(conn)}
+
+
+def _own(viewer: Viewer) -> str | None:
+    return (viewer.salesperson or "") if viewer.own_only else None
+
+
+def _called(customer: dict[str, Any]) -> str:
+    return str(customer["name"] or customer["external_id"] or customer["id"]).strip()
+
+
+async def _salespeople(conn: AsyncConnection) -> dict[str | None, str]:
+    rows = await conn.execute(select(salespeople.c.code, salespeople.c.name))
+    return {row.code: row.name or row.code for row in rows}
+
+
+def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each channel: where the customer can be reached, what they consented to, what stands against it."""
+    blocked = {one.value: one.reason for one in context["suppressed_addresses"]}
+    return [
+        {
+            "name": kind.name,
+            "label": _(CHANNEL_LABELS.get(kind.name, kind.name)),
+            "addresses": [one["value"] for one in customer["addresses"] if one["kind"] == kind.address_kind],
+            "consent": next(
+                (one for one in customer["consents"] if one["channel"] == kind.name and one["purpose"] == "marketing"),
+                None,
+            ),
+            "against": [one.reason for one in context["suppressions"] if one.channel == kind.name]
+            + [
+                blocked[one["value"]]
+                for one in customer["addresses"]
+                if one["kind"] == kind.address_kind and one["value"] in blocked
+            ],
+        }
+        for kind in channel_kinds().values()
+    ]
+
+
+ROUTES = [
+    Route("/customers", listing, "customers", SIGNED_IN),
+    Route("/customers/{id:int}", show, "customer", SIGNED_IN),
+    Route("/customers/{id:int}/consent", say_consent, "customer_consent", SIGNED_IN, methods=("POST",)),
+    Route("/customers/{id:int}/erase", remove, "customer_erase", MARKETERS, methods=("POST",)),
+]

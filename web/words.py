@@ -1,0 +1,71 @@
+"""Stored words as people say them: what happened, why somebody was left out, over which channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from web.i18n import N_, _
+from web.vocabulary import CHANNEL_LABELS
+
+EVENTS: Mapping[str, str] = {
+    "opened": N_("Opened"),
+    "clicked": N_("Clicked"),
+    "viewed": N_("Viewed in a browser"),
+    "unsubscribed": N_("Unsubscribed"),
+    "resubscribed": N_("Subscribed again"),
+    "bounced": N_("Bounced"),
+    "complained": N_("Complained"),
+    "replied": N_("Replied"),
+}
+
+REASONS: Mapping[str, str] = {
+    "no_address": N_("no address"),
+    "no_consent": N_("never consented"),
+    "unsubscribed": N_("unsubscribed"),
+    "suppressed": N_("suppressed"),
+    "bounced": N_("address bounced"),
+    "complained": N_("complained"),
+    "manual": N_("suppressed by hand"),
+    "holdout": N_("held out for comparison"),
+    "duplicate_address": N_("address already written to"),
+    "frequency_cap": N_("frequency cap"),
+    "erased": N_("erased"),
+}
+
+VISITS: Mapping[str, str] = {
+    "repair": N_("Repair"),
+    "installation": N_("Installation"),
+    "maintenance": N_("Maintenance"),
+    "cleaning": N_("Cleaning"),
+    "complaint": N_("Complaint"),
+}
+
+
+def event_name(kind: str) -> str:
+    return _said(EVENTS, kind)
+
+
+def reason_name(reason: str) -> str:
+    """Why somebody got nothing; a server's own words stay as they are."""
+    return _said(REASONS, reason)
+
+
+def visit_name(kind: str) -> str:
+    return _said(VISITS, kind)
+
+
+def channel_name(channel: str | None) -> str:
+    return _said(CHANNEL_LABELS, channel or "")
+
+
+def _said(words: Mapping[str, str], word: str) -> str:
+    return _(words[word]) if word in words else word
+
+
+GLOBALS: Mapping[str, Callable[..., Any]] = {
+    "event_name": event_name,
+    "reason_name": reason_name,
+    "visit_name": visit_name,
+    "channel_name": channel_name,
+}
