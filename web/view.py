@@ -12,11 +12,18 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from string import ascii_letters
 from typing import Any
 from urllib.parse import urlencode
 
 from babel.dates import format_date, format_datetime, format_timedelta
-from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
+from babel.numbers import (
+    format_compact_decimal,
+    format_decimal,
+    format_percent,
+    get_currency_precision,
+    get_currency_symbol,
+)
 from markupsafe import Markup, escape
 from starlette.requests import Request
 
@@ -102,10 +109,11 @@ def money(amount: Amount | None, places: int | None = None) -> str:
     """An amount in the workspace's currency; None is a dash."""
     if amount is None:
         return "–"
-    text = "¤#,##0" if places == 0 else None
-    return str(
-        format_currency(amount, _settings().currency, format=text, locale=_locale(), currency_digits=places is None)
-    )
+    currency = _settings().currency
+    digits = get_currency_precision(currency) if places is None else places
+    form = "#,##0." + "0" * digits if digits else "#,##0"
+    text = _currency_sign(currency, _locale()) + str(format_decimal(abs(amount), format=form, locale=_locale()))
+    return f"-{text}" if amount < 0 else text
 
 
 def number(value: Amount | None, places: int = 2) -> str:
@@ -150,6 +158,13 @@ def ago(value: datetime | None, now: datetime | None = None) -> str:
 
 def iso(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _currency_sign(currency: str, locale: str) -> str:
+    """The workspace has one currency, so its sign needs no country (CN¥ is ¥); one of letters alone stays (`CHF `)."""
+    sign = get_currency_symbol(currency, locale)
+    return sign.lstrip(ascii_letters) or f"{sign} "
 
 
 def _settings() -> Settings:
