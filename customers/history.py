@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, DateTime, FromClause, Select, Text, case, cast, func, select
 
 from customers.models import appliances, consents, order_items, orders, service_visits
-from customers.timeline import contribute, entry
+from customers.timeline import contribute, entry, newest
 
 _ITEMS_SHOWN = 5
 
@@ -36,7 +36,7 @@ def _orders(customer_id: int, before: datetime, limit: int) -> Select[Any]:
         *("amount", cast(row.amount, Text), "refunded", cast(row.refunded, Text)),
         *("items_count", row.items_count, "items", listed.select_from(items).scalar_subquery()),
     )
-    return _newest(entry(row.ordered_at, "order", data), orders, row.ordered_at, customer_id, before, limit)
+    return _mine(entry(row.ordered_at, "order", data), orders, row.ordered_at, customer_id, before, limit)
 
 
 def _service_visits(customer_id: int, before: datetime, limit: int) -> Select[Any]:
@@ -47,7 +47,7 @@ def _service_visits(customer_id: int, before: datetime, limit: int) -> Select[An
         *("satisfaction", row.satisfaction, "cost", cast(row.cost, Text), "appliance", row.appliance_number),
         *("note", row.note),
     )
-    return _newest(entry(at, "service_visit", data), service_visits, at, customer_id, before, limit)
+    return _mine(entry(at, "service_visit", data), service_visits, at, customer_id, before, limit)
 
 
 def _consents(customer_id: int, before: datetime, limit: int) -> Select[Any]:
@@ -56,7 +56,7 @@ def _consents(customer_id: int, before: datetime, limit: int) -> Select[Any]:
     data = func.jsonb_build_object(
         *("purpose", row.purpose, "granted", row.granted, "source", row.source, "text_version", row.text_version)
     )
-    return _newest(entry(row.at, kind, data, channel=row.channel), consents, row.at, customer_id, before, limit)
+    return _mine(entry(row.at, kind, data, channel=row.channel), consents, row.at, customer_id, before, limit)
 
 
 def _appliances(customer_id: int, before: datetime, limit: int) -> Select[Any]:
@@ -68,11 +68,11 @@ def _appliances(customer_id: int, before: datetime, limit: int) -> Select[Any]:
         *("number", row.number, "category", row.category, "brand", row.brand, "model", row.model),
         *("serial", row.serial, "status", row.status, "day", day),
     )
-    return _newest(entry(at, kind, data), appliances, at, customer_id, before, limit)
+    return _mine(entry(at, kind, data), appliances, at, customer_id, before, limit)
 
 
-def _newest(
+def _mine(
     entries: Select[Any], table: FromClause, at: ColumnElement[Any], customer_id: int, before: datetime, limit: int
 ) -> Select[Any]:
     mine = entries.select_from(table).where(table.c.customer_id == customer_id, at <= before)
-    return mine.order_by(at.desc()).limit(limit)
+    return newest(mine, at, limit)

@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from runtime.errors import Invalid, Problem
 
 Builder = Callable[[int, datetime, int], Select[Any]]
-"""(customer, before, limit) → at most `limit` entries of that customer with `at` ≤ before, newest first, as `entry`
-makes them."""
+"""(customer, before, limit) → the `newest` entries of that customer with `at` ≤ before, as `entry` makes them."""
 
 _END = datetime(9999, 12, 31, tzinfo=UTC)
 _CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)Z~(\d{1,6})")
@@ -63,6 +62,11 @@ def entry(
         cast(null() if campaign is None else campaign, Text).label("campaign"),
         cast(data, JSONB).label("data"),
     )
+
+
+def newest(entries: Select[Any], at: ColumnElement[Any], limit: int) -> Select[Any]:
+    """The newest `limit` of them; all of those that share the time of the last, so that pages agree on their order."""
+    return entries.order_by(at.desc()).fetch(limit, with_ties=True)
 
 
 async def timeline(conn: AsyncConnection, customer_id: int, *, cursor: str | None = None, limit: int = 50) -> Timeline:

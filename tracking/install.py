@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, func, select
 
 from customers.fields import as_text
-from customers.timeline import contribute, entry
+from customers.timeline import contribute, entry, newest
 from runtime.house import House
 from runtime.leader import Term, check_term
 from runtime.registry import Field, Kind, Source, fields, register_source, text_fields
@@ -85,7 +85,7 @@ def _message_entries(customer_id: int, before: datetime, limit: int) -> Select[A
     )
     entries = entry(at, "message", data, channel=row.channel, campaign=_campaign(messages, "name"))
     mine = entries.select_from(messages).where(row.customer_id == customer_id, at <= before)
-    return mine.order_by(at.desc()).limit(limit)
+    return newest(mine, at, limit)
 
 
 def _event_entries(customer_id: int, before: datetime, limit: int) -> Select[Any]:
@@ -95,4 +95,4 @@ def _event_entries(customer_id: int, before: datetime, limit: int) -> Select[Any
     )
     entries = entry(row.at, row.kind, data, channel=row.channel, campaign=_campaign(events, "name"))
     mine = entries.select_from(events).where(row.customer_id == customer_id, row.at <= before)
-    return mine.order_by(row.at.desc()).limit(limit)
+    return newest(mine, row.at, limit)

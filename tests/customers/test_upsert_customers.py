@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import (
@@ -23,8 +23,7 @@ from customers.models import (
 from customers.results import UpsertResult
 from customers.upsert import upsert
 from runtime.settings import Settings
-
-NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+from tests.customers.door import NOW, Door
 
 WANG = {
     "external_id": "A1",
@@ -45,32 +44,14 @@ WANG = {
 }
 
 
-class Door:
-    """Upserts of one test."""
-
-    def __init__(self, conn: AsyncConnection, settings: Settings) -> None:
-        self.conn = conn
-        self.settings = settings
-
-    async def __call__(self, *records: Any, kind: str = "customers", now: datetime = NOW) -> UpsertResult:
-        return await upsert(self.conn, kind, records, settings=self.settings, now=now)
-
-    async def row(self, customer: int) -> Any:
-        return (await self.conn.execute(select(customers).where(customers.c.id == customer))).mappings().one()
-
-    async def count(self, table: Any) -> int:
-        return (await self.conn.execute(select(func.count()).select_from(table))).scalar_one()
-
-
-@pytest.fixture
-def door(conn: AsyncConnection, settings: Settings) -> Door:
-    return Door(conn, settings)
+async def row_of(door: Door, customer: int) -> Any:
+    return await door.one(customers, customers.c.id == customer)
 
 
 async def test_a_record_becomes_a_customer_with_all_it_says(door: Door, conn: AsyncConnection) -> None:
-    result = await door(WANG)
+    result = await door("customers", WANG)
     assert (result.accepted, result.created, result.updated, result.unchanged) == (1, 1, 0, 0)
-    row = await door.row(result.ids[0])
+    row = await row_of(door, result.ids[0])
     assert (row["email"], row["phone"], row["name"]) == ("wang@example.com", "+8613800138000", "王 伟")
     assert row["birthday"].isoformat() == "1980-02-29"
     assert row["tags_folded"] == ["vip", "以旧换新"]
@@ -93,16 +74,17 @@ async def test_a_record_becomes_a_customer_with_all_it_says(door: Door, conn: As
 
 
 async def test_the_same_again_changes_nothing(door: Door) -> None:
-    await door(WANG)
-    before = await door.row(1)
-    result = await door(WANG, now=NOW + timedelta(days=1))
+    await door("customers", WANG)
+    before = await row_of(door, 1)
+    result = await door("customers", WANG, now=NOW + timedelta(days=1))
     assert (result.created, result.updated, result.unchanged) == (0, 0, 1)
-    assert await door.row(1) == before
+    assert await row_of(door, 1) == before
     assert await door.count(consents) == 1
 
 
 async def test_lines_of_one_batch_apply_one_after_the_other(door: Door) -> None:
     result = await door(
+        "customers",
         {"external_id": "A1", "city": "西安"},
         {"external_id": "A1", "email": "a@example.com", "city": "咸阳"},
         {"email": "A@example.com", "name": "An"},
@@ -110,19 +92,19 @@ async def test_lines_of_one_batch_apply_one_after_the_other(door: Door) -> None:
     )
     assert (result.created, result.updated, result.unchanged) == (1, 2, 1)
     assert set(result.ids) == {result.ids[0]}
-    row = await door.row(result.ids[0])
+    row = await row_of(door, result.ids[0])
     assert (row["city"], row["name"], row["email"]) == ("咸阳", "An", "a@example.com")
 
 
 async def test_what_is_not_said_stays_and_null_removes(door: Door) -> None:
-    await door(WANG)
-    result = await door({"external_id": "A1", "city": None, "email": None, "attributes": {"floor": None}})
+    await door("customers", WANG)
+    result = await door("customers", {"external_id": "A1", "city": None, "email": None, "attributes": {"floor": None}})
     assert result.updated == 1
-    row = await door.row(result.ids[0])
+    row = await row_of(door, result.ids[0])
     assert (row["city"], row["city_folded"], row["email"], row["name"]) == (None, None, None, "王 伟")
     assert "floor" not in row["attributes"]
     assert await door.count(contact_addresses) == 2
-    assert (await door({"email": "wang@example.com"})).ids == result.ids  # it still says who they are
+    assert (await door("customers", {"email": "wang@example.com"})).ids == result.ids  # it still says who they are
 
 
 @pytest.mark.parametrize(
@@ -143,10 +125,11 @@ async def test_what_is_not_said_stays_and_null_removes(door: Door) -> None:
 )
 async def test_refused_records_name_the_culprit(door: Door, records: list[Any], path: str, words: list[str]) -> None:
     await door(
+        "customers",
         {"external_id": "A", "email": "a@example.com", "phone": "13800138000"},
         {"external_id": "B", "email": "b@example.com", "phone": "13800138000"},
     )
-    result = await door(*records, {"external_id": "A"})
+    result = await door("customers", *records, {"external_id": "A"})
     assert (result.accepted, len(result.rejected)) == (1, 1)
     problem = result.rejected[0].problems[0]
     assert (result.rejected[0].index, problem.path) == (0, path)
@@ -155,6 +138,7 @@ async def test_refused_records_name_the_culprit(door: Door, records: list[Any], 
 
 async def test_a_couple_shares_a_phone_and_nobody_is_merged(door: Door) -> None:
     result = await door(
+        "customers",
         {"external_id": "A", "phone": "13800138000"},
         {"external_id": "B", "phone": "13800138000"},
     )
@@ -162,13 +146,16 @@ async def test_a_couple_shares_a_phone_and_nobody_is_merged(door: Door) -> None:
 
 
 async def test_a_phone_alone_finds_its_one_holder(door: Door) -> None:
-    first = await door({"phone": "13800138000", "name": "Li"}, {"phone": "+86 138 0013 8000", "city": "西安"})
+    first = await door(
+        "customers", {"phone": "13800138000", "name": "Li"}, {"phone": "+86 138 0013 8000", "city": "西安"}
+    )
     assert (first.created, first.updated) == (1, 1)
-    assert (await door({"phone": "138-0013-8000"})).ids == first.ids[:1]
+    assert (await door("customers", {"phone": "138-0013-8000"})).ids == first.ids[:1]
 
 
 async def test_a_phone_shared_within_the_batch_is_ambiguous(door: Door) -> None:
     result = await door(
+        "customers",
         {"external_id": "A", "phone": "13800138000"},
         {"external_id": "B", "phone": "13800138000"},
         {"phone": "13800138000"},
@@ -177,22 +164,22 @@ async def test_a_phone_shared_within_the_batch_is_ambiguous(door: Door) -> None:
 
 
 async def test_another_main_address_leaves_the_old_one_as_a_second(door: Door, conn: AsyncConnection) -> None:
-    await door({"external_id": "A", "email": "old@example.com"})
-    assert (await door({"external_id": "A", "email": "new@example.com"})).updated == 1
+    await door("customers", {"external_id": "A", "email": "old@example.com"})
+    assert (await door("customers", {"external_id": "A", "email": "new@example.com"})).updated == 1
     rows = (await conn.execute(select(contact_addresses.c.value, contact_addresses.c.is_primary))).all()
     assert sorted(rows) == [("new@example.com", True), ("old@example.com", False)]
-    assert (await door({"email": "old@example.com", "name": "An"})).ids == [1]
+    assert (await door("customers", {"email": "old@example.com", "name": "An"})).ids == [1]
 
 
 async def test_an_undated_consent_never_overrides_a_withdrawal(door: Door, conn: AsyncConnection) -> None:
     grant = {"external_id": "A", "consents": [{"channel": "email", "granted": True, "source": "import"}]}
     withdrawal = {"external_id": "A", "consents": [{"channel": "email", "granted": False, "source": "page"}]}
-    assert (await door(grant)).created == 1
-    assert (await door(withdrawal, now=NOW + timedelta(days=1))).updated == 1
-    assert (await door(grant, now=NOW + timedelta(days=2))).unchanged == 1
+    assert (await door("customers", grant)).created == 1
+    assert (await door("customers", withdrawal, now=NOW + timedelta(days=1))).updated == 1
+    assert (await door("customers", grant, now=NOW + timedelta(days=2))).unchanged == 1
     dated = {"channel": "email", "granted": True, "source": "form", "at": (NOW + timedelta(days=3)).isoformat()}
-    assert (await door({"external_id": "A", "consents": [dated]})).updated == 1
-    assert (await door({"external_id": "A", "consents": [dated]})).unchanged == 1
+    assert (await door("customers", {"external_id": "A", "consents": [dated]})).updated == 1
+    assert (await door("customers", {"external_id": "A", "consents": [dated]})).unchanged == 1
     standing = (await conn.execute(select(standing_consents.c.granted, standing_consents.c.source))).one()
     assert standing == (True, "form")
     assert await door.count(consents) == 3
@@ -203,24 +190,26 @@ async def test_an_older_dated_consent_enters_the_ledger_but_does_not_stand(door:
         {"channel": "sms", "granted": False, "source": "b", "at": "2026-03-01T00:00:00Z"},
         {"channel": "sms", "granted": True, "source": "a", "at": "2026-02-01T00:00:00Z"},
     ]
-    await door({"external_id": "A", "consents": entries})
+    await door("customers", {"external_id": "A", "consents": entries})
     assert (await conn.execute(select(standing_consents.c.granted))).scalar_one() is False
     assert await door.count(consents) == 2
 
 
 async def test_our_own_id_names_a_customer_and_may_change_the_external_id(door: Door) -> None:
-    made = await door({"email": "a@example.com"})
-    result = await door({"id": made.ids[0], "external_id": "A9"}, {"id": made.ids[0], "external_id": "A10"})
+    made = await door("customers", {"email": "a@example.com"})
+    result = await door(
+        "customers", {"id": made.ids[0], "external_id": "A9"}, {"id": made.ids[0], "external_id": "A10"}
+    )
     assert result.updated == 2
-    assert (await door.row(made.ids[0]))["external_id"] == "A10"
+    assert (await row_of(door, made.ids[0]))["external_id"] == "A10"
 
 
 async def test_coded_records(door: Door, conn: AsyncConnection) -> None:
-    await door({"external_id": "A", "salesperson": "S1"})
+    await door("customers", {"external_id": "A", "salesperson": "S1"})
     record = {"code": "S1", "name": "Zhang", "phone": "13900139000", "dealer": "D7"}
-    result = await door(record, {"name": "no code"}, {"code": "S2", "active": False}, kind="salespeople")
+    result = await door("salespeople", record, {"name": "no code"}, {"code": "S2", "active": False})
     assert (result.created, result.updated, len(result.rejected)) == (1, 1, 1)
-    assert (await door(record, kind="salespeople")).unchanged == 1
+    assert (await door("salespeople", record)).unchanged == 1
     rows = (await conn.execute(select(salespeople.c.code, salespeople.c.active).order_by(salespeople.c.code))).all()
     assert rows == [("S1", True), ("S2", False)]
     assert (await conn.execute(select(dealers.c.code))).scalars().all() == ["D7"]

@@ -5,16 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import activity, appliances, customers, order_items, orders, service_visits
 from customers.reference import Category, list_categories, save_category
-from customers.results import UpsertResult
-from customers.upsert import upsert
-from runtime.settings import Settings
+from tests.customers.door import Door
 
-NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 CUP = {"sku": "C1", "name": "Cup", "quantity": 2, "price": "10.005", "cost": 4}
 LID = {"sku": "L1", "name": "Lid", "quantity": 1, "price": "5"}
 ORDER = {
@@ -25,26 +21,6 @@ ORDER = {
     "ordered_at": "2026-03-05T10:00:00+08:00",
     "items": [CUP, LID, LID],
 }
-
-
-class Door:
-    def __init__(self, conn: AsyncConnection, settings: Settings) -> None:
-        self.conn = conn
-        self.settings = settings
-
-    async def __call__(self, kind: str, *records: Any) -> UpsertResult:
-        return await upsert(self.conn, kind, records, settings=self.settings, now=NOW)
-
-    async def one(self, table: Any, *where: Any) -> Any:
-        return (await self.conn.execute(select(table).where(*where))).mappings().one()
-
-    async def all(self, table: Any) -> Any:
-        return (await self.conn.execute(select(table).order_by(*table.primary_key))).mappings().all()
-
-
-@pytest.fixture
-def door(conn: AsyncConnection, settings: Settings) -> Door:
-    return Door(conn, settings)
 
 
 async def test_an_order_with_items_and_what_activity_knows_of_it(door: Door) -> None:
