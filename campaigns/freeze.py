@@ -93,6 +93,7 @@ async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext)
     started = update(runs).where(runs.c.id == run_id, runs.c.state == RunState.PREPARING)
     note = None if frozen.rowcount else NOBODY
     await conn.execute(started.values(state=RunState.SENDING, frozen_at=context.now, batches=batches, note=note))
+    await finish.settle(conn, await finish.lock(conn, plan.campaign_id), now=context.now)
     await defer_batches(conn, run_id)
     await finish.finish_if_done(conn, run_id, now=context.now)
 

@@ -132,6 +132,16 @@ async def withdraw(conn: AsyncConnection, task: Job, argument: str, value: int) 
     await conn.execute(statement, {"name": task.name, "argument": argument, "value": value})
 
 
+async def is_waiting(conn: AsyncConnection, lock: str) -> bool:
+    """Whether a job with this lock waits in the queue.
+
+    Better than a `queueing_lock` for jobs that follow themselves: such a job could not go back into the queue (its worker
+    died) while its successor waits there.
+    """
+    statement = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo' AND lock = :lock)")
+    return bool(await conn.scalar(statement, {"lock": lock}))
+
+
 async def held_claims(conn: AsyncConnection, claims: Collection[Claim]) -> set[Claim]:
     """Those of `claims` that no other worker has taken over."""
     if not claims:

@@ -15,14 +15,14 @@ from campaigns.dispatch.letters import Writer
 from campaigns.dispatch.verdicts import POLICY, Policy
 from campaigns.dispatch.watch import Ward
 from campaigns.dispatch.work import Run, Work, load_run, load_work
-from campaigns.finish import finish_if_done
+from campaigns.finish import finish_if_done, lock_of_run
 from campaigns.halt import pause_run
 from campaigns.models import runs
 from campaigns.states import RunState
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.house import House
-from runtime.jobs import LostClaim, check_claim, current_claim, defer, job, withdraw
+from runtime.jobs import LostClaim, check_claim, current_claim, defer, is_waiting, job, withdraw
 from runtime.registry import ChannelKind
 from tracking.models import messages
 from tracking.states import State
@@ -86,6 +86,7 @@ async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
 async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending, waits: int, policy: Policy) -> None:
     """Pause, go on later, or finish; what the run waits for is said in its note."""
     now = utc_now()
+    await lock_of_run(conn, run.id)
     if ending.pause is not None:
         await pause_run(conn, run.id, now=now, reason=ending.pause)
         return
@@ -121,15 +122,10 @@ async def _note(conn: AsyncConnection, run_id: int, note: str | None) -> None:
 async def _defer(
     conn: AsyncConnection, run_id: int, batch: int, *, waits: int = 0, schedule_at: datetime | None = None
 ) -> None:
-    """Two jobs for one batch (after a pause and a resume) run one after the other, and only one of them waits."""
+    """Two jobs for one batch (after a pause and a resume) run one after the other, and only one of them waits.
+
+    The caller holds the campaign's lock.
+    """
     lock = f"batch:{run_id}:{batch}"
-    await defer(
-        conn,
-        send_batch,
-        lock=lock,
-        queueing_lock=lock,
-        schedule_at=schedule_at,
-        run_id=run_id,
-        batch=batch,
-        waits=waits,
-    )
+    if not await is_waiting(conn, lock):
+        await defer(conn, send_batch, lock=lock, schedule_at=schedule_at, run_id=run_id, batch=batch, waits=waits)

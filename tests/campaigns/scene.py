@@ -8,7 +8,9 @@ import email
 import email.policy
 import re
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any
@@ -25,18 +27,21 @@ from runtime.clock import utc_now
 from runtime.house import House
 from runtime.text import fold
 from runtime.worker import run_worker
+from tests.waiting import until
 
 Answer = str | None
 
 
 @dataclass
 class Sink:
-    """Takes mails over TCP. `at_rcpt` and `at_data` give an answer to an address, None for 250."""
+    """Takes mails over TCP. `at_rcpt` and `at_data` give an answer to an address, None for 250; ConnectionAbortedError
+    from the latter closes the connection without an answer."""
 
     mails: list[tuple[str, EmailMessage]] = field(default_factory=list)
     at_rcpt: Callable[[str], Answer] = lambda address: None
     at_data: Callable[[str], Answer] = lambda address: None
     port: int = 0
+    times: list[float] = field(default_factory=list)  # monotonic, of each mail taken
 
     @property
     def addresses(self) -> list[str]:
@@ -56,10 +61,15 @@ class Sink:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         [address] = envelope.rcpt_tos
-        answer = self.at_data(address)
+        try:
+            answer = self.at_data(address)
+        except ConnectionAbortedError:
+            server.transport.abort()
+            raise
         if answer is None:
             mail = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
             self.mails.append((address, mail))
+            self.times.append(time.monotonic())
         return answer or f"250 2.0.0 queued as {len(self.mails)}"
 
 
@@ -117,23 +127,38 @@ async def record(house: House, campaign_id: int) -> dict[str, Any]:
         return await campaign_record(conn, campaign_id)
 
 
-async def work_off(house: House, *, seconds: float = 30.0, future: bool = False) -> None:
-    """Run a worker until nothing is due any more (`future`: nor later)."""
+@asynccontextmanager
+async def working(house: House) -> AsyncIterator[None]:
+    """A worker runs for the duration of the block."""
     own = dataclasses.replace(house, stopping=asyncio.Event())
     worker = asyncio.create_task(run_worker(own, concurrency=4))
     try:
-        async with asyncio.timeout(seconds):
-            while await _waiting(house, future):
-                assert not worker.done(), worker
-                await asyncio.sleep(0.02)
+        yield
+        assert not worker.done()
     finally:
         own.stopping.set()
         await worker
 
 
-async def _waiting(house: House, future: bool) -> bool:
+async def work_off(house: House, *, seconds: float = 30.0, future: bool = False) -> None:
+    """Run a worker until nothing is due any more (`future`: nor later)."""
+    async with working(house):
+        await until(lambda: _idle(house, future), seconds)
+
+
+async def finished(house: House, campaign_id: int, seconds: float = 60.0) -> dict[str, Any]:
+    """The record of the campaign, once it is finished."""
+
+    async def over() -> bool:
+        return (await record(house, campaign_id))["state"] == "finished"
+
+    await until(over, seconds)
+    return await record(house, campaign_id)
+
+
+async def _idle(house: House, future: bool) -> bool:
     due = "" if future else "AND (scheduled_at IS NULL OR scheduled_at <= now())"
-    statement = f"SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' OR (status = 'todo' {due}))"
+    statement = f"SELECT NOT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'doing' OR (status = 'todo' {due}))"
     async with house.database.connect() as conn:
         return bool(await conn.scalar(text(statement)))
 
