@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from web.i18n import N_, _
+from web.view import moment
 from web.vocabulary import CHANNEL_LABELS
 
 EVENTS: Mapping[str, str] = {
@@ -59,6 +60,11 @@ def channel_name(channel: str | None) -> str:
     return _said(CHANNEL_LABELS, channel or "")
 
 
+def hour_labels(hours: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The hours of a series as a chart names them."""
+    return [moment(hour["at"]) for hour in hours]
+
+
 def _said(words: Mapping[str, str], word: str) -> str:
     return _(words[word]) if word in words else word
 
@@ -68,4 +74,5 @@ GLOBALS: Mapping[str, Callable[..., Any]] = {
     "reason_name": reason_name,
     "visit_name": visit_name,
     "channel_name": channel_name,
+    "hour_labels": hour_labels,
 }

@@ -63,6 +63,7 @@
   // One submission a click, and a visible sign that it is under way.
   document.addEventListener("submit", (event) => {
     const form = event.target;
+    if (event.submitter?.hasAttribute("formtarget")) return; // into a frame: the page stays
     if (event.defaultPrevented || form.hasAttribute("hx-post") || form.hasAttribute("hx-get") || form.method === "dialog") return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";

@@ -1,0 +1,135 @@
+"""The form of a campaign: between its fields as a browser sends them and the body that `campaigns.store` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from starlette.datastructures import FormData
+
+from campaigns.store import Campaign
+from runtime.errors import Invalid, Problem
+from runtime.settings import Settings
+
+LOCAL = "%Y-%m-%dT%H:%M"
+
+
+@dataclass(frozen=True)
+class CampaignForm:
+    """Every field as text, as the browser showed or sent it."""
+
+    name: str = ""
+    segment_id: str = ""
+    audience_id: str = ""
+    exclude: tuple[str, ...] = ()
+    sender: str = ""
+    template_id: str = ""
+    subject: str = ""
+    format: str = "mjml"
+    source: str = ""
+    text: str = ""
+    when: str = "now"
+    at: str = ""
+    cron: str = "0 10 * * 1"
+    rate: str = ""
+    holdout: str = ""
+    kept: Mapping[str, Any] = field(default_factory=dict)  # what the form does not show: a rule, further options
+
+    def body(self, settings: Settings) -> dict[str, Any]:
+        """What the API would take for the same. Raises Invalid for what is no number or time."""
+        return {
+            "name": self.name,
+            "channel": "email",
+            **self._audience(),
+            "exclude_segment_ids": [_whole("exclude_segment_ids", one) for one in self.exclude],
+            "from": self.sender or None,
+            **({"template_id": _whole("template_id", self.template_id)} if self.template_id else self._content()),
+            "schedule": self._schedule(settings),
+            "options": self._options(),
+        }
+
+    def content(self) -> dict[str, str]:
+        """Subject and body alone, for a preview."""
+        found: dict[str, str] = self._content()["content"]
+        return found
+
+    def _audience(self) -> dict[str, Any]:
+        if self.segment_id:
+            return {"segment_id": _whole("segment_id", self.segment_id)}
+        if self.audience_id:
+            return {"audience_id": _whole("audience_id", self.audience_id)}
+        return {"rule": self.kept["rule"]} if "rule" in self.kept else {}
+
+    def _content(self) -> dict[str, Any]:
+        given = {"subject": self.subject, self.format: self.source, "text": self.text}
+        return {"content": {name: value for name, value in given.items() if value}}
+
+    def _schedule(self, settings: Settings) -> dict[str, str] | None:
+        if self.when == "cron":
+            return {"cron": self.cron, "timezone": settings.timezone}
+        if self.when != "at":
+            return None
+        try:
+            at = datetime.strptime(self.at, LOCAL).replace(tzinfo=settings.zone)
+        except ValueError:
+            raise Invalid(Problem("schedule.at", "choose a day and a time")) from None
+        return {"at": at.isoformat()}
+
+    def _options(self) -> dict[str, Any]:
+        given = {
+            "rate_per_second": _number("options.rate_per_second", self.rate),
+            "holdout_percent": _number("options.holdout_percent", self.holdout),
+        }
+        kept = {name: value for name, value in self.kept.get("options", {}).items() if name not in given}
+        return {**kept, **{name: value for name, value in given.items() if value is not None}}
+
+
+def form_of(found: Campaign, settings: Settings) -> CampaignForm:
+    """The form that shows a draft."""
+    content = dict(found.content or {})
+    schedule = found.schedule
+    return CampaignForm(
+        name=found.name,
+        segment_id=_shown(found.segment_id),
+        audience_id=_shown(found.audience_id),
+        exclude=tuple(str(one) for one in found.exclude_segment_ids),
+        sender=found.sender or "",
+        template_id=_shown(found.template_id),
+        subject=content.get("subject", ""),
+        format="html" if "html" in content else "mjml",
+        source=content.get("html") or content.get("mjml") or "",
+        text=content.get("text", ""),
+        when="cron" if schedule.cron else "at" if schedule.at else "now",
+        at=schedule.at.astimezone(settings.zone).strftime(LOCAL) if schedule.at else "",
+        cron=schedule.cron or CampaignForm.cron,
+        rate=_shown(found.options.rate_per_second),
+        holdout=_shown(found.options.holdout_percent or None),
+        kept={"options": found.options.to_json(), **({"rule": found.rule} if found.rule else {})},
+    )
+
+
+def read_form(form: FormData, kept: Mapping[str, Any] | None = None) -> CampaignForm:
+    """What the browser sent."""
+    plain = {one.name for one in fields(CampaignForm)} - {"exclude", "kept"}
+    values = {name: str(form[name]).strip() for name in plain if name in form}
+    exclude = tuple(str(one) for one in form.getlist("exclude") if one)
+    return CampaignForm(**values, exclude=exclude, kept=kept or {})
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _whole(path: str, text: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise Invalid(Problem(path, f"{text[:40]!r} is not an id"))
+    return int(text)
+
+
+def _number(path: str, text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise Invalid(Problem(path, f"{text[:40]!r} is not a number")) from None

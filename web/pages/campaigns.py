@@ -1,0 +1,294 @@
+"""Campaigns: list, form with preview, launch, live view, report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+import campaigns.templates as templates_of
+from campaigns import halt, report, store
+from campaigns.launch import launch as launch_campaign
+from campaigns.launch import resume as resume_campaign
+from campaigns.models import campaigns, templates
+from campaigns.preview import preview_campaign, preview_content
+from campaigns.states import ALLOWED, State, Verb
+from campaigns.trial import send_test
+from runtime.clock import utc_now
+from runtime.errors import Conflict, HearthError, Invalid, Problem, Unavailable
+from segments.models import audiences, segments
+from web.access import MARKETERS, READERS, Route, house_of, viewer_of
+from web.campaign_form import CampaignForm, form_of, read_form
+from web.i18n import _
+from web.listing import fetch_page, read_listing
+from web.render import fragment, mail_frame, page, redirect
+
+SORTS = {
+    "name": campaigns.c.name,
+    "state": campaigns.c.state,
+    "created": campaigns.c.created_at,
+    "launched": campaigns.c.launched_at,
+}
+MOVING = frozenset({State.SCHEDULED, State.PREPARING, State.SENDING})
+STARTER = """<mjml>
+  <mj-body background-color="#f6f1ea">
+    <mj-section background-color="#ffffff" padding="32px">
+      <mj-column>
+        <mj-text font-size="20px" font-weight="700">{{ customer.name }}</mj-text>
+        <mj-text font-size="15px" line-height="1.6">…</mj-text>
+        <mj-button background-color="#b8431c" href="https://www.example.com/">…</mj-button>
+      </mj-column>
+    </mj-section>
+  </mj-body>
+</mjml>
+"""
+
+
+async def listing(request: Request) -> Response:
+    asked = read_listing(request, tuple(SORTS), default="-created")
+    statement = store.campaign_rows()
+    if asked.q:
+        statement = statement.where(campaigns.c.name.icontains(asked.q, autoescape=True))
+    async with house_of(request).database.connect() as conn:
+        found = await fetch_page(conn, statement, asked, SORTS, campaigns.c.id)
+        rows = await report.campaign_lines(conn, [store.campaign_of(row) for row in found.rows])
+    return page(
+        request,
+        "campaigns/list.html",
+        partial="results",
+        listing=asked,
+        found=replace(found, rows=rows),  # type: ignore[arg-type]
+    )
+
+
+async def show(request: Request) -> Response:
+    """A draft with its preview, or what is going on and what came of it."""
+    async with house_of(request).database.connect() as conn:
+        found = await store.campaign(conn, request.path_params["id"])
+        context = await _report_context(conn, found)
+    template = "campaigns/draft.html" if found.state is State.DRAFT else "campaigns/report.html"
+    return page(request, template, partial="live", campaign=found, moving=found.state in MOVING, **context)
+
+
+async def new(request: Request) -> Response:
+    segment = request.query_params.get("segment", "")
+    form = CampaignForm(segment_id=segment, source=STARTER)
+    return await _form_page(request, form)
+
+
+async def create(request: Request) -> Response:
+    form = read_form(await request.form())
+    house = house_of(request)
+    try:
+        async with house.database.begin() as conn:
+            made = await store.create_campaign(
+                conn, form.body(house.settings), settings=house.settings, by=viewer_of(request).name
+            )
+    except (Invalid, Conflict) as error:
+        return await _form_page(request, form, error)
+    return redirect(request, "campaign", id=made, flash=_("The draft is saved."))
+
+
+async def edit(request: Request) -> Response:
+    house = house_of(request)
+    async with house.database.connect() as conn:
+        found = await store.campaign(conn, request.path_params["id"])
+    return await _form_page(request, form_of(found, house.settings), campaign_id=found.id)
+
+
+async def save(request: Request) -> Response:
+    house, campaign_id = house_of(request), request.path_params["id"]
+    async with house.database.connect() as conn:
+        found = await store.campaign(conn, campaign_id)
+    form = read_form(await request.form(), form_of(found, house.settings).kept)
+    try:
+        async with house.database.begin() as conn:
+            await store.update_campaign(conn, campaign_id, form.body(house.settings), settings=house.settings)
+    except (Invalid, Conflict) as error:
+        return await _form_page(request, form, error, campaign_id=campaign_id)
+    return redirect(request, "campaign", id=campaign_id, flash=_("The draft is saved."))
+
+
+async def duplicate(request: Request) -> Response:
+    """The same again, as a draft that starts now."""
+    house = house_of(request)
+    async with house.database.begin() as conn:
+        found = await store.campaign(conn, request.path_params["id"])
+        body = {**store.body_of(found), "name": _("%(name)s (copy)", name=found.name)[:200], "schedule": None}
+        made = await store.create_campaign(conn, body, settings=house.settings, by=viewer_of(request).name)
+    return redirect(request, "campaign", id=made, flash=_("The copy is a draft."))
+
+
+async def preview_draft(request: Request) -> Response:
+    """The form's content as a mail, into the form's frame; what is wrong with it is said there."""
+    form, house = read_form(await request.form()), house_of(request)
+    try:
+        async with house.database.connect() as conn:
+            content = form.content()
+            if form.template_id.isdecimal():
+                content = (await templates_of.template(conn, int(form.template_id)))["content"]
+            found = await preview_content(conn, content, settings=house.settings, now=utc_now(), name=form.name)
+    except HearthError as error:
+        return mail_frame(fragment(request, "campaigns/frame_error.html", problems=_problems(error)))
+    return mail_frame(fragment(request, "campaigns/frame.html", preview=found), remote_images=True)
+
+
+async def preview(request: Request) -> Response:
+    """A campaign as a mail for `?customer=` or somebody of its audience."""
+    house, asked = house_of(request), request.query_params.get("customer", "")
+    customer = int(asked[:18]) if asked.isdecimal() else None
+    try:
+        async with house.database.connect() as conn:
+            found = await preview_campaign(
+                conn, request.path_params["id"], customer, settings=house.settings, now=utc_now()
+            )
+    except HearthError as error:
+        return mail_frame(fragment(request, "campaigns/frame_error.html", problems=_problems(error)))
+    return mail_frame(fragment(request, "campaigns/frame.html", preview=found), remote_images=True)
+
+
+async def test(request: Request) -> Response:
+    """Send it to one address; the mail server's answer is told."""
+    to = str((await request.form()).get("to", "")).strip()
+    campaign_id = request.path_params["id"]
+    try:
+        replies = await send_test(house_of(request), campaign_id, to, now=utc_now())
+    except (Invalid, Unavailable) as error:
+        return redirect(request, "campaign", id=campaign_id, flash=str(error), kind="danger")
+    flash = _("Sent to %(to)s. The server said: %(reply)s", to=to, reply=replies[0]["reply"])
+    return redirect(request, "campaign", id=campaign_id, flash=flash)
+
+
+async def launch(request: Request) -> Response:
+    house, campaign_id = house_of(request), request.path_params["id"]
+    try:
+        async with house.database.begin() as conn:
+            await launch_campaign(conn, campaign_id, settings=house.settings, now=utc_now(), by=viewer_of(request).name)
+    except HearthError as error:
+        return redirect(request, "campaign", id=campaign_id, flash=str(error), kind="danger")
+    return redirect(request, "campaign", id=campaign_id, flash=_("The campaign is approved."))
+
+
+async def pause(request: Request) -> Response:
+    reason = _("paused by %(name)s", name=viewer_of(request).name)
+    async with house_of(request).database.begin() as conn:
+        await halt.pause(conn, request.path_params["id"], now=utc_now(), reason=reason)
+    return redirect(request, "campaign", id=request.path_params["id"], flash=_("The campaign is paused."))
+
+
+async def resume(request: Request) -> Response:
+    async with house_of(request).database.begin() as conn:
+        await resume_campaign(conn, request.path_params["id"], now=utc_now())
+    return redirect(request, "campaign", id=request.path_params["id"], flash=_("The campaign goes on."))
+
+
+async def cancel(request: Request) -> Response:
+    async with house_of(request).database.begin() as conn:
+        await _confirmed(request, conn)
+        await halt.cancel(conn, request.path_params["id"], now=utc_now())
+    return redirect(request, "campaign", id=request.path_params["id"], flash=_("The campaign is cancelled."))
+
+
+async def remove(request: Request) -> Response:
+    async with house_of(request).database.begin() as conn:
+        await _confirmed(request, conn)
+        await store.delete_campaign(conn, request.path_params["id"])
+    return redirect(request, "campaigns", flash=_("The draft is deleted."))
+
+
+async def messages(request: Request) -> Response:
+    """Who got what, what came of it, and why not."""
+    asked = read_listing(request, ("id",), default="id")
+    state = request.query_params.get("state") or None
+    async with house_of(request).database.connect() as conn:
+        found = await store.campaign(conn, request.path_params["id"])
+        rows, following = await report.message_records(
+            conn, found.id, state=state, cursor=asked.cursor, limit=asked.limit
+        )
+        counts = (await report.campaign_record(conn, found.id))["counts"]
+    return page(
+        request,
+        "campaigns/messages.html",
+        partial="results",
+        campaign=found,
+        listing=asked,
+        found={"rows": rows, "next": following},
+        counts=counts,
+        state=state,
+    )
+
+
+async def _confirmed(request: Request, conn: AsyncConnection) -> None:
+    found = await store.campaign(conn, request.path_params["id"])
+    if str((await request.form()).get("confirm", "")).strip() != found.name:
+        raise Invalid(_("Nothing was done: the name that was typed is another."))
+
+
+async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
+    audience_name = await _audience_name(conn, found)
+    launched = found.state is not State.DRAFT
+    return {
+        "record": await report.campaign_record(conn, found.id),
+        "audience_name": audience_name,
+        "hours": await report.hourly(conn, found.id) if launched else [],
+        "links": await report.links(conn, found.id) if launched else [],
+        "domains": await report.domains(conn, found.id) if launched else [],
+        "failures": await report.failures(conn, found.id) if launched else [],
+        "may": {verb.value: found.state in ALLOWED[verb] for verb in Verb},
+    }
+
+
+async def _audience_name(conn: AsyncConnection, found: store.Campaign) -> str:
+    if found.segment_id is not None:
+        return str(await conn.scalar(select(segments.c.name).where(segments.c.id == found.segment_id)))
+    if found.audience_id is not None:
+        return str(await conn.scalar(select(audiences.c.name).where(audiences.c.id == found.audience_id)))
+    return _("a rule of its own")
+
+
+async def _form_page(
+    request: Request, form: CampaignForm, error: HearthError | None = None, campaign_id: int | None = None
+) -> Response:
+    async with house_of(request).database.connect() as conn:
+        choices = {
+            name: [(str(row.id), row.name) for row in await conn.execute(select(t.c.id, t.c.name).order_by(t.c.name))]
+            for name, t in (("segments", segments), ("audiences", audiences), ("templates", templates))
+        }
+    problems = _problems(error) if error else []
+    return page(
+        request,
+        "campaigns/form.html",
+        status=422 if error else 200,
+        form=form,
+        choices=choices,
+        problems=problems,
+        campaign_id=campaign_id,
+    )
+
+
+def _problems(error: HearthError) -> list[Problem]:
+    return error.problems if isinstance(error, Invalid) else [Problem("", str(error))]
+
+
+ROUTES = [
+    Route("/campaigns", listing, "campaigns", READERS),
+    Route("/campaigns/new", new, "campaign_new", MARKETERS),
+    Route("/campaigns/new", create, "campaign_create", MARKETERS, methods=("POST",)),
+    Route("/campaigns/preview", preview_draft, "campaign_preview_draft", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}", show, "campaign", READERS),
+    Route("/campaigns/{id:int}/edit", edit, "campaign_edit", MARKETERS),
+    Route("/campaigns/{id:int}/edit", save, "campaign_save", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/preview", preview, "campaign_preview", READERS),
+    Route("/campaigns/{id:int}/messages", messages, "campaign_messages", READERS),
+    Route("/campaigns/{id:int}/copy", duplicate, "campaign_copy", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/test", test, "campaign_test", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/launch", launch, "campaign_launch", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/pause", pause, "campaign_pause", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/resume", resume, "campaign_resume", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/cancel", cancel, "campaign_cancel", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/delete", remove, "campaign_delete", MARKETERS, methods=("POST",)),
+]

@@ -1,0 +1,40 @@
+// Campaign form: what belongs together is shown together, the preview follows the typing.
+(() => {
+  const form = document.getElementById("campaign-form");
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-width]");
+    if (!button) return;
+    const card = button.closest(".card");
+    card.querySelector("iframe").style.width = button.dataset.width;
+    card.querySelectorAll("[data-width]").forEach((one) => one.classList.toggle("active", one === button));
+  });
+  if (!form) return;
+
+  const show = () => {
+    const when = form.elements.when ? form.elements.when.value : null;
+    form.querySelectorAll("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== when; });
+    const own = form.querySelector("[data-own-content]");
+    if (own) own.hidden = Boolean(form.elements.template_id.value);
+  };
+
+  const button = document.getElementById("preview-button");
+  let waiting = null;
+  const refresh = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => form.requestSubmit(button), 600);
+  };
+
+  form.addEventListener("change", () => { show(); });
+  form.addEventListener("input", (event) => {
+    if (["subject", "source", "text", "format", "template_id"].includes(event.target.name)) refresh();
+  });
+  form.querySelectorAll("[data-insert]").forEach((menu) => menu.addEventListener("change", () => {
+    const target = document.getElementById(menu.dataset.insert);
+    target.setRangeText(menu.value, target.selectionStart, target.selectionEnd, "end");
+    menu.value = "";
+    target.focus();
+    refresh();
+  }));
+  show();
+  form.requestSubmit(button);
+})();
