@@ -210,6 +210,13 @@ async def test_links_of_a_merged_customer_serve_the_survivor(
     assert row.unsubscribed_at is not None
 
 
+async def test_the_links_of_a_test_message_explain_themselves(house: House, client: httpx.AsyncClient) -> None:
+    for answer in (await client.get("/u/test"), await client.get("/v/test"), await client.post("/u/test")):
+        assert answer.status_code == 200
+        assert "test message" in answer.text
+    assert await stored(house) == []
+
+
 async def test_a_large_body_is_refused(house: House, client: httpx.AsyncClient, key: MessageKey) -> None:
     answer = await client.post(urls(house, key).unsubscribe, data={"x": "y" * 100_000})
     assert answer.status_code == 413

@@ -36,17 +36,21 @@ VIEW_CSP = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data: https: http:; font-src data: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+TEST = "test"
 MEMO_LIMIT = 16 * KIB
 
 
 def friendly(endpoint: Endpoint) -> Endpoint:
-    """Show what cannot be found as a page for recipients; `?lang=` chooses its language."""
+    """Show what cannot be found as a page for recipients; `?lang=` chooses its language. The token of test messages
+    (campaigns.trial) explains itself and does nothing."""
 
     @wraps(endpoint)
     async def serve(request: Request) -> Response:
         language = request.query_params.get("lang", "")
         if language in LANGUAGES:
             use_language(language)
+        if request.path_params["token"] == TEST:
+            return page(request, "public/test.html")
         try:
             return await endpoint(request)
         except NotFound:
