@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from http.cookies import SimpleCookie
+from time import perf_counter
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -11,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from runtime.clock import utc_now
-from runtime.errors import Forbidden
+from runtime.errors import Forbidden, Unavailable
 from web.access import Public, Route, Viewer, found_viewer, house_of
 from web.i18n import _, negotiate, use_language
+from web.metrics import count_request
 from web.sessions import csrf_matches, session_viewer, token_viewer, touch_session, touch_token
 
 LANGUAGE_COOKIE = "hearth_language"
@@ -41,7 +43,20 @@ class Guarded:
         self.limited = RequestBodyLimitMiddleware(self.serve, max_body_size=route.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.limited(scope, receive, send)
+        began, status = perf_counter(), 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.limited(scope, receive, sending)
+        except HTTPException as error:
+            status = error.status_code
+            raise
+        finally:
+            count_request(self.route.name, status, perf_counter() - began)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -154,7 +169,12 @@ def _check_ids(request: Request) -> None:
 
 async def _identify(request: Request, route: Route) -> None:
     """Put the viewer into the request's state and choose the language."""
-    viewer = await (_token_viewer(request) if route.api else _session_viewer(request))
+    try:
+        viewer = await (_token_viewer(request) if route.api else _session_viewer(request))
+    except Unavailable:
+        if not isinstance(route.allow, Public):
+            raise
+        viewer = None  # a public page (a click's redirect) may do without the database
     request.state.viewer = viewer
     cookie = request.cookies.get(LANGUAGE_COOKIE)
     preferred = [viewer.language if viewer else None, cookie]

@@ -112,7 +112,9 @@ def money(amount: Amount | None, places: int | None = None) -> str:
     currency = _settings().currency
     digits = get_currency_precision(currency) if places is None else places
     form = "#,##0." + "0" * digits if digits else "#,##0"
-    text = _currency_sign(currency, _locale()) + str(format_decimal(abs(amount), format=form, locale=_locale()))
+    text = _currency_sign(currency, _locale()) + str(
+        format_decimal(abs(Decimal(amount)), format=form, locale=_locale())
+    )
     return f"-{text}" if amount < 0 else text
 
 
@@ -250,4 +252,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "iso": iso,
     "decimal": Decimal,
+    "as_float": lambda value: None if value is None else float(value),
 }

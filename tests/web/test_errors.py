@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -177,3 +178,12 @@ async def test_broken_multipart_is_malformed(client: httpx.AsyncClient) -> None:
 def test_a_problem_keeps_its_headers() -> None:
     answer = problem_response(Failure(401, "sign in", headers={"WWW-Authenticate": "Bearer"}))
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_health_and_metrics_tell_of_database_and_queue(client: httpx.AsyncClient) -> None:
+    health = await client.get("/health")
+    assert health.json() == {"status": "ok", "database": "ok", "queue": {"waiting": 0, "workers": 0}}
+    await client.get("/users/x")
+    metrics = (await client.get("/metrics")).text
+    assert re.search(r'hearth_http_requests_total\{route="health",status="200"\} \d', metrics)
+    assert "hearth_queue_waiting 0.0" in metrics

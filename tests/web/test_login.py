@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -133,6 +134,19 @@ async def test_guesses_are_limited_by_account_and_a_login_elsewhere_does_not_cle
     refused = await log_in(attacker, "a@example.com", PASSWORD)
     assert refused.status_code == 429
     assert "Too many tries" in refused.text
+
+
+async def test_parallel_guesses_count_each_other(
+    new_client: Callable[[], httpx.AsyncClient], make_user: MakeUser
+) -> None:
+    await make_user(email="a@example.com")
+    client = new_client()
+    token = form_token(await client.get("/login"))
+    data = {"csrf_token": token, "email": "a@example.com", "password": "wrong password"}
+    answers = await asyncio.gather(*(client.post("/login", data=data) for _guess in range(30)))
+    statuses = [answer.status_code for answer in answers]
+    assert set(statuses) <= {422, 429}
+    assert statuses.count(422) <= throttle.LOGIN_ACCOUNT.tries
 
 
 async def test_the_limit_ends_with_time(client: httpx.AsyncClient, make_user: MakeUser, house: House) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from runtime.errors import Unavailable
 from web.access import PUBLIC, SIGNED_IN, Route, house_of
+from web.metrics import exposition, queue_state
 from web.render import redirect
 from web.view import current_request, navigation
 
@@ -21,17 +20,18 @@ async def start(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """200 when the database answers, else 503."""
+    """200 when the database answers, else 503; says how the queue stands."""
     try:
         async with house_of(request).database.connect() as conn:
-            await conn.execute(text("SELECT 1"))
+            queue = await queue_state(conn)
     except Unavailable as error:
         return JSONResponse({"status": "unavailable", "database": str(error)}, 503)
-    return JSONResponse({"status": "ok", "database": "ok"})
+    return JSONResponse({"status": "ok", "database": "ok", "queue": queue})
 
 
-async def metrics(_request: Request) -> Response:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    async with house_of(request).database.connect() as conn:
+        return await exposition(conn)
 
 
 ROUTES = [
