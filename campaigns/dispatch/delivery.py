@@ -107,7 +107,7 @@ class Delivery:
             except ChannelError as error:
                 line.recorded = self._failed(message, error)
             else:
-                line.recorded = self._answered(message, sent) or line.recorded
+                line.recorded = self._answered(message, outgoing, sent) or line.recorded
 
     def _written(self, message: Due) -> Outgoing | None:
         """The message ready to go; None where it never can, which is recorded."""
@@ -138,12 +138,13 @@ class Delivery:
             return False
         return not self._ward.halted and message.key.customer_id not in self._ward.barred
 
-    def _answered(self, message: Due, sent: Sent) -> asyncio.Future[None] | None:
+    def _answered(self, message: Due, outgoing: Outgoing, sent: Sent) -> asyncio.Future[None] | None:
         now = utc_now()
         if sent.accepted:
             self.tally.accepted += 1
             self.tally.broken = 0
-            return self._record(Outcome(message.key, State.SENT, now, sent.provider_id, reason=sent.reply))
+            provider_id = sent.provider_id or outgoing.key
+            return self._record(Outcome(message.key, State.SENT, now, provider_id, reason=sent.reply))
         reason = self._ward.barred.get(message.key.customer_id)
         if reason is not None:
             return self._record(Outcome(message.key, State.SKIPPED, now, reason=reason))
