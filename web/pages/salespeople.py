@@ -1,0 +1,141 @@
+"""Salespeople: the ranking of a month, one score part by part, and the records behind each part."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from customers.models import salespeople
+from runtime.clock import utc_now
+from runtime.errors import NotFound
+from sales.evidence import evidence as records_behind
+from sales.period import Period, period_of, read_period
+from sales.scores import ranking
+from sales.scores import score as score_of
+from web.access import SIGNED_IN, Route, Viewer, house_of, viewer_of
+from web.i18n import N_, _
+from web.listing import read_listing
+from web.render import page
+
+PARTS = {
+    "coverage": (N_("Coverage"), N_("Customers with an appliance on record")),
+    "engagement": (N_("Engagement"), N_("Of those written to this month, who opened or clicked (machines left out)")),
+    "conversion": (N_("Conversion"), N_("Of those who clicked this month, who ordered within 30 days")),
+    "margin": (N_("Margin"), N_("Gross margin of this month's orders, where the cost is known")),
+}
+SORTS = ("rank", "name", "customers", "score", *PARTS)
+MONTHS = 12
+
+
+async def listing(request: Request) -> Response:
+    """The ranking; it is small, so it is sorted and searched here."""
+    asked = read_listing(request, SORTS, default="rank")
+    house, viewer = house_of(request), viewer_of(request)
+    period = _period(request)
+    async with house.database.connect() as conn:
+        scores = await ranking(conn, period)
+    shown = [
+        one
+        for one in scores
+        if _may_see(viewer, one.code) and asked.q.casefold() in f"{one.name} {one.code}".casefold()
+    ]
+    shown.sort(key=lambda one: _sort_key(one, asked.sort), reverse=asked.descending)
+    return page(
+        request,
+        "salespeople/list.html",
+        partial="results",
+        listing=asked,
+        found={"rows": shown, "next": None},
+        period=period,
+        months=_months(utc_now(), request),
+        parts=PARTS,
+    )
+
+
+async def show(request: Request) -> Response:
+    house = house_of(request)
+    period = _period(request)
+    async with house.database.connect() as conn:
+        await _check(conn, request)
+        found = await score_of(conn, request.path_params["id"], period)
+        trend = [
+            {
+                "name": name,
+                "score": (await score_of(conn, found.salesperson_id, read_period(name, house.settings.zone))).score,
+            }
+            for name in reversed(_months(utc_now(), request)[:6])
+        ]
+    return page(
+        request,
+        "salespeople/show.html",
+        found=found,
+        period=period,
+        months=_months(utc_now(), request),
+        parts=PARTS,
+        trend=trend,
+    )
+
+
+async def evidence(request: Request) -> Response:
+    """The records that a part of a score was counted from."""
+    part = request.path_params["part"]
+    if part not in PARTS:
+        raise NotFound(f"a score has no part {part!r}")
+    asked = read_listing(request, ("customer",), default="customer")
+    period = _period(request)
+    async with house_of(request).database.connect() as conn:
+        await _check(conn, request)
+        found = await score_of(conn, request.path_params["id"], period)
+        behind = await records_behind(conn, found.salesperson_id, period, part, asked.cursor, asked.limit)
+    return page(
+        request,
+        "salespeople/evidence.html",
+        partial="results",
+        salesperson=found,
+        part=part,
+        label=_(PARTS[part][0]),
+        meaning=_(PARTS[part][1]),
+        period=period,
+        listing=asked,
+        found={"rows": behind.items, "next": behind.next},
+    )
+
+
+def _period(request: Request) -> Period:
+    zone, name = house_of(request).settings.zone, request.query_params.get("period")
+    return read_period(name, zone) if name else period_of(utc_now(), zone)
+
+
+def _months(now: datetime, request: Request) -> list[str]:
+    """The last twelve months by name, the present one first."""
+    local = now.astimezone(house_of(request).settings.zone)
+    first = local.year * 12 + local.month - 1
+    return [f"{month // 12}-{month % 12 + 1:02}" for month in range(first, first - MONTHS, -1)]
+
+
+def _may_see(viewer: Viewer, code: str) -> bool:
+    return not viewer.own_only or viewer.salesperson == code
+
+
+async def _check(conn: AsyncConnection, request: Request) -> None:
+    code = await conn.scalar(select(salespeople.c.code).where(salespeople.c.id == request.path_params["id"]))
+    if code is None or not _may_see(viewer_of(request), code):
+        raise NotFound(f"there is no salesperson {request.path_params['id']}")
+
+
+def _sort_key(one: Any, key: str) -> tuple[bool, Any]:
+    """Missing values last when ascending."""
+    value = next((part.points for part in one.parts if part.name == key), None) if key in PARTS else getattr(one, key)
+    return (value is None, value if value is not None else 0)
+
+
+ROUTES = [
+    Route("/salespeople", listing, "salespeople", SIGNED_IN),
+    Route("/salespeople/{id:int}", show, "salesperson", SIGNED_IN),
+    Route("/salespeople/{id:int}/{part}", evidence, "salesperson_evidence", SIGNED_IN),
+]

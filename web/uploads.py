@@ -1,0 +1,78 @@
+"""A file that somebody uploads, put into the database piece by piece."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.datastructures import FormData, UploadFile
+
+from customers.imports.uploads import append_chunk, create_import, enqueue_import
+from runtime.errors import Invalid, Problem
+from web.access import MIB
+
+UPLOAD_LIMIT = 2_048 * MIB
+PIECE = 4 * MIB
+
+
+async def take_import(conn: AsyncConnection, form: FormData, by: str) -> int:
+    """Queue the import that a form (`kind`, `file`, `mapping?`, `dry_run?`) asks for; answers its id. Raises Invalid."""
+    upload = uploaded(form)
+    import_id = await create_import(
+        conn,
+        kind=str(form.get("kind", "")),
+        filename=upload.filename or "file",
+        mapping=await mapping_of(form),
+        dry_run=said_yes(form, "dry_run"),
+        created_by=by,
+    )
+    await store_pieces(conn, import_id, upload)
+    await enqueue_import(conn, import_id)
+    return import_id
+
+
+async def store_pieces(conn: AsyncConnection, import_id: int, upload: UploadFile) -> None:
+    """The file's bytes under the import."""
+    position = 0
+    async for piece in pieces(upload):
+        await append_chunk(conn, import_id, position, piece)
+        position += 1
+
+
+async def pieces(upload: UploadFile) -> AsyncIterator[bytes]:
+    while piece := await upload.read(PIECE):
+        yield piece
+
+
+def uploaded(form: FormData) -> UploadFile:
+    """The file of a form. Raises Invalid naming `file`."""
+    found = form.get("file")
+    if not isinstance(found, UploadFile) or not found.filename:
+        raise Invalid(Problem("file", "choose a file: CSV, also as .gz or .zip"))
+    if found.size == 0:
+        raise Invalid(Problem("file", f"{found.filename!r} is empty"))
+    return found
+
+
+async def mapping_of(form: FormData) -> Any:
+    """The mapping of a form, given as text or as a file; None where there is none. Raises Invalid naming `mapping`."""
+    given = form.get("mapping")
+    text = await given.read() if isinstance(given, UploadFile) else given
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(Problem("mapping", f"is not JSON: {error}")) from None
+
+
+def said_yes(form: FormData, name: str) -> bool:
+    """A yes of a form. Raises Invalid for what is neither yes nor no."""
+    said = str(form.get(name, "")).strip().lower()
+    if said in ("", "no", "false", "0"):
+        return False
+    if said in ("yes", "true", "1", "on"):
+        return True
+    raise Invalid(Problem(name, f"{said[:20]!r} is neither true nor false"))
