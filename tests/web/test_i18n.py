@@ -28,6 +28,8 @@ def test_chinese_keeps_the_placeholders() -> None:
     for message in read_catalogue(catalogue_path()):
         sources, targets = as_texts(message.id), as_texts(message.string)
         allowed = set().union(*(placeholders(text) for text in sources))
+        if not all(targets):
+            continue  # the test above names it
         for text in targets:
             assert placeholders(text) <= allowed, message.id
             assert placeholders(text) | {"num"} >= placeholders(sources[-1]), message.id

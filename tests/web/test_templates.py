@@ -14,6 +14,7 @@ from web.routes import by_name, table
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((ROOT / "web" / "templates").rglob("*.html"))
+MAIL_FRAMES = {"campaigns/frame.html"}  # shown by `mail_frame`: sandboxed, an origin of its own, no script
 SCRIPTS = sorted((ROOT / "web" / "static").glob("*.js"))
 
 
@@ -33,6 +34,8 @@ def test_a_template_keeps_to_the_content_security_policy(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_nothing_is_marked_as_safe(path: Path) -> None:
+    if f"{path.parent.name}/{path.name}" in MAIL_FRAMES:
+        return
     assert not re.search(r"\|\s*safe\b|autoescape\s+false", uncommented(path))
 
 

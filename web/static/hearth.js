@@ -28,11 +28,12 @@
   });
   document.addEventListener("htmx:sendError", () => toast(toasts().dataset.offline, "danger"));
 
-  // `/` goes to the search, Escape leaves it.
+  // `/` goes to the page's own search, else to the one at the top; Escape leaves it.
   document.addEventListener("keydown", (event) => {
     const typing = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      const search = [...document.querySelectorAll("[data-search]")].find((field) => field.offsetParent !== null);
+      const fields = [...document.querySelectorAll("main [data-search]"), ...document.querySelectorAll("[data-search]")];
+      const search = fields.find((field) => field.offsetParent !== null);
       if (search) {
         event.preventDefault();
         search.focus();
