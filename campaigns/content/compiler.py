@@ -17,7 +17,7 @@ from campaigns.content.usage import Usage, usage_of
 from runtime.errors import Invalid, Problem
 
 MAX_SUBJECT = 1_000
-MAX_SOURCE = 500_000
+MAX_SOURCE = 300_000
 
 
 def compile_content(

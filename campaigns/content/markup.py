@@ -20,6 +20,8 @@ from campaigns.content.names import words
 from runtime.errors import Invalid, Problem
 
 DOCTYPE = "<!DOCTYPE html>"
+MAX_RULES = 2_000
+MAX_MATCHES = 2_000_000  # rules times elements, each a few microseconds of compiling
 PIXEL = (
     '{% if _pixel %}<img src="{{ _pixel }}" width="1" height="1" alt=""'
     ' style="display:block;border:0;width:1px;height:1px">{% endif %}'
@@ -27,7 +29,7 @@ PIXEL = (
 
 # Nothing of this works in a mail, and all of it is a danger where a mail is shown in a browser.
 _ACTIVE = frozenset(words("script iframe object embed applet frame frameset base noscript svg math"))
-_FETCHED = ("src", "background", "poster")
+_FETCHED = ("src", "background", "poster", "formaction", "data", "longdesc")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);)", re.IGNORECASE)
 _ADDRESS_ATTRIBUTE = re.compile(r"""\b(?:href|src|background)\s*=\s*(?:"[^"]*"|'[^']*')""", re.IGNORECASE)
 _CONDITIONAL_HREF = re.compile(r"""(\bhref=)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
@@ -50,7 +52,7 @@ class Mail:
         self._doctype = _DOCTYPE.match(source)
         self.tree = _parse(source, part)
         own_styles = self._set_styles_aside()
-        self.tree = _inline_styles(self.tree)
+        self.tree = _inline_styles(self.tree, part)
         for element, style in own_styles:
             element.set("style", f"{element.get('style', '')}; {style}".lstrip("; "))
         self._check_tags()
@@ -62,13 +64,14 @@ class Mail:
         root = self.tree.getroot()
         if root.get("lang") in (None, "", "und"):
             root.set("lang", language)
-        html = etree.tostring(self.tree, method="html", encoding="unicode")
+        end = etree.Comment(self._masked.word(0, "P"))
+        body = root.find("body")
+        (root if body is None else body).append(end)
+        html = _DOCTYPE.sub("", etree.tostring(self.tree, method="html", encoding="unicode"), count=1).strip()
+        end.getparent().remove(end)
+        before, after = (self._masked.restore(half, link_variable) for half in html.split(f"<!--{end.text}-->"))
         doctype = self._doctype[0].strip() if self._doctype else DOCTYPE
-        html = f"{doctype}\n{_DOCTYPE.sub('', html, count=1).strip()}\n"
-        html = self._masked.restore(html, link_variable)
-        end = (html_footer(language) if with_footer else "") + PIXEL
-        where = html.rfind("</body>")
-        return html[:where] + end + html[where:] if where >= 0 else html + end
+        return f"{doctype}\n{before}{html_footer(language) if with_footer else ''}{PIXEL}{after}\n"
 
     def leads_out(self) -> bool:
         """Whether a link to the unsubscribe page stands where people see it."""
@@ -146,6 +149,9 @@ class Mail:
             elif element.get("href") is not None or element.get("action") is not None:
                 self._fetched(element, "href", "action")
             self._fetched(element, *_FETCHED)
+            for name in ("ping", "srcset"):
+                if self._masked.has(element.get(name) or ""):
+                    del element.attrib[name]
             if style := element.get("style"):
                 element.set("style", self._masked.relabel(style, "C"))
             if element.tag == "style" and element.text:
@@ -186,9 +192,12 @@ def _parse(source: str, part: str) -> etree._ElementTree:
     if not _DOCUMENT.search(source):
         source = f"<html><body>{source}</body></html>"
     source = _ADDRESS_ATTRIBUTE.sub(lambda found: _BARE_AMPERSAND.sub("&amp;", found[0]), source)
-    root = etree.fromstring(source.encode("utf-8", "replace"), etree.HTMLParser(encoding="utf-8"))
+    parser = etree.HTMLParser(encoding="utf-8")
+    root = etree.fromstring(source.encode("utf-8", "replace"), parser)
     if root is None:
         raise Invalid(Problem(part, "there is nothing in it"))
+    if any(error.type_name == "ERR_RESOURCE_LIMIT" for error in parser.error_log):
+        raise Invalid(Problem(part, "its elements are nested too deeply (more than 256 levels)"))
     unknown = [str(element.tag) for element in root.iter() if str(element.tag).startswith("mj-")]
     if part == "mjml" and unknown:
         raise Invalid(Problem(part, f"<{unknown[0]}> is no MJML element, or not possible where it stands"))
@@ -207,15 +216,19 @@ def _fetch_nothing(url: str) -> tuple[None, bytes]:
     return None, b""
 
 
-def _inline_styles(tree: etree._ElementTree) -> etree._ElementTree:
-    """Styles into the elements; media queries, hover and fonts stay in the head."""
+def _inline_styles(tree: etree._ElementTree, part: str) -> etree._ElementTree:
+    """Styles into the elements; media queries, hover and fonts stay in the head. Raises Invalid for too many."""
     root = tree.getroot()
+    rules = sum((style.text or "").count("{") for style in root.iter("style"))
+    elements = sum(1 for _ in root.iter())
+    if rules > MAX_RULES or rules * elements > MAX_MATCHES:
+        raise Invalid(Problem(part, f"has {rules} style rules for {elements} elements; that is too much for a mail"))
     for style in list(root.iter("style")):
-        rules = _KEPT_RULES.findall(style.text or "")
-        if rules:
+        kept_rules = _KEPT_RULES.findall(style.text or "")
+        if kept_rules:
             style.text = _KEPT_RULES.sub("", style.text or "")
             kept = etree.Element("style", {"type": "text/css", "data-premailer": "ignore"})
-            kept.text = "\n".join(rules)
+            kept.text = "\n".join(kept_rules)
             style.addprevious(kept)
     inliner = _Inliner(
         root,

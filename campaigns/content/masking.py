@@ -19,7 +19,7 @@ from jinja2.environment import Environment
 from runtime.errors import Invalid, Problem
 
 _RAW_TEXT = frozenset({"title", "style", "textarea", "script", "mj-title", "mj-preview", "mj-style"})
-_ESCAPED_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_ESCAPED_TAG = re.compile(r"\{[{%][^{}]{0,1000}[%}]\}")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Masked:
     def with_comments(self) -> str:
         """The text with every statement between elements as a comment, which HTML allows anywhere. Raises Invalid for
         statements where none can be: inside a start tag, in a style."""
+        _check_comments(self.text, self._part)
         places = _places(self.text, self)
         problems = [self._misplaced(tag, places.get(tag.number, "")) for tag in self.tags]
         if any(problems):
@@ -153,6 +154,17 @@ def _unused_salt(source: str) -> str:
     while f"jz{number}q" in source:
         number += 1
     return f"{number}q"
+
+
+def _check_comments(text: str, part: str) -> None:
+    """Raises Invalid for a comment without an end: HTML swallows the rest of the mail there, and Python's parser takes
+    a time that grows with the square of the length."""
+    start = text.find("<!--")
+    while start >= 0:
+        end = text.find("-->", start + 4)
+        if end < 0:
+            raise Invalid(Problem(part, f"line {text.count(chr(10), 0, start) + 1}: the comment <!-- is not closed"))
+        start = text.find("<!--", end + 3)
 
 
 class _Scanner(HTMLParser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -119,6 +120,22 @@ def test_one_pixel_at_the_end_of_the_body() -> None:
         .render(person(), LINKS.__class__(**{**vars(LINKS), "pixel": ""}))
         .html
     )  # type: ignore[operator]
+
+
+ODD_ENDS = [
+    "<html><body><p>a</p></body></html><!-- </body></html> -->",
+    "<p>a</p></body></html>{% if customer.city %}</body>{% endif %}",
+    "<html><head><title>a</title></head></html>",
+    "<frameset></frameset>",
+    "just text",
+]
+
+
+@pytest.mark.parametrize("html", ODD_ENDS)
+def test_pixel_and_footer_stand_where_they_are_seen(html: str) -> None:
+    text = re.sub(r"<!--.*?-->", "", html_of(html), flags=re.DOTALL)
+    assert text.count("https://hearth.example/o/t") == 1
+    assert text.count("https://hearth.example/u/t") == 1
 
 
 def test_a_link_of_a_loop_is_left_untracked_with_a_warning() -> None:
