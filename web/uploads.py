@@ -18,7 +18,7 @@ PIECE = 4 * MIB
 
 
 async def take_import(conn: AsyncConnection, form: FormData, by: str) -> int:
-    """Queue the import that a form (`kind`, `file`, `mapping?`, `dry_run?`) asks for; answers its id. Raises Invalid."""
+    """Queue the import that a form asks for (`kind`, `file`, `mapping?`, `dry_run?`): its id. Raises Invalid."""
     upload = uploaded(form)
     import_id = await create_import(
         conn,

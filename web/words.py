@@ -65,6 +65,11 @@ def hour_labels(hours: Sequence[Mapping[str, Any]]) -> list[str]:
     return [moment(hour["at"]) for hour in hours]
 
 
+def year_labels(count: int) -> list[str]:
+    """Ages in years, the last one open."""
+    return [*(str(year) for year in range(count - 1)), _("%(years)s and more", years=count - 1)]
+
+
 def _said(words: Mapping[str, str], word: str) -> str:
     return _(words[word]) if word in words else word
 
@@ -75,4 +80,5 @@ GLOBALS: Mapping[str, Callable[..., Any]] = {
     "visit_name": visit_name,
     "channel_name": channel_name,
     "hour_labels": hour_labels,
+    "year_labels": year_labels,
 }

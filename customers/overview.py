@@ -1,0 +1,109 @@
+"""The workspace at a glance: customers, what they own and how old it is, what they ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True)
+class Totals:
+    """`orders` and `revenue` (amount − refunded) are of completed and partly refunded orders since `since`."""
+
+    customers: int
+    reachable: int
+    appliances: int
+    orders: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month of the workspace, `2026-11`, with its orders and revenue."""
+
+    name: str
+    orders: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
+class Ages:
+    """Appliances in use of one category by age in whole years, 0 to 14; the last place counts the older ones too."""
+
+    category: str
+    years: Sequence[int]
+
+
+OLDEST = 15
+
+
+async def totals(
+    conn: AsyncConnection, *, since: datetime, now: datetime, channel: str, salesperson: str | None = None
+) -> Totals:
+    """Figures of the whole workspace, or of one salesperson's customers."""
+    values = {"since": since, "now": now, "channel": channel, "salesperson": salesperson}
+    return Totals(*(await conn.execute(_TOTALS, values)).one())
+
+
+async def months(conn: AsyncConnection, *, now: datetime, timezone: str, salesperson: str | None = None) -> list[Month]:
+    """Orders of the last twelve months, the present one last; months without any are there too."""
+    values = {"now": now, "zone": timezone, "salesperson": salesperson}
+    return [Month(*row) for row in await conn.execute(_MONTHS, values)]
+
+
+async def ages(conn: AsyncConnection, *, today: date, salesperson: str | None = None, most: int = 5) -> list[Ages]:
+    """Ages of appliances in use of the `most` frequent categories, the most frequent first."""
+    counted: dict[str, list[int]] = {}
+    for row in await conn.execute(_AGES, {"today": today, "salesperson": salesperson, "oldest": OLDEST - 1}):
+        counted.setdefault(row.category, [0] * OLDEST)[row.age] = row.n
+    ranked = sorted(counted.items(), key=lambda each: -sum(each[1]))
+    return [Ages(category, years) for category, years in ranked[:most]]
+
+
+_OWN = "c.merged_into IS NULL AND (CAST(:salesperson AS text) IS NULL OR c.salesperson = :salesperson)"
+_COUNTED = "o.status IN ('completed', 'partly_refunded')"
+
+_TOTALS = text(f"""
+    SELECT
+        (SELECT count(*) FROM customers c WHERE {_OWN}),
+        (SELECT count(*) FROM customers c WHERE {_OWN} AND c.email IS NOT NULL AND EXISTS (
+            SELECT FROM standing_consents s WHERE s.customer_id = c.id AND s.channel = :channel
+            AND s.purpose = 'marketing' AND s.granted) AND NOT EXISTS (
+            SELECT FROM suppressions x WHERE x.customer_id = c.id AND x.channel = :channel
+            AND (x.expires_at IS NULL OR x.expires_at > :now))),
+        (SELECT count(*) FROM appliances a JOIN customers c ON c.id = a.customer_id
+            WHERE {_OWN} AND a.status = 'in_use'),
+        count(*), coalesce(sum(o.amount - o.refunded), 0)
+    FROM orders o JOIN customers c ON c.id = o.customer_id
+    WHERE {_OWN} AND {_COUNTED} AND o.ordered_at >= :since AND o.ordered_at <= :now
+""")  # noqa: S608 -- put together from this module's own words
+
+_MONTHS = text(f"""
+    WITH span AS (
+        SELECT generate_series(date_trunc('month', timezone(:zone, :now)) - interval '11 months',
+            date_trunc('month', timezone(:zone, :now)), interval '1 month') AS month
+    ), sums AS (
+        SELECT date_trunc('month', timezone(:zone, o.ordered_at)) AS month, count(*) AS n,
+            sum(o.amount - o.refunded) AS revenue
+        FROM orders o JOIN customers c ON c.id = o.customer_id
+        WHERE {_OWN} AND {_COUNTED} AND o.ordered_at <= :now
+            AND o.ordered_at >= timezone(:zone, (SELECT min(month) FROM span))
+        GROUP BY 1
+    )
+    SELECT to_char(span.month, 'YYYY-MM'), coalesce(sums.n, 0), coalesce(sums.revenue, 0)
+    FROM span LEFT JOIN sums USING (month) ORDER BY span.month
+""")  # noqa: S608
+
+_AGES = text(f"""
+    SELECT a.category, greatest(0, least(:oldest, CAST(extract(year FROM age(CAST(:today AS date),
+        coalesce(a.installed_on, a.purchased_on))) AS int))) AS age, count(*) AS n
+    FROM appliances a JOIN customers c ON c.id = a.customer_id
+    WHERE {_OWN} AND a.status = 'in_use' AND a.category IS NOT NULL
+        AND coalesce(a.installed_on, a.purchased_on) IS NOT NULL
+    GROUP BY 1, 2
+""")  # noqa: S608
