@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     ColumnElement,
     Date,
     DateTime,
@@ -44,7 +45,7 @@ def predicate(field: Field, op: str, operand: Operand, now: datetime, zone: Zone
     if field.kind is Kind.NUMBER or field.kind is Kind.RANK:
         return compare_number(field.column, op, operand)
     if field.kind is Kind.YES_NO:
-        return field.column if operand is True else ~field.column
+        return field.column == literal(operand, Boolean)
     if field.kind is Kind.LIST:
         return _list(field, op, _many(operand))
     return compare_time(field.column, field.kind, op, operand, now, zone)
