@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -15,8 +16,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from rich.markup import escape
 
 from channels.email.mailbox import MailboxStore, serving
+from demo.steps import console
 from runtime.database import Database
 from runtime.errors import Conflict, Unavailable
 from runtime.settings import DEFAULT_SMTP_URL
@@ -82,6 +85,7 @@ async def running(environ: Mapping[str, str], host: str, port: int, log: Path) -
 
 async def hearth(environ: Mapping[str, str], *arguments: str) -> None:
     """Run another `hearth` command, its output on ours. Raises Unavailable if it fails."""
+    console.print(f"[dim]$ hearth {escape(shlex.join(arguments))}[/dim]", soft_wrap=True)
     process = await asyncio.create_subprocess_exec(HEARTH, *arguments, env=dict(environ))
     try:
         if await process.wait():
