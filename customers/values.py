@@ -41,7 +41,7 @@ _DATE = re.compile(
     r"|(?P<month3>\d\d)(?P<day3>\d\d))"
 )
 _TIME = re.compile(
-    r"(?P<half>上午|下午|AM|PM)?\s*(?P<hour>\d{1,2})[:时](?P<minute>\d{1,2})(?:[:分](?P<second>\d{1,2})秒?)?"
+    r"(?P<half>上午|下午|AM|PM)?\s*(?P<hour>\d{1,2})[:时](?P<minute>\d{1,2})(?:(?::|分(?=\d))(?P<second>\d{1,2})秒?|分)?"
     r"(?:[.,](?P<fraction>\d{1,9}))?\s*(?P<half2>AM|PM)?\s*(?P<offset>Z|UTC|[+-]\d\d:?\d\d)?",
     re.IGNORECASE,
 )

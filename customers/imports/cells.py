@@ -105,13 +105,14 @@ class Grid:
 
     def _quoted(self, line: str, width: int | None) -> tuple[list[str], str | None]:
         """The cells of a line with quotes, with the lines after it that its last quote runs over."""
-        taken = [line]
+        taken, size = [line], len(line)
         cells, fault = self._parse(taken)
-        while fault == _OPEN and len(taken) <= _SPAN_LIMIT:
+        while fault == _OPEN and len(taken) <= _SPAN_LIMIT and size <= _CELL_LIMIT:
             after = self._lines.next()
             if after is None:
                 break
             taken.append(after)
+            size += len(after)
             if '"' in after:
                 cells, fault = self._parse(taken)
         if len(taken) > 1 and (fault is not None or (width is not None and len(cells) != width)):

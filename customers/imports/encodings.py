@@ -22,7 +22,9 @@ _MARKS = (
 )
 _CHINESE = ("gb18030", "big5hkscs")
 _SAMPLE = 200_000  # characters beyond ASCII that are looked at
-_TOLERATED = 0.02  # of the bytes beyond ASCII, in a file that is damaged here and there
+_WIDE_SHARE = 0.05  # of the characters of a table, at least, are plain ones
+_WIDE_LEAST = 2  # and so few zero bytes may be dirt
+_TOLERATED = 0.1  # of the bytes beyond ASCII, in a file that is damaged here and there
 
 
 def mark_errors(error: UnicodeError) -> tuple[str, int]:
@@ -97,26 +99,21 @@ def _marked(piece: bytes) -> str | None:
 
 
 def _wide(piece: bytes) -> str | None:
-    """UTF-16 without a mark: every other byte of plain text is zero."""
-    head = piece[:4096]
-    half = len(head) // 2
-    if half < 2:
-        return None
-    if head[1::2].count(0) > half * 0.4 and head[0::2].count(0) == 0:
-        return "utf-16-le"
-    if head[0::2].count(0) > half * 0.4 and head[1::2].count(0) == 0:
-        return "utf-16-be"
+    """UTF-16 without a mark: delimiters, digits and line ends have their zero bytes all on one side."""
+    head = piece[: min(len(piece), 4096) // 2 * 2]
+    for encoding, zeros, others in (("utf-16-le", head[1::2], head[0::2]), ("utf-16-be", head[0::2], head[1::2])):
+        if zeros.count(0) > max(_WIDE_LEAST, len(zeros) * _WIDE_SHARE) and not others.count(0):
+            return encoding
     return None
 
 
 def _best(name: str, trials: Sequence[_Trial], beyond_ascii: int) -> str:
     utf8, *chinese = trials
-    if utf8.faults == 0:
+    tolerated = beyond_ascii * _TOLERATED
+    if utf8.faults <= tolerated:  # what is not UTF-8 fails at nearly every character
         return "utf-8-sig"
     clean = [trial for trial in chinese if trial.faults == 0]
-    if not clean and utf8.faults <= beyond_ascii * _TOLERATED:
-        return "utf-8-sig"
-    fitting = clean or [trial for trial in chinese if trial.faults <= beyond_ascii * _TOLERATED]
+    fitting = clean or [trial for trial in chinese if trial.faults <= tolerated]
     best = max(fitting, key=_Trial.commonness, default=None)
     if best is None or best.commonness() < 0.5:
         raise Invalid(
