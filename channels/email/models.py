@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, Table, Text
 
-from runtime.database import metadata
+from runtime.database import LOCAL, metadata
 
 mailbox = Table(
     "mailbox",
@@ -17,4 +17,5 @@ mailbox = Table(
     Column("raw", LargeBinary, nullable=False),
     Index(None, "recipient"),
     Index(None, "received_at"),
+    info=LOCAL,
 )
