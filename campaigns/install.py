@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+from sqlalchemy import BigInteger, Boolean, any_, cast, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import freeze, schedule
@@ -21,6 +22,9 @@ def install() -> None:
 
 async def segment_users(conn: AsyncConnection, segment_id: int) -> list[str]:
     """The campaigns that refer to a segment, by name."""
-    uses = or_(campaigns.c.segment_id == segment_id, campaigns.c.exclude_segment_ids.any(segment_id))
+    excluded = literal(segment_id, BigInteger) == any_(campaigns.c.exclude_segment_ids)
+    within = cast(f"$.**.in_segment ? (@ == {int(segment_id)})", JSONPATH)
+    in_rule = func.jsonb_path_exists(campaigns.c.rule, within, type_=Boolean)
+    uses = or_(campaigns.c.segment_id == segment_id, excluded, in_rule)
     rows = await conn.execute(select(campaigns.c.id, campaigns.c.name).where(uses).order_by(campaigns.c.id))
     return [f"campaign {row.id} ({row.name})" for row in rows]

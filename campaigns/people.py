@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Table, Text, any_, func, literal, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import (
@@ -203,7 +203,7 @@ def _chosen_appliance(ids: Sequence[int], needs: Needs, matched: ColumnElement[b
     return (
         select(person, *needs.columns("appliance"))
         .where(person == any_(_ids(ids)), possible)
-        .distinct(person)
+        .ext(distinct_on(person))
         .order_by(person, *order)
     )
 

@@ -22,6 +22,7 @@ from runtime.errors import Invalid, NotFound, Problem
 from runtime.settings import Settings
 from runtime.text import fold
 from segments.models import audiences, segments
+from segments.store import check_rule
 from tracking.models import campaign_names
 
 
@@ -155,10 +156,21 @@ async def _check_references(conn: AsyncConnection, draft: Draft, settings: Setti
     problems += await _exists(conn, audiences, "audience_id", [columns["audience_id"]])
     problems += await _exists(conn, templates, "template_id", [columns["template_id"]])
     problems += await _exists(conn, segments, "exclude_segment_ids", columns["exclude_segment_ids"])
+    problems += await _rule_problems(conn, columns["rule"])
     if problems:
         raise Invalid(problems)
     if columns["content"] is not None:
         compiled(columns["content"], settings, await attribute_keys(conn))
+
+
+async def _rule_problems(conn: AsyncConnection, rule: object) -> list[Problem]:
+    if rule is None:
+        return []
+    try:
+        await check_rule(conn, rule)
+    except Invalid as error:
+        return [Problem(f"rule.{one.path}".rstrip("."), one.message) for one in error.problems]
+    return []
 
 
 def known_channel(name: str) -> list[Problem]:

@@ -1,0 +1,98 @@
+"""Reports: counts, links, hours, domains, and the orders that a click led to."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.report import campaign_lines, domains, failures, hourly, links, message_records
+from campaigns.store import campaign
+from customers.models import orders
+from runtime.clock import utc_now
+from runtime.house import House
+from tests.campaigns.scene import Sink, add_people, launched, record, work_off
+from tracking.facts import Fact, FactKind
+from tracking.ingest import store
+from tracking.ledger import MessageKey
+from tracking.models import link_tables, messages
+
+LINK = "https://shop.example/p?c={{ (customer.external_id)|_url }}"
+DAY = timedelta(days=1)
+
+
+async def clicked(house: House, campaign_id: int, customer_id: int, at: datetime, machine: str | None = None) -> None:
+    async with house.database.begin() as conn:
+        run_id = await conn.scalar(select(messages.c.run_id).where(messages.c.campaign_id == campaign_id).limit(1))
+        earlier = update(messages).where(messages.c.campaign_id == campaign_id)
+        await conn.execute(earlier.values(sent_at=at - DAY))
+        key = MessageKey(customer_id, int(run_id or 0))
+        agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/131.0 Safari/537.36"
+        await store(conn, [Fact(key, FactKind.CLICKED, at, machine, agent, LINK, 0)], at)
+
+
+async def ordered(conn: AsyncConnection, customer_id: int, number: str, at: datetime, **more: Any) -> None:
+    row = {"customer_id": customer_id, "number": number, "status": "completed", "ordered_at": at, "amount": 100}
+    await conn.execute(insert(orders).values({**row, **more}))
+
+
+async def test_the_last_click_within_thirty_days_earns_the_order(house: House, sink: Sink) -> None:
+    now = utc_now().replace(microsecond=0)
+    async with house.database.begin() as conn:
+        first, second, third, fourth = await add_people(conn, 4)
+    spring, summer = await launched(house), await launched(house, name="Summer")
+    await work_off(house)
+    await clicked(house, spring, first, now - 20 * DAY)
+    await clicked(house, summer, first, now - 10 * DAY)
+    await clicked(house, spring, second, now - 20 * DAY)
+    await clicked(house, spring, third, now - 20 * DAY, "scanner")
+    async with house.database.begin() as conn:
+        await ordered(conn, first, "between", now - 15 * DAY, amount="40.10")
+        await ordered(conn, first, "after both", now - 5 * DAY)
+        await ordered(conn, first, "before any", now - 21 * DAY)
+        await ordered(conn, second, "in time", now - 2 * DAY, status="partly_refunded", refunded=30)
+        await ordered(conn, second, "too late", now + 11 * DAY)
+        await ordered(conn, second, "cancelled", now - 3 * DAY, status="cancelled")
+        await ordered(conn, third, "a machine's", now - 2 * DAY)
+        await ordered(conn, fourth, "by itself", now - 2 * DAY)
+    found = await record(house, spring)
+    assert (found["orders"], found["revenue"]) == (2, "110.10")
+    found = await record(house, summer)
+    assert (found["orders"], found["revenue"]) == (1, "100.00")
+
+
+async def test_tables_and_series(house: House, sink: Sink) -> None:
+    sink.at_rcpt = lambda address: "550 5.1.1 no such user" if address == "p3@example.com" else None
+    async with house.database.begin() as conn:
+        first, *_ = await add_people(conn, 3)
+    campaign_id = await launched(house)
+    await work_off(house)
+    at = utc_now()
+    await clicked(house, campaign_id, first, at)
+    await clicked(house, campaign_id, first, at + timedelta(seconds=5))
+    async with house.database.connect() as conn:
+        assert await links(conn, campaign_id) == [
+            {
+                "link": "https://shop.example/p?c={{ customer.external_id }}",
+                "people": 1,
+                "clicks": 2,
+                "machine_clicks": 0,
+            }
+        ]
+        hours = await hourly(conn, campaign_id)
+        assert (sum(hour["sent"] for hour in hours), sum(hour["clicked"] for hour in hours)) == (3, 2)
+        assert [hour["at"].minute for hour in hours] == [0] * len(hours)
+        [domain] = await domains(conn, campaign_id)
+        assert (domain["domain"], domain["audience"], domain["sent"], domain["failed"]) == ("example.com", 3, 2, 1)
+        assert await failures(conn, campaign_id) == [
+            {"state": "failed", "reason": "550 5.1.1 no such user", "messages": 1}
+        ]
+        [line] = await campaign_lines(conn, [await campaign(conn, campaign_id)])
+        assert (line["name"], line["counts"]["sent"], line["counts"]["clicked"]) == ("Spring", 2, 1)
+        page, cursor = await message_records(conn, campaign_id, limit=2)
+        rest, end = await message_records(conn, campaign_id, cursor=cursor, limit=2)
+        assert [row["name"] for row in page + rest] == ["Person 1", "Person 2", "Person 3"]
+        assert (rest[0]["state"], rest[0]["reason"], end) == ("failed", "550 5.1.1 no such user", None)
+        assert (await conn.execute(select(link_tables.c.links))).scalar_one() == [LINK]
