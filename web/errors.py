@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from runtime.errors import Conflict, Forbidden, HearthError, Invalid, NotFound, Problem, TooLarge, Unavailable
+from web.guard import identify
 from web.i18n import N_, _
 from web.render import page
 from web.security import complete
@@ -103,16 +104,18 @@ def problem_response(failure: Failure) -> Response:
 
 def _handler(read: Callable[[Any], Failure]) -> Handler:
     async def handle(request: Request, error: Exception) -> Response:
-        return _tell(request, read(error))
+        return await _tell(request, read(error))
 
     return handle
 
 
-def _tell(request: Request, failure: Failure) -> Response:
+async def _tell(request: Request, failure: Failure) -> Response:
     if request.url.path.startswith("/api/"):
         return problem_response(failure)
     if request.headers.get("HX-Request"):
         return PlainTextResponse(failure.detail, failure.status, dict(failure.headers))
+    if not hasattr(request.state, "viewer"):  # an address without a route: nobody has looked who asks
+        await identify(request)
     return page(request, "error.html", status=failure.status, headers=failure.headers, failure=failure)
 
 
@@ -138,18 +141,18 @@ async def _database_error(request: Request, error: Exception) -> Response:
     """
     assert isinstance(error, DBAPIError)
     if getattr(error.orig, "sqlstate", None) == DISK_FULL:
-        return _tell(request, Failure(507, _(DETAILS[507])))
+        return await _tell(request, Failure(507, _(DETAILS[507])))
     if error.connection_invalidated:
-        return _tell(request, Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"}))
+        return await _tell(request, Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"}))
     if isinstance(error, DataError):
         logger.warning("refused at %s %s: %s", request.method, request.url.path, error.orig)
-        return _tell(request, Failure(400, _(DETAILS[400])))
-    return _tell(request, _of_bug(error))
+        return await _tell(request, Failure(400, _(DETAILS[400])))
+    return await _tell(request, _of_bug(error))
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     """Answered outside the layer that adds the headers, so they are added here."""
-    response = _tell(request, _of_bug(error))
+    response = await _tell(request, _of_bug(error))
     complete(response.headers)
     return response
 

@@ -69,7 +69,7 @@ class Guarded:
     async def answer(self, request: Request) -> Response:
         _check_length(request, self.route.limit)
         _check_ids(request)
-        await _identify(request, self.route)
+        await identify(request, api=self.route.api, needed=not isinstance(self.route.allow, Public))
         refused = self._sign_in_first(request)
         if refused is not None:
             return refused
@@ -167,18 +167,20 @@ def _check_ids(request: Request) -> None:
         raise HTTPException(404)
 
 
-async def _identify(request: Request, route: Route) -> None:
-    """Put the viewer into the request's state and choose the language."""
+async def identify(request: Request, *, api: bool = False, needed: bool = False) -> None:
+    """Put the viewer into the request's state and choose the language.
+
+    Raises Unavailable only if `needed`: a public page (a click's redirect) does without the database.
+    """
+    request.state.viewer = viewer = None
     try:
-        viewer = await (_token_viewer(request) if route.api else _session_viewer(request))
+        request.state.viewer = viewer = await (_token_viewer(request) if api else _session_viewer(request))
     except Unavailable:
-        if not isinstance(route.allow, Public):
+        if needed:
             raise
-        viewer = None  # a public page (a click's redirect) may do without the database
-    request.state.viewer = viewer
     cookie = request.cookies.get(LANGUAGE_COOKIE)
     preferred = [viewer.language if viewer else None, cookie]
-    use_language("en" if route.api else negotiate(preferred, request.headers.get("accept-language", "")))
+    use_language("en" if api else negotiate(preferred, request.headers.get("accept-language", "")))
 
 
 async def _session_viewer(request: Request) -> Viewer | None:

@@ -90,6 +90,7 @@ def environment() -> Environment:
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
     )
     made.install_gettext_callables(raw_gettext, raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.policies["ext.i18n.trimmed"] = True  # as web/translations.py reads them
     made.globals.update(GLOBALS)
     made.globals.update(words.GLOBALS)
     made.filters.update(FILTERS)
