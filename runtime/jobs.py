@@ -94,7 +94,8 @@ async def defer(
     """Put `task` into the queue when the transaction of `conn` commits; workers wake by themselves.
 
     Jobs with the same `lock` run one after another. With `queueing_lock`, nothing is added (None) while another such
-    job waits; that one may start before this transaction commits and not see what it wrote.
+    job waits; that one may start before this transaction commits and not see what it wrote. A job that goes back into
+    the queue (it failed, its worker died) does so without this lock.
     """
     deferrer = await _configured(conn, task, priority, lock, queueing_lock, schedule_at)
     if queueing_lock is None:
@@ -133,11 +134,7 @@ async def withdraw(conn: AsyncConnection, task: Job, argument: str, value: int) 
 
 
 async def is_waiting(conn: AsyncConnection, lock: str) -> bool:
-    """Whether a job with this lock waits in the queue.
-
-    Better than a `queueing_lock` for jobs that follow themselves: such a job could not go back into the queue (its worker
-    died) while its successor waits there.
-    """
+    """Whether a job with this lock waits in the queue; one that went back counts, unlike for a `queueing_lock`."""
     statement = text("SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status = 'todo' AND lock = :lock)")
     return bool(await conn.scalar(statement, {"lock": lock}))
 

@@ -27,10 +27,11 @@ _SUPERVISOR = "HEARTH_SUPERVISOR"
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 40.0
 _STEADY_SECONDS = 30.0  # a child that lived so long starts its backoff anew
-_FIRST_SECONDS = 15.0  # a child that fails so soon after the first start has a reason, and has said it
+_FIRST_SECONDS = 60.0  # a child that fails so soon after the first start has a reason, and has said it
 _RESTARTS = Backoff(None, timedelta(seconds=0.5), timedelta(seconds=30))
 _QUIET = {
     "alembic": logging.WARNING,
+    "apscheduler": logging.WARNING,
     "apscheduler.scheduler": logging.ERROR,  # a slow tick is not run twice at once: as wanted
     "procrastinate": logging.WARNING,
     "procrastinate.utils": logging.CRITICAL,  # a database that is away is told once, by the worker

@@ -43,18 +43,17 @@ _GRACE_SECONDS = 25.0  # for running jobs after a request to stop
 _KEPT_HOURS = 14 * 24
 _DISTURBED = Backoff(None, timedelta(seconds=2), timedelta(minutes=1))
 
+# What goes back gives its queueing lock up: another job with that lock may be waiting already.
+_BACK = "status = 'todo', attempts = attempts + 1, queueing_lock = NULL, abort_requested = false"
 _RELEASE = text(
-    """
-    SELECT count(*) FROM (
-        SELECT procrastinate_retry_job_v2(stalled.id, now(), NULL, NULL, NULL) FROM (
-            SELECT job.id FROM procrastinate_jobs job
-            WHERE job.status = 'doing' AND NOT EXISTS (
-                SELECT FROM procrastinate_workers worker
-                WHERE worker.id = job.worker_id AND worker.last_heartbeat >= now() - make_interval(secs => :seconds))
-            FOR UPDATE SKIP LOCKED
-        ) stalled OFFSET 0
-    ) released
-    """
+    f"""
+    UPDATE procrastinate_jobs SET {_BACK}, scheduled_at = now() WHERE id IN (
+        SELECT job.id FROM procrastinate_jobs job
+        WHERE job.status = 'doing' AND NOT EXISTS (
+            SELECT FROM procrastinate_workers worker
+            WHERE worker.id = job.worker_id AND worker.last_heartbeat >= now() - make_interval(secs => :seconds))
+        FOR UPDATE SKIP LOCKED)
+    """  # noqa: S608 -- constants
 )
 _FORGET_WORKER = text("DELETE FROM procrastinate_workers WHERE id = :id")
 
@@ -73,7 +72,7 @@ async def run_worker(house: House, *, concurrency: int = 8) -> None:
 async def release_stalled(house: House, silent_seconds: float = STALLED_SECONDS) -> int:
     """Put the jobs of workers that have been silent for so long back into the queue; how many."""
     async with house.database.begin() as conn:
-        released = int(await conn.scalar(_RELEASE, {"seconds": silent_seconds}) or 0)
+        released = (await conn.execute(_RELEASE, {"seconds": silent_seconds})).rowcount
     if released:
         log.warning("%s jobs of a dead worker are back in the queue", released)
     return released
@@ -208,8 +207,10 @@ class _FencedManager(JobManager):
         lock: str | None = None,
     ) -> None:
         await self.connector.execute_query_async(
-            "SELECT procrastinate_retry_job_v2(id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s) "
-            "FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing' AND attempts = %(attempts)s FOR UPDATE",
+            f"UPDATE procrastinate_jobs SET {_BACK}, scheduled_at = %(retry_at)s,"  # noqa: S608 -- constants
+            " priority = coalesce(%(priority)s, priority), queue_name = coalesce(%(queue)s, queue_name),"
+            " lock = coalesce(%(lock)s, lock)"
+            " WHERE id = %(job_id)s AND status = 'doing' AND attempts = %(attempts)s",
             retry_at=retry_at, priority=priority, queue=queue, lock=lock, job_id=job.id, attempts=job.attempts,
         )  # fmt: skip
 

@@ -170,6 +170,34 @@ async def test_jobs_of_a_silent_worker_go_back_and_its_late_end_changes_nothing(
     assert await queued(house) == []
 
 
+async def test_going_back_behind_a_successor_with_the_same_queueing_lock(house: House) -> None:
+    @job("test.follow", retry=Backoff(2, timedelta(0)))
+    async def follow(house: House) -> None:
+        seen.append(1)
+        if len(seen) == 1:
+            async with house.database.begin() as conn:
+                await defer(conn, follow, queueing_lock="one waits")
+            raise ValueError("after the successor was queued")
+
+    async with house.database.begin() as conn:
+        await defer(conn, follow, queueing_lock="one waits")
+    async with working(house):
+        await until(lambda: len(seen) == 3)
+    assert await queued(house) == []
+    async with house.database.begin() as conn:
+        for status in ("doing", "doing", "todo"):
+            row = {"status": status}
+            await conn.execute(
+                text(
+                    "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status)"
+                    " VALUES ('default', 'test.follow', 'one waits', CAST(:status AS procrastinate_job_status))"
+                ),
+                row,
+            )
+    assert await release_stalled(house) == 2
+    assert await queued(house) == [("test.follow", "todo")] * 3
+
+
 async def test_claim_is_lost_with_the_attempt(house: House) -> None:
     async with house.database.begin() as conn:
         job_id = await conn.scalar(
