@@ -71,7 +71,7 @@ class Missing(Undefined):
         """The dotted name by which the template knows it."""
         record = self._undefined_obj
         owner = _path_of(record, person) if isinstance(record, dict) else ""
-        return f"{owner}.{self._undefined_name}" if owner else str(self._undefined_name)
+        return ".".join(filter(None, (owner, self._undefined_name)))
 
     def _nothing(self, *_: object) -> Missing:
         return self
@@ -88,10 +88,18 @@ class Missing(Undefined):
     def __hash__(self) -> int:
         return hash(type(self))
 
+    def __index__(self) -> int:
+        return 0
+
+    def __float__(self) -> float:  # type: ignore[override]
+        return 0.0
+
+    __int__ = __index__  # type: ignore[assignment]
+
     __lt__ = __le__ = __gt__ = __ge__ = _no  # type: ignore[assignment]
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _nothing  # type: ignore[assignment]
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _nothing  # type: ignore[assignment]
-    __pow__ = __rpow__ = __neg__ = __pos__ = _nothing  # type: ignore[assignment]
+    __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _nothing  # type: ignore[assignment]
 
 
 class ContentEnvironment(ImmutableSandboxedEnvironment):
@@ -117,7 +125,7 @@ class ContentEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(obj, LoopContext) and attribute in LOOP_COUNTERS:
             return getattr(obj, attribute)
         if isinstance(obj, Missing) and (budget := _budget.get(None)) is not None:
-            return Missing(name=f"{obj.path(budget.person)}.{attribute}")
+            return Missing(name=".".join(filter(None, (obj.path(budget.person), attribute))))
         return Missing(name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
@@ -197,9 +205,13 @@ def _joined(first: Any, *others: Any) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """What may be put out: single values. A list or a record would show its Python form."""
+    """What may be put out: single values, and lists of them with commas. A record would show its Python form."""
     if value is None:
         return ""
+    if isinstance(value, list) and not any(isinstance(item, (dict, list, tuple)) for item in value):
+        texts = [str(item) for item in value]
+        within_text_limit(sum(map(len, texts)) + 2 * len(texts))
+        return ", ".join(texts)
     if isinstance(value, (dict, list, tuple, set, range)):
         raise LimitReached("a list or a record cannot be shown; loop over it or name one of its fields")
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -59,7 +60,7 @@ def parse_smtp_url(url: str) -> SmtpConfig:
         tls=tls,
         starttls=_starttls(options.get("starttls"), tls, bool(username), parts.hostname or ""),
         verify=_choice("verify", options.get("verify", "yes"), {"yes": True, "no": False}),
-        ca_file=options.get("ca_file"),
+        ca_file=_file("ca_file", options.get("ca_file")),
         connections=_whole("connections", options.get("connections", "20"), 1, MAX_CONNECTIONS),
         timeout=float(_whole("timeout", options.get("timeout", "60"), 1, 3600)),
         final_dot_timeout=float(_whole("final_dot_timeout", options.get("final_dot_timeout", "600"), 1, 3600)),
@@ -129,6 +130,12 @@ def _choice(name: str, value: str, choices: Mapping[str, T]) -> T:
     if value not in choices:
         raise _bad(f"{name}={value!r} must be one of {', '.join(choices)}")
     return choices[value]
+
+
+def _file(name: str, value: str | None) -> str | None:
+    if value is not None and not Path(value).is_file():
+        raise _bad(f"{name}={value!r} is no file")
+    return value
 
 
 def _whole(name: str, value: str, low: int, high: int) -> int:

@@ -39,22 +39,22 @@ async def open_link(config: SmtpConfig) -> Opened:
         start_tls=False,
         timeout=config.timeout,
         local_hostname=await asyncio.to_thread(_own_name),
-        tls_context=_tls_context(config),
     )
     phase = Phase.CONNECT
     try:
-        await client.connect()
+        context = _tls_context(config)
+        await client.connect(tls_context=context)
         phase = Phase.HELLO
-        await client.ehlo()
+        await _greet(client)
         phase = Phase.TLS
-        await _upgrade(client, config)
+        await _upgrade(client, config, context)
         phase = Phase.LOGIN
         if config.username is not None:
             await client.login(config.username, config.password or "")
     except (errors.SMTPException, OSError, ValueError) as error:
         client.close()
         raise _failure(error, phase, config) from error
-    except asyncio.CancelledError:
+    except (ChannelError, asyncio.CancelledError):
         client.close()
         raise
     return _take_over(client)
@@ -76,11 +76,21 @@ def _take_over(client: aiosmtplib.SMTP) -> Opened:
     )
 
 
-async def _upgrade(client: aiosmtplib.SMTP, config: SmtpConfig) -> None:
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    """EHLO, or HELO for servers that are older than that (RFC 5321 4.1.1.1)."""
+    try:
+        await client.ehlo()
+    except errors.SMTPHeloError as error:
+        if error.code not in (500, 501, 502, 504):
+            raise
+        await client.helo()
+
+
+async def _upgrade(client: aiosmtplib.SMTP, config: SmtpConfig, context: ssl.SSLContext) -> None:
     if config.tls or config.starttls is StartTls.NEVER:
         return
     if client.supports_extension("starttls"):
-        await client.starttls()
+        await client.starttls(tls_context=context)
         await client.ehlo()
     elif config.starttls is StartTls.REQUIRED:
         raise ChannelError(

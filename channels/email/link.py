@@ -96,8 +96,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # "Paused" then means: not every byte has left this process, so a final dot behind it has not either. (TLS pauses
-        # at the limit, TCP above it; what TLS has encrypted already counts as gone, which errs towards doubt.)
+        # "Paused" then means: not every byte has left this process, so a final dot behind it has not either. (TLS
+        # pauses at the limit, TCP above it; what TLS has encrypted already counts as gone, which errs towards doubt.)
         tls = transport.get_extra_info("sslcontext") is not None
         self._transport.set_write_buffer_limits(high=1 if tls else 0, low=0)
 

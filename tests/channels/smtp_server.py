@@ -18,6 +18,7 @@ class Script:
 
     greeting: Answer = b"220 test ESMTP\r\n"
     ehlo: Answer = b"250-test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 1000000\r\n"
+    helo: Answer = b"250 test\r\n"
     mail: Answer | Callable[[int], Answer] = b"250 2.1.0 ok\r\n"
     rcpt: Answer | Callable[[int], Answer] = b"250 2.1.5 ok\r\n"
     data: Answer | Callable[[int], Answer] = b"354 go\r\n"
@@ -69,6 +70,7 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 VERBS = {
     b"EHLO": "ehlo",
+    b"HELO": "helo",
     b"STAR": "starttls",
     b"AUTH": "auth",
     b"MAIL": "mail",

@@ -49,6 +49,7 @@ BAD = [
     ("smtps://mail.example?starttls=required", "does not go with smtps"),
     ("smtp://mail.example\r\nx", "control character"),
     ("smtp://[::1", "host"),
+    ("smtps://mail.example?ca_file=/does/not/exist", "ca_file='/does/not/exist' is no file"),
 ]
 
 

@@ -64,6 +64,12 @@ async def test_works_without_pipelining() -> None:
         assert len(script.accepted) == 1
 
 
+async def test_a_server_older_than_ehlo() -> None:
+    async with serving(Script(ehlo=b"502 5.5.1 what?\r\n")) as script, CHANNEL.open(config(script)) as sender:
+        assert (await sender.send(mail())).accepted
+        assert [line[:4] for line in script.lines[:3]] == [b"EHLO", b"HELO", b"MAIL"]
+
+
 REFUSALS = [
     ("greeting", b"421 4.3.2 busy\r\n", Verdict.RETRY, True),
     ("greeting", b"554 5.7.1 you are listed\r\n", Verdict.PAUSE, True),

@@ -97,6 +97,13 @@ async def test_a_certificate_that_nobody_vouches_for(server_tls: ssl.SSLContext,
     assert "certificate that cannot be trusted" in error.text
 
 
+async def test_a_broken_certificate_file_lets_nothing_leave(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nonsense")
+    async with serving(Script()) as script:
+        error = await attempt(script, config(script, starttls=StartTls.REQUIRED, ca_file=str(tmp_path / "ca.pem")))
+    assert error.connection
+
+
 async def test_a_certificate_for_another_host(server_tls: ssl.SSLContext, certificate: Path) -> None:
     async with serving(Script(), server_tls) as script:
         error = await attempt(script, config(script, host="127.0.0.1", tls=True, ca_file=trusting(certificate)))

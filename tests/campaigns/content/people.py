@@ -38,7 +38,7 @@ def person(**changes: Any) -> dict[str, Any]:
             "city": None,
             "total_spent": Decimal("12345.60"),
             "tags": ["vip", "old"],
-            "attributes": {},
+            "attributes": {"sizes": ["S", "M"]},
         },
         "salesperson": {"code": "s1", "name": "李四", "phone": "+86 138 0000 0000", "email": "li@example.com"},
         "dealer": None,

@@ -55,6 +55,9 @@ TEXTS = [
     ("{{ customer.total_spent|number }} {{ customer.total_spent|number(0) }}", "12,345.6 12,346"),
     ("{{ (customer.total_spent / 100)|round(1) }}", "123.5"),
     ("{{ customer.city|date }}{{ customer.city|money }}{{ customer.city|number }}", ""),
+    ("{{ customer.attributes.sizes }}", "S, M"),
+    ("{{ customer.city|int }}{{ customer.city|abs }}{{ -customer.city }}{{ customer.city * 2 }}", "0"),
+    ("{% for i in range(dealer.code) %}x{% endfor %}{{ 'x' in customer.city }}", "False"),
     ("{{ 'a' ~ customer.name ~ 1 }}", "a张伟1"),
     ("{% for i in range(3) %}{{ i }}{% endfor %}", "012"),
     ("{{ household.size }} {{ household.community }} {{ campaign.name }}", "3 枫林 Filters"),
@@ -115,6 +118,8 @@ def test_missing_values_are_named() -> None:
         "{{ customer.gender|default('x') }}"
         "{% for a in appliances %}{{ a.installed_on }}{% endfor %}{% if customer.phone %}{% endif %}",
     )
+    nobodys = compile_content(subject="s", text="{{ (orders|first).number }}{{ dealer.phone }}")
+    assert nobodys.render(person(orders=[]), LINKS).missing == {"number", "dealer.phone"}
     rendered = content.render(person(), LINKS)
     assert rendered.missing == {"dealer.name", "customer.city", "customer.attributes.color", "appliances.installed_on"}
     assert "Without a value for this person: appliances.installed_on," in preview_warnings(content, rendered)[0]
