@@ -14,8 +14,8 @@ segments.engine      await count(conn, rule, context, salesperson=None) -> int
 segments.store       create_segment, update_segment, delete_segment, segment, segment_rows, segment_of, recount,
                      check_rule
 segments.uses        register_segment_users(room, users): who else uses a segment, asked before it is deleted
-segments.audiences   create_audience, audience, audience_rows, audience_of
+segments.audiences   create_audience, enqueue_audience, audience, audience_rows, audience_of
 segments.bucket      bucket(prefix, id) -> int, bucket_sql(prefix, column): 0 to 9,999
 segments.words       rule_in_words(rule, language, names) -> str
-segments.catalogue   catalogue(schema) -> fields, operators, sources as JSON; await suggest(conn, source, field, prefix)
+segments.suggestions  await suggest(conn, source, field, prefix) -> the commonest values with counts
 """

@@ -139,7 +139,7 @@ async def run_import(house: House, *, import_id: int) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="hearth-upload-") as folder:
             source = Source(Path(folder) / "file", found["filename"])
-            await _download(house, import_id, source.path)
+            await download_upload(house, import_id, source.path)
             mapping = None if found["mapping"] is None else read_mapping(found["mapping"], found["kind"])
             work = Job(source, found["kind"], mapping, found["dry_run"])
             account = _Stored(house, import_id)
@@ -203,7 +203,7 @@ def _standing() -> Any:
     return select(*(imports.c[name] for name in Import.__dataclass_fields__))
 
 
-async def _download(house: House, import_id: int, path: Path) -> None:
+async def download_upload(house: House, import_id: int, path: Path) -> None:
     """The uploaded file on this machine's disk, piece by piece."""
     async with house.database.connect() as conn:
         positions = select(import_chunks.c.position).where(import_chunks.c.import_id == import_id)
