@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,14 +49,16 @@ class Site:
 
 @pytest.fixture
 async def site(house: House) -> AsyncIterator[Site]:
-    """uvicorn on a free port, in this loop, so that it shares the test's house."""
-    config = uvicorn.Config(create_app(house), port=0, log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
+    """uvicorn on a free port, in this loop; the house's public address is the server's own, so links in mails lead to
+    it.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    here = replace(house, settings=replace(house.settings, public_url=url))
+    server = uvicorn.Server(uvicorn.Config(create_app(here), log_level="warning"))
+    running = asyncio.create_task(server.serve(sockets=[listener]))
     await until(lambda: server.started or running.done())
-    port = server.servers[0].sockets[0].getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    yield Site(url, replace(house, settings=replace(house.settings, public_url=url)))
+    yield Site(url, here)
     server.should_exit = True
     await running
 

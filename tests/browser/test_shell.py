@@ -119,6 +119,7 @@ async def test_a_phone_shows_every_page_of_the_shell_without_sideways_scrolling(
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     await page.goto("/users")
     await page.locator(".navbar-toggler").click()
+    await expect(page.locator("#sidebar.collapse.show")).to_be_visible()  # it has opened whole
     await page.locator("#sidebar").get_by_role("link").last.click()
     await expect(page).to_have_url(f"{site.url}/tokens")
 
