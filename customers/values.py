@@ -31,6 +31,7 @@ class Context:
 _TEXT_LIMIT = 2000
 _CODE_LIMIT = 200
 _NUMBER_LIMIT = Decimal(10) ** 14  # Numeric(18, 4)
+_HALVES = re.compile("[\ud800-\udfff]")
 _CURRENCY = re.compile(r"^(?:[¥￥$€£]|CNY|RMB|USD|EUR|GBP)\s*|\s*(?:[¥￥$€£元]|CNY|RMB|USD|EUR|GBP)$", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,2})?")
 _PLAIN_NUMBER = re.compile(r"-?\d{1,13}(?:\.\d{1,4})?")
@@ -65,7 +66,7 @@ def read_text(value: Any, _: Context, limit: int = _TEXT_LIMIT) -> str | None:
         raise ValueError(f"is longer than {limit} characters")
     if text.isascii():
         return text or None
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
+    if _HALVES.search(text):
         raise ValueError("contains half of a character (an unpaired surrogate)")
     return unicodedata.normalize("NFC", text) or None
 

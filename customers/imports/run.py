@@ -85,10 +85,11 @@ async def import_file(
 
     Raises Invalid where the file cannot be read at all or the mapping does not fit it, TooLarge for a bomb.
     """
-    progress = replace(start or Progress(), size=job.source.size)
+    progress = start or Progress()
     reader = _Reader(job, Context(settings.zone, settings.country), progress.units)
     try:
         plan = await asyncio.to_thread(reader.open)
+        progress = replace(progress, size=job.source.size)
         await account.opened(reader.grid.header)
         while not (stopping and stopping.is_set()):
             batch = await _next_batch(reader, progress, account)

@@ -189,8 +189,9 @@ async def test_a_file_that_cannot_be_imported_says_why(take: Any, text: Any, wor
 async def upload(house: House, data: bytes, **more: Any) -> int:
     async with house.database.begin() as conn:
         number = await create_import(conn, filename="file.csv", **{"kind": "customers", **more})
-        for position, start in enumerate(range(0, len(data), 700)):
-            await append_chunk(conn, number, position, data[start : start + 700])
+        size = max(100, len(data) // 5)
+        for position, start in enumerate(range(0, len(data), size)):
+            await append_chunk(conn, number, position, data[start : start + size])
         await enqueue_import(conn, number)
     return number
 
