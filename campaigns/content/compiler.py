@@ -13,7 +13,8 @@ from campaigns.content.masking import Masked, prepared
 from campaigns.content.names import VALUE, Shape, shapes
 from campaigns.content.plaintext import text_from_html, track_addresses
 from campaigns.content.sandbox import ContentEnvironment
-from campaigns.content.usage import Usage, usage_of
+from campaigns.content.usage import usage_of
+from campaigns.content.walk import Usage
 from runtime.errors import Invalid, Problem
 
 MAX_SUBJECT = 1_000

@@ -1,6 +1,6 @@
 """Jinja made harmless: templates see plain data by literal names, and can neither run long nor grow large.
 
-Three fences, each enough against another kind of attack: `usage.py` refuses at compile time whatever is not on a
+Three fences, each enough against another kind of attack: `walk.py` refuses at compile time whatever is not on a
 short list (no calls, no private names, no macros); at render time dots and subscripts reach into dicts and lists
 alone, never to a Python attribute; and loops, products and joins count against the limits of the running render.
 """
