@@ -163,18 +163,18 @@ def _reason(barred: ColumnElement[Any], customer_id: ColumnElement[int], plan: P
 
 
 def _skip_duplicates(run_id: int) -> Update:
-    """One message for an address: the customer of the lowest id keeps it."""
+    """One message for an address: the customer of the lowest id keeps it.
+
+    Ranked in one pass and then found by key: the planner knows nothing yet of rows written a moment ago, and a join by
+    address would turn into a loop over all of them.
+    """
     queued = (messages.c.run_id == run_id) & (messages.c.state == State.QUEUED)
-    shared = (
-        select(messages.c.address, func.min(messages.c.customer_id).label("keeper"))
-        .where(queued)
-        .group_by(messages.c.address)
-        .having(func.count() > 1)
-        .subquery("shared")
-    )
+    place = func.row_number().over(partition_by=messages.c.address, order_by=messages.c.customer_id).label("place")
+    ranked = select(messages.c.customer_id, place).where(queued).subquery("ranked")
+    later = select(ranked.c.customer_id).where(ranked.c.place > 1).subquery("later")
     return (
         update(messages)
-        .where(queued, messages.c.address == shared.c.address, messages.c.customer_id != shared.c.keeper)
+        .where(messages.c.customer_id == later.c.customer_id, messages.c.run_id == run_id, messages.c.step == 0)
         .values(state=State.SKIPPED, reason=DUPLICATE, batch=None)
     )
 
