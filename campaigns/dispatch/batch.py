@@ -21,9 +21,11 @@ from campaigns.models import runs
 from campaigns.states import RunState
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
+from runtime.errors import Invalid
 from runtime.house import House
 from runtime.jobs import LostClaim, check_claim, current_claim, defer, is_waiting, job, withdraw
 from runtime.registry import ChannelKind
+from runtime.settings import BadSetting
 from tracking.models import messages
 from tracking.states import State
 
@@ -74,10 +76,13 @@ async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
     channel = work.run.channel
     targets = [(message.key.customer_id, message.address) for message in work.due]
     ward = Ward(work.run.id, ChannelKind(channel.name, channel.address_kind), targets, current_claim.get())
-    writer = Writer(house, work.run, work.message_key)
     async with desk(house) as shared:
-        with shared.watch.over(ward):
+        try:
+            writer = Writer(house, work.run, work.message_key)
             delivery = Delivery(house, shared, work, ward, writer, policy)
+        except (BadSetting, Invalid) as error:  # this worker's settings differ from those at the approval
+            return Ending(pause=str(error))
+        with shared.watch.over(ward):
             await delivery.run()
     tally = delivery.tally
     return Ending(tally.accepted, tally.pause, tally.down, delivery.pacer.later)

@@ -48,7 +48,7 @@ class Writer:
                 to=message.address,
                 text=rendered.text,
                 at=message.created_at,
-                name=person["customer"]["name"] or "",
+                name=(person["customer"] or {}).get("name") or "",
                 subject=rendered.subject,
                 html=rendered.html,
                 unsubscribe_url=urls.unsubscribe,
