@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,18 @@ from customers.bulk import among, put_new
 from customers.models import households
 from runtime.text import fold
 
+_LONG = 200
+
 
 def household_key(home: Mapping[str, Any]) -> str | None:
-    """The key of the home at `community`, `city`, `address`; None without address, or with neither of the others."""
+    """The key of the home at `community`, `city`, `address`; None without address, or with neither of the others.
+
+    A long address stands as its hash: it would not fit the index.
+    """
     address = "".join((fold(home["address"]) or "").split())
     place = home["community"] or fold(home["city"])
+    if len(address) > _LONG:
+        address = hashlib.sha256(address.encode()).hexdigest()
     return f"{place}|{address}" if address and place else None
 
 

@@ -62,7 +62,7 @@ class Known:
             self._take_addresses(person, fill=fill),
             self._take_consents(person, now),
         )
-        self.changed |= any(steps[:3])
+        self.changed |= any(steps)
         return any(steps)
 
     def _take_values(self, person: Person, *, fill: bool) -> bool:

@@ -45,7 +45,7 @@ _ITEM_COLUMNS = (
     *("category", "category_folded", "quantity", "price", "amount", "cost"),
     *("platform", "platform_folded", "status", "ordered_at"),
 )
-_AMOUNT_LIMIT = Decimal(10) ** 13  # the sum of all items fits Numeric(18, 4) as well
+_AMOUNT_LIMIT = Decimal(10) ** 12  # the sum of all items fits Numeric(18, 4) as well
 # What items repeat of their order, and what the order knows from its items: the margin over those whose cost is known,
 # with the order's discount and refund spread over all items by their amount.
 _FOLLOW = text("""
@@ -60,8 +60,8 @@ _MARGIN = text("""
     UPDATE orders SET margin = folded.margin
     FROM (
         SELECT o.customer_id, o.number, round(
-            (o.amount - o.refunded) * coalesce(sum(i.amount) FILTER (WHERE i.cost IS NOT NULL)
-                / nullif(sum(i.amount), 0), 0) - sum(i.cost * i.quantity), 4) AS margin
+            (o.amount - o.refunded) * coalesce(sum(abs(i.amount)) FILTER (WHERE i.cost IS NOT NULL)
+                / nullif(sum(abs(i.amount)), 0), 0) - sum(i.cost * i.quantity), 4) AS margin
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(customer_id bigint, number text)
         JOIN orders o ON o.customer_id = given.customer_id AND o.number = given.number
         LEFT JOIN order_items i ON i.customer_id = o.customer_id AND i.order_number = o.number
@@ -132,7 +132,7 @@ def _read_items(given: Any, context: Context, problems: list[Problem]) -> list[d
         quantity = Decimal(1) if values.get("quantity") is None else values["quantity"]
         price = values.get("price") or Decimal(0)
         amount = quantity * price
-        if abs(amount) * len(given) >= _AMOUNT_LIMIT:
+        if max(abs(amount), abs(quantity * (values.get("cost") or 0))) * len(given) >= _AMOUNT_LIMIT:
             problems.append(Problem(f"items[{position}]", "quantity × price is out of range"))
         else:
             items.append({**values, "quantity": quantity, "price": price, "amount": amount.quantize(_CENT)})

@@ -14,6 +14,7 @@ from customers.values import (
     read_date,
     read_instant,
     read_integer,
+    read_line,
     read_number,
     read_text,
     read_word,
@@ -80,6 +81,16 @@ def at_most(reader: Reader, most: int) -> Reader:
     return read
 
 
+def rounded(reader: Reader, places: int) -> Reader:
+    """The same reader of numbers, to so many decimals: what is stored is what was compared."""
+
+    def read(value: Any, context: Context) -> Any:
+        number = reader(value, context)
+        return None if number is None else round(number, places)
+
+    return read
+
+
 def one_of(words: Mapping[str, str]) -> Reader:
     """A reader of a closed vocabulary; `words` maps each accepted spelling (lower case) to the word that is kept."""
 
@@ -137,14 +148,14 @@ CUSTOMER = Schema(
     {
         "id": at_most(at_least(read_integer, 1), 2**63 - 1),
         "external_id": read_code,
-        "name": read_text,
+        "name": read_line,
         "email": read_email,
         "phone": read_phone,
-        "gender": read_text,
-        "city": read_text,
-        "district": read_text,
+        "gender": read_line,
+        "city": read_line,
+        "district": read_line,
         "address": read_text,
-        "platform": read_text,
+        "platform": read_line,
         "language": read_code,
         "timezone": read_zone,
         "birthday": read_date,
@@ -161,9 +172,9 @@ CONSENT = Schema(
         "channel": read_word,
         "purpose": read_word,
         "granted": read_yes_no,
-        "source": read_text,
+        "source": read_line,
         "at": read_instant,
-        "text_version": read_text,
+        "text_version": read_line,
     },
     required=("channel", "granted"),
 )
@@ -177,7 +188,7 @@ ORDER = Schema(
     "an order",
     {
         "number": read_code,
-        "platform": read_text,
+        "platform": read_line,
         "status": one_of(ORDER_STATUS),
         "ordered_at": read_instant,
         "amount": read_number,
@@ -191,8 +202,8 @@ ORDER_ITEM = Schema(
     {
         "sku": read_code,
         "name": read_text,
-        "brand": read_text,
-        "category": read_text,
+        "brand": read_line,
+        "category": read_line,
         "quantity": read_number,
         "price": read_number,
         "cost": read_number,
@@ -203,12 +214,12 @@ APPLIANCE = Schema(
     {
         "number": read_code,
         "serial": read_code,
-        "category": read_text,
-        "brand": read_text,
-        "model": read_text,
-        "source": read_text,
+        "category": read_line,
+        "brand": read_line,
+        "model": read_line,
+        "source": read_line,
         "status": one_of(APPLIANCE_STATUS),
-        "power_watts": at_most(at_least(read_number, 0), 10**9),
+        "power_watts": rounded(at_most(at_least(read_number, 0), 10**9), 2),
         "purchased_on": read_date,
         "installed_on": read_date,
         "warranty_until": read_date,
@@ -223,11 +234,11 @@ SERVICE_VISIT = Schema(
         "number": read_code,
         "kind": translated(VISIT_KIND),
         "status": translated(VISIT_STATUS),
-        "provider": read_text,
+        "provider": read_line,
         "requested_at": read_instant,
         "visited_at": read_instant,
         "completed_at": read_instant,
-        "satisfaction": at_most(at_least(read_number, 0), 99),
+        "satisfaction": rounded(at_most(at_least(read_number, 0), 99), 2),
         "cost": read_number,
         "appliance": read_code,
         "note": read_text,
@@ -237,17 +248,17 @@ SERVICE_VISIT = Schema(
 
 
 def _coded(name: str, **fields: Reader) -> Schema:
-    return Schema(name, {"code": read_code, "name": read_text, **fields}, required=("code",))
+    return Schema(name, {"code": read_code, "name": read_line, **fields}, required=("code",))
 
 
-COMMUNITY = _coded("a community", city=read_text, district=read_text, address=read_text)
-DEALER = _coded("a dealer", phone=read_phone, city=read_text)
+COMMUNITY = _coded("a community", city=read_line, district=read_line, address=read_text)
+DEALER = _coded("a dealer", phone=read_phone, city=read_line)
 SALESPERSON = _coded("a salesperson", phone=read_phone, email=read_email, dealer=read_code, active=read_yes_no)
 PRODUCT = _coded(
     "a product",
-    category=read_text,
-    brand=read_text,
-    model=read_text,
+    category=read_line,
+    brand=read_line,
+    model=read_line,
     price=at_least(read_number, 0),
     cost=at_least(read_number, 0),
 )

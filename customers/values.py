@@ -30,11 +30,11 @@ class Context:
 
 _TEXT_LIMIT = 2000
 _CODE_LIMIT = 200
-_NUMBER_LIMIT = Decimal(10) ** 14  # Numeric(18, 4)
+_NUMBER_LIMIT = Decimal(10) ** 12  # sums of many fit Numeric(18, 4)
 _HALVES = re.compile("[\ud800-\udfff]")
 _CURRENCY = re.compile(r"^(?:[¥￥$€£]|CNY|RMB|USD|EUR|GBP)\s*|\s*(?:[¥￥$€£元]|CNY|RMB|USD|EUR|GBP)$", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,2})?")
-_PLAIN_NUMBER = re.compile(r"-?\d{1,13}(?:\.\d{1,4})?")
+_PLAIN_NUMBER = re.compile(r"-?\d{1,12}(?:\.\d{1,4})?")
 _ISO_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:(?P<sign>[-/.])(?P<month>\d{1,2})(?P=sign)(?P<day>\d{1,2})"
@@ -71,6 +71,11 @@ def read_text(value: Any, _: Context, limit: int = _TEXT_LIMIT) -> str | None:
     return unicodedata.normalize("NFC", text) or None
 
 
+def read_line(value: Any, context: Context) -> str | None:
+    """A short text: a name, a city. Longer ones would not fit an index."""
+    return read_text(value, context, _CODE_LIMIT)
+
+
 def read_code(value: Any, context: Context) -> str | None:
     """A code or number that is compared exactly: one line of at most 200 characters."""
     text = read_text(value, context, _CODE_LIMIT)
@@ -86,7 +91,7 @@ def read_word(value: Any, context: Context) -> str | None:
 
 
 def read_number(value: Any, _: Context) -> Decimal | None:
-    """A decimal number below 10^14, kept to four decimals: `1,234.50`, `¥1,234`, `１２`, `-3`, `(12.5)`."""
+    """A decimal number below 10^12, kept to four decimals: `1,234.50`, `¥1,234`, `１２`, `-3`, `(12.5)`."""
     if value is None:
         return None
     number = _number_of(value)

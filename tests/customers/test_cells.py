@@ -184,7 +184,12 @@ TABLE = b"id,name\n1,a\n"
 
 
 @pytest.mark.parametrize(
-    "data", [gzip.compress(TABLE, mtime=0), packed({"t.csv": TABLE}), packed({"d/": b"", "d/t.csv": TABLE, "__MACOSX/t": b"x"})]
+    "data",
+    [
+        gzip.compress(TABLE, mtime=0),
+        packed({"t.csv": TABLE}),
+        packed({"d/": b"", "d/t.csv": TABLE, "__MACOSX/t": b"x"}),
+    ],
 )
 def test_packed_files_are_unpacked(write: Write, data: bytes) -> None:
     assert [row.cells for row in read(write(data))[1]] == [["1", "a"]]

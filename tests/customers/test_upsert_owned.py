@@ -94,7 +94,7 @@ async def test_refunds(door: Door, given: Any, status: str, refunded: str, spent
         ({**ORDER, "number": None}, "number", "required"),
         ({**ORDER, "customer": {"email": "nonsense"}}, "customer.email", "not an e-mail"),
         ({**ORDER, "items": [CUP, {"price": "x"}]}, "items[1].price", "not a number"),
-        ({**ORDER, "items": [{"price": "99999999999999", "quantity": 10}]}, "items[0]", "out of range"),
+        ({**ORDER, "items": [{"price": "999999999999", "quantity": 10}]}, "items[0]", "out of range"),
         ({"number": "N2", "customer": {"external_id": "A"}, "amount": 1}, "ordered_at", "required"),
         ({"number": "N2", "customer": {"external_id": "A"}, "ordered_at": "2026-01-01"}, "amount", "no items"),
         ({**ORDER, "status": "lost"}, "status", "none of completed"),

@@ -161,7 +161,7 @@ def test_every_shape_of_a_date_is_that_date(day: date, shape: str) -> None:
     assert read_date(shape.format(day), CHINA) == day
 
 
-@given(number=st.decimals(-(10**13), 10**13, places=4))
+@given(number=st.decimals(-(10**12) + 1, 10**12 - 1, places=4))
 def test_every_shape_of_a_number_is_that_number(number: Decimal) -> None:
     for text in (f"{number}", f"{number:,}", f"¥{number:,}", f" {number} 元"):
         assert read_number(text, CHINA) == number
