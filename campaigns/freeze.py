@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -30,11 +31,11 @@ from campaigns.dispatch.batch import defer_batches
 from campaigns.models import campaigns, runs, snapshots
 from campaigns.options import Options
 from campaigns.permission import chosen_address, with_reason
-from campaigns.states import RunState
+from campaigns.states import LIVE, RunState
 from channels.registry import channel_named
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
-from runtime.errors import Invalid
+from runtime.errors import Conflict, Invalid
 from runtime.house import House
 from runtime.jobs import check_claim, job
 from runtime.registry import ChannelKind
@@ -43,6 +44,8 @@ from segments.context import EvaluationContext, context_at
 from segments.patterns import time_limit
 from tracking.models import link_tables, messages
 from tracking.states import State
+
+log = logging.getLogger(__name__)
 
 BATCH = 1_000
 LONGEST = 900.0  # seconds that the freezing statement may take
@@ -63,6 +66,10 @@ class Plan:
     content: CompiledContent
 
 
+class Overtaken(Conflict):
+    """The run was cancelled while it was being frozen: nothing of it is kept."""
+
+
 @job("campaigns.prepare_run", retry=Backoff(10, timedelta(seconds=2), timedelta(minutes=5)), priority=10)
 async def prepare_run(house: House, *, run_id: int) -> None:
     """Freeze the run and put its batches into the queue, all in one transaction; harmless when repeated."""
@@ -71,6 +78,8 @@ async def prepare_run(house: House, *, run_id: int) -> None:
         async with house.database.begin() as conn:
             await check_claim(conn)
             await freeze(conn, run_id, context_at(now, house.settings))
+    except Overtaken as error:
+        log.info("%s", error)
     except Invalid as error:  # the audience can no longer be evaluated: a definition is gone
         async with house.database.begin() as conn:
             await finish.fail_run(conn, run_id, str(error), now=now)
@@ -79,29 +88,49 @@ async def prepare_run(house: House, *, run_id: int) -> None:
 async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext) -> None:
     """Write the run's messages and its link table, then let it send; a run that is not being prepared stays as it is.
 
-    Raises Invalid where the audience cannot be evaluated.
+    The campaign is locked only at the end, so that pause and cancel need not wait for a large audience. Raises Invalid
+    where the audience cannot be evaluated, Overtaken where the run was cancelled meanwhile.
     """
     plan = await _plan(conn, run_id)
-    if plan is None:
-        return
+    if plan is not None:
+        await _freeze(conn, plan, context)
+
+
+async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> None:
     await _write_links(conn, plan)
     batches = await _batches(conn, plan, context)
     statement = await _freezing(conn, plan, context, batches)
     async with time_limit(conn, LONGEST):
         frozen = await conn.execute(statement)
-    await conn.execute(_skip_duplicates(run_id))
-    started = update(runs).where(runs.c.id == run_id, runs.c.state == RunState.PREPARING)
-    note = None if frozen.rowcount else NOBODY
-    await conn.execute(started.values(state=RunState.SENDING, frozen_at=context.now, batches=batches, note=note))
-    await finish.settle(conn, await finish.lock(conn, plan.campaign_id), now=context.now)
-    await defer_batches(conn, run_id)
-    await finish.finish_if_done(conn, run_id, now=context.now)
+    await conn.execute(_skip_duplicates(plan.run_id))
+    await _let_go(conn, plan, context.now, batches, NOBODY if frozen.rowcount == 0 else None)
+
+
+async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int, note: str | None) -> None:
+    """Begin to send, or stay paused until the run is resumed."""
+    campaign = await finish.lock(conn, plan.campaign_id)
+    this = runs.c.id == plan.run_id
+    state = RunState((await conn.execute(select(runs.c.state).where(this))).scalar_one())
+    if state not in LIVE:
+        raise Overtaken(f"run {plan.run_id} was {state} while it was being prepared")
+    following = RunState.SENDING if state is RunState.PREPARING else state
+    written = {"state": following, "frozen_at": now, "batches": batches, "note": note}
+    await conn.execute(update(runs).where(this).values(**written))
+    await finish.settle(conn, campaign, now=now)
+    if following is RunState.SENDING:
+        await defer_batches(conn, plan.run_id)
+        await finish.finish_if_done(conn, plan.run_id, now=now)
 
 
 async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
-    """Locks the campaign first, as every change of state does, and so waits for a pause or cancel under way."""
-    row = await _locked(conn, run_id)
-    if row is None or row.state != RunState.PREPARING:
+    statement = (
+        select(runs.c.campaign_id, campaigns.c.channel, *snapshots.c["audience", "options", "compiled"])
+        .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
+        .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .where(runs.c.id == run_id, runs.c.state == RunState.PREPARING)
+    )
+    row = (await conn.execute(statement)).one_or_none()
+    if row is None:
         return None
     channel = channel_named(row.channel)
     return Plan(
@@ -112,16 +141,6 @@ async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
         Options.from_json(row.options),
         CompiledContent.from_json(row.compiled),
     )
-
-
-async def _locked(conn: AsyncConnection, run_id: int) -> Any:
-    statement = (
-        select(runs.c.state, runs.c.campaign_id, campaigns.c.channel, *snapshots.c["audience", "options", "compiled"])
-        .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
-        .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
-        .where(runs.c.id == run_id)
-    )
-    return (await conn.execute(statement.with_for_update(of=campaigns))).one_or_none()
 
 
 async def _batches(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> int:

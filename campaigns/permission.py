@@ -31,11 +31,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from customers.models import contact_addresses, standing_consents, suppressed_addresses, suppressions
+from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
 from runtime.registry import ChannelKind
 
 MARKETING = "marketing"
 UNSUBSCRIBED = "unsubscribed"
+MERGED = "merged"
 
 
 def chosen_address(customer_id: ColumnElement[int], channel: ChannelKind, now: datetime) -> LateralFromClause:
@@ -109,12 +110,18 @@ def with_reason(
 async def barred(
     conn: AsyncConnection, targets: Sequence[tuple[int, str]], channel: ChannelKind, now: datetime
 ) -> dict[int, str]:
-    """Which of `targets` (customer, address) may not be contacted any more, and why."""
+    """Which of `targets` (customer, address) may not be contacted any more, and why.
+
+    MERGED: the customer became another one, who has the message now and is asked about it in turn.
+    """
     ids = bindparam("ids", [customer for customer, _ in targets], ARRAY(BigInteger))
     addresses = bindparam("addresses", [address for _, address in targets], ARRAY(Text))
     asked = func.unnest(ids, addresses).table_valued("customer_id", "address", name="asked").render_derived()
     joined, reason = with_reason(asked, asked.c.customer_id, asked.c.address, channel, now)
-    statement = select(asked.c.customer_id, reason).select_from(joined).where(reason.is_not(None))
+    merged = customers.c.merged_into.is_not(None)
+    why = case((merged, MERGED), else_=reason)
+    known = joined.outerjoin(customers, customers.c.id == asked.c.customer_id)
+    statement = select(asked.c.customer_id, why).select_from(known).where(or_(merged, reason.is_not(None)))
     return {row[0]: row[1] for row in await conn.execute(statement)}
 
 

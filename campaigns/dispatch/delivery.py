@@ -17,6 +17,7 @@ from campaigns.dispatch.recorder import Result
 from campaigns.dispatch.verdicts import Policy, consequence
 from campaigns.dispatch.watch import Ward
 from campaigns.dispatch.work import Work
+from campaigns.permission import MERGED
 from channels.contract import ChannelError, Outgoing, Sent
 from runtime.clock import utc_now
 from runtime.errors import Unavailable
@@ -82,10 +83,10 @@ class Delivery:
         try:
             while (message := await self._next()) is not None:
                 reason = self._ward.barred.get(message.key.customer_id)
-                if reason is not None:
-                    self._record(Outcome(message.key, State.SKIPPED, utc_now(), reason=reason))
-                else:
+                if reason is None:
                     await self._deliver(message)
+                else:
+                    self._skip(message, reason)
         except (Unavailable, DBAPIError) as error:
             self.tally.lost = error
 
@@ -146,11 +147,17 @@ class Delivery:
             provider_id = sent.provider_id or outgoing.key
             return self._record(Outcome(message.key, State.SENT, now, provider_id, reason=sent.reply))
         reason = self._ward.barred.get(message.key.customer_id)
-        if reason is not None:
-            return self._record(Outcome(message.key, State.SKIPPED, now, reason=reason))
+        if reason not in (None, MERGED):
+            return self._skip(message, str(reason))
         if self._capabilities.commit_before_submit:
             return self._record(Outcome(message.key, State.QUEUED, now, tried=False))
         return None
+
+    def _skip(self, message: Due, reason: str) -> asyncio.Future[None] | None:
+        """Nothing is written of one whose customer was merged: it is another's message now."""
+        if reason == MERGED:
+            return None
+        return self._record(Outcome(message.key, State.SKIPPED, utc_now(), reason=reason))
 
     def _failed(self, message: Due, error: ChannelError) -> asyncio.Future[None]:
         doubted = message.key.customer_id in self._work.doubted

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from aiosmtpd.controller import Controller
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 
 from campaigns import halt
 from campaigns.dispatch import batch
@@ -19,7 +19,7 @@ from campaigns.launch import resume
 from campaigns.models import runs
 from campaigns.states import State
 from campaigns.store import campaign
-from customers.models import standing_consents, suppressed_addresses
+from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.house import House
@@ -229,6 +229,30 @@ async def test_a_consent_withdrawn_under_way_is_heeded(house: House, sink: Sink)
     assert found["state"] == "finished"
     assert found["skipped_reasons"]["unsubscribed"] == found["counts"]["skipped"] == 300 - len(sink.mails)
     assert len(sink.mails) < 300 - len(last) + 150
+
+
+async def test_a_customer_merged_under_way_gets_the_message_of_the_survivor(house: House, sink: Sink) -> None:
+    """Nobody is skipped for being an alias: the message is the survivor's and goes out once."""
+    async with house.database.begin() as conn:
+        *_, survivor = await add_people(conn, 60)
+        await conn.execute(
+            update(contact_addresses).where(contact_addresses.c.customer_id == survivor).values(kind="x")
+        )
+    await launched(house, options={"rate_per_second": 30})
+    worker = asyncio.create_task(work_off(house, seconds=60, future=True))
+    await until(lambda: len(sink.mails) > 0)
+    async with house.database.begin() as conn:
+        waiting = select(messages.c.customer_id).where(messages.c.state == "queued").order_by(messages.c.customer_id)
+        alias = int((await conn.execute(waiting)).scalars().all()[-1])
+        await conn.execute(delete(messages).where(messages.c.customer_id == survivor))
+        await conn.execute(update(messages).where(messages.c.customer_id == alias).values(customer_id=survivor))
+        await conn.execute(delete(standing_consents).where(standing_consents.c.customer_id == alias))
+        await conn.execute(update(customers).where(customers.c.id == alias).values(merged_into=survivor))
+    await worker
+    assert len(sink.addresses) == len(set(sink.addresses)) == 59
+    async with house.database.connect() as conn:
+        left = await conn.scalar(select(messages.c.state).where(messages.c.customer_id == survivor))
+    assert left == "sent"
 
 
 async def test_the_rate_is_kept_by_two_workers_together(house: House, sink: Sink) -> None:

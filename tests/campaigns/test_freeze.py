@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns.freeze import freeze, prepare_run
+from campaigns import halt
+from campaigns.freeze import Overtaken, _freeze, _plan, freeze, prepare_run
+from campaigns.launch import resume
 from campaigns.models import runs
 from campaigns.permission import barred
 from campaigns.schedule import work_off as start
@@ -113,6 +116,28 @@ async def test_aliases_of_merged_customers_get_nothing(house: House) -> None:
     await prepared(house, await launched(house))
     async with house.database.connect() as conn:
         assert await reasons(conn) == {kept: "queued"}
+
+
+async def test_paused_while_it_is_frozen_it_waits_and_cancelled_it_leaves_nothing(house: House) -> None:
+    async with house.database.begin() as conn:
+        await add_people(conn, 4)
+    for verb, state, audience in ((halt.pause, "paused", 4), (halt.cancel, "cancelled", 0)):
+        campaign_id = await launched(house, name=state)
+        async with house.database.connect() as conn:
+            run_id = await conn.scalar(select(runs.c.id).where(runs.c.campaign_id == campaign_id))
+        with contextlib.suppress(Overtaken):
+            async with house.database.begin() as freezing:
+                plan = await _plan(freezing, run_id)
+                assert plan is not None
+                async with house.database.begin() as asking:
+                    await verb(asking, campaign_id, now=utc_now())
+                await _freeze(freezing, plan, context_at(utc_now(), house.settings))
+        found = await record(house, campaign_id)
+        assert (found["state"], found["counts"]["audience"]) == (state, audience)
+        if state == "paused":
+            async with house.database.begin() as conn:
+                await resume(conn, campaign_id, now=utc_now())
+            assert (await record(house, campaign_id))["state"] == "sending"
 
 
 async def test_batches_are_the_written_hash(house: House) -> None:
