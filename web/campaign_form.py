@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,16 @@ from runtime.errors import Invalid, Problem
 from runtime.settings import Settings
 
 LOCAL = "%Y-%m-%dT%H:%M"
+FIELD_OF = {
+    "exclude_segment_ids": "exclude",
+    "from": "sender",
+    "content": "source",
+    "mjml": "source",
+    "html": "source",
+    "rate_per_second": "rate",
+    "holdout_percent": "holdout",
+}
+EDITOR = frozenset({"subject", "source", "text"})
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,10 @@ class CampaignForm:
             "schedule": self._schedule(settings),
             "options": self._options(),
         }
+
+    def template_body(self) -> dict[str, str]:
+        """What the API would take for a template of the same content."""
+        return {"name": self.name, "channel": "email", **self.content()}
 
     def content(self) -> dict[str, str]:
         """Subject and body alone, for a preview."""
@@ -86,21 +101,38 @@ class CampaignForm:
         return {**kept, **{name: value for name, value in given.items() if value is not None}}
 
 
+def errors_by_field(problems: Iterable[Problem], form: CampaignForm) -> tuple[dict[str, str], list[Problem]]:
+    """What is wrong with each field that the form shows, and what belongs to none of them."""
+    shown = {one.name for one in fields(CampaignForm)} - {"kept", *(EDITOR if form.template_id else ())}
+    errors: dict[str, str] = {}
+    others = []
+    for problem in problems:
+        field = _field_of(problem.path)
+        if field in shown:
+            errors[field] = f"{errors[field]} {problem.message}" if field in errors else problem.message
+        else:
+            others.append(problem)
+    return errors, others
+
+
+def _field_of(path: str) -> str:
+    """`content.mjml` is `source`, `exclude_segment_ids[2]` is `exclude`."""
+    steps = re.split(r"[.\[]", path)
+    within = len(steps) > 1 and steps[0] in ("content", "schedule", "options")
+    name = steps[1] if within else steps[0]
+    return FIELD_OF.get(name, name)
+
+
 def form_of(found: Campaign, settings: Settings) -> CampaignForm:
     """The form that shows a draft."""
-    content = dict(found.content or {})
     schedule = found.schedule
-    return CampaignForm(
+    form = CampaignForm(
         name=found.name,
         segment_id=_shown(found.segment_id),
         audience_id=_shown(found.audience_id),
         exclude=tuple(str(one) for one in found.exclude_segment_ids),
         sender=found.sender or "",
         template_id=_shown(found.template_id),
-        subject=content.get("subject", ""),
-        format="html" if "html" in content else "mjml",
-        source=content.get("html") or content.get("mjml") or "",
-        text=content.get("text", ""),
         when="cron" if schedule.cron else "at" if schedule.at else "now",
         at=schedule.at.astimezone(settings.zone).strftime(LOCAL) if schedule.at else "",
         cron=schedule.cron or CampaignForm.cron,
@@ -108,6 +140,12 @@ def form_of(found: Campaign, settings: Settings) -> CampaignForm:
         holdout=_shown(found.options.holdout_percent or None),
         kept={"options": found.options.to_json(), **({"rule": found.rule} if found.rule else {})},
     )
+    return _with_content(form, found.content or {})
+
+
+def form_of_template(found: Mapping[str, Any]) -> CampaignForm:
+    """The form that shows a template's row."""
+    return _with_content(CampaignForm(name=found["name"]), found["content"])
 
 
 def read_form(form: FormData, kept: Mapping[str, Any] | None = None) -> CampaignForm:
@@ -116,6 +154,16 @@ def read_form(form: FormData, kept: Mapping[str, Any] | None = None) -> Campaign
     values = {name: str(form[name]).strip() for name in plain if name in form}
     exclude = tuple(str(one) for one in form.getlist("exclude") if one)
     return CampaignForm(**values, exclude=exclude, kept=kept or {})
+
+
+def _with_content(form: CampaignForm, content: Mapping[str, str]) -> CampaignForm:
+    return replace(
+        form,
+        subject=content.get("subject", ""),
+        format="html" if "html" in content else "mjml",
+        source=content.get("html") or content.get("mjml") or "",
+        text=content.get("text", ""),
+    )
 
 
 def _shown(value: float | None) -> str:

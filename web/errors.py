@@ -61,6 +61,8 @@ DETAILS = {
 }
 
 DISK_FULL = "53100"
+BUSY = frozenset({"40001", "40P01", "53300", "55P03", "57014"})  # serialization, deadlock, connections, lock, timeout
+BUSY_TEXT = N_("The database is busy with other work. Nothing was changed; try again in a moment.")
 TOO_BIG_FORM = ("Too many", "exceeded maximum size")
 
 
@@ -135,13 +137,17 @@ def _of_http(error: HTTPException) -> Failure:
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
-    """A full disk is said plainly, a lost connection is 503, what no column can hold (NUL, a huge number) 400.
+    """A full disk is said plainly; a lost connection, or one that waits too long, is 503; what no column can hold
+    (NUL, a huge number) is 400.
 
     Any other database error is a bug of ours.
     """
     assert isinstance(error, DBAPIError)
     if getattr(error.orig, "sqlstate", None) == DISK_FULL:
         return await _tell(request, Failure(507, _(DETAILS[507])))
+    if getattr(error.orig, "sqlstate", None) in BUSY:
+        logger.warning("busy at %s %s: %s", request.method, request.url.path, error.orig)
+        return await _tell(request, Failure(503, _(BUSY_TEXT), headers={"Retry-After": "5"}))
     if error.connection_invalidated:
         return await _tell(request, Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"}))
     if isinstance(error, DataError):

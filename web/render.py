@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from web.view import FILTERS, GLOBALS, current_request
 
 TEMPLATES = Path(__file__).parent / "templates"
 FLASH_COOKIE = "hearth_flash"
+LINKS = "allow-popups allow-popups-to-escape-sandbox"
+_DOCTYPE = re.compile(r"\A(\s*<!doctype[^>]*>)?", re.IGNORECASE)
 
 
 def page(
@@ -72,9 +75,14 @@ def toast(response: Response, text: str, kind: str = "success") -> Response:
     return response
 
 
-def mail_frame(html: str, *, remote_images: bool = False) -> Response:
-    """A mail for `<iframe sandbox src=…>`: own origin, no script; remote images (and open pixels) on request."""
-    policy = MAIL_CSP.format(images=" https: http:" if remote_images else "")
+def mail_frame(html: str, *, remote_images: bool = False, links: bool = False) -> Response:
+    """A mail for `<iframe sandbox src=…>`: own origin, no script; remote images (and open pixels) on request.
+
+    `links`: they open in windows of their own, if the frame's own sandbox has the words of LINKS too.
+    """
+    policy = MAIL_CSP.format(images=" https: http:" if remote_images else "", may=f" {LINKS}" if links else "")
+    if links:
+        html = _DOCTYPE.sub(lambda found: found[0] + '<base target="_blank">', html, count=1)
     return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 
 

@@ -23,9 +23,10 @@ CONSOLE_CSP = "; ".join(
     )
 )
 
-# A mail shown inside the console: no script, no form, an origin of its own, framed only by us.
+# A mail shown inside the console: no script, no form, an origin of its own, framed only by us; its links lead nowhere,
+# or into windows of their own.
 MAIL_CSP = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; font-src data:; "
+    "sandbox{may}; default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; font-src data:; "
     "frame-ancestors 'self'"
 )
 

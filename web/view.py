@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
+from itertools import count
 from pathlib import Path
 from string import ascii_letters
 from typing import Any
@@ -95,6 +96,20 @@ def icon(name: str, size: int = 20) -> Markup:
         f'<svg class="icon" width="{size}" height="{size}" viewBox="0 0 24 24" fill="none" stroke="currentColor" '
         f'stroke-width="1.75" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">{body}</svg>'
     )
+
+
+def labelled(cells: str, columns: Sequence[Mapping[str, Any]]) -> Markup:
+    """A row's `<td>`s, each with its column's label and part, for screens on which a row is a card."""
+    title = next((place for place, column in enumerate(columns) if column.get("title")), 0)
+    places = count()
+
+    def told(match: re.Match[str]) -> str:
+        place = next(places)
+        column = columns[place] if place < len(columns) else {}
+        part = " data-title" if place == title else " data-wide" if column.get("wide") else ""
+        return f'<td data-label="{escape(column.get("label", ""))}"{part}'
+
+    return Markup(re.sub(r"<td\b", told, cells))  # noqa: S704 -- a rendered block; what people typed is escaped in it
 
 
 def form_token() -> str:
@@ -251,6 +266,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "ago": ago,
     "iso": iso,
+    "labelled": labelled,
     "decimal": Decimal,
     "as_float": lambda value: None if value is None else float(value),
 }

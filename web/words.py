@@ -7,7 +7,7 @@ from typing import Any
 
 from web.i18n import N_, _
 from web.view import moment
-from web.vocabulary import CHANNEL_LABELS
+from web.vocabulary import CHANNEL_LABELS, field_label
 
 EVENTS: Mapping[str, str] = {
     "opened": N_("Opened"),
@@ -42,6 +42,8 @@ VISITS: Mapping[str, str] = {
     "complaint": N_("Complaint"),
 }
 
+GENDERS: Mapping[str, str] = {"male": N_("male"), "female": N_("female")}
+
 
 def event_name(kind: str) -> str:
     return _said(EVENTS, kind)
@@ -54,6 +56,10 @@ def reason_name(reason: str) -> str:
 
 def visit_name(kind: str) -> str:
     return _said(VISITS, kind)
+
+
+def gender_name(gender: str) -> str:
+    return _said(GENDERS, gender)
 
 
 def channel_name(channel: str | None) -> str:
@@ -78,7 +84,9 @@ GLOBALS: Mapping[str, Callable[..., Any]] = {
     "event_name": event_name,
     "reason_name": reason_name,
     "visit_name": visit_name,
+    "gender_name": gender_name,
     "channel_name": channel_name,
+    "field_label": field_label,
     "hour_labels": hour_labels,
     "year_labels": year_labels,
 }

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import campaigns.templates as templates_of
-from campaigns import halt, report, store
+from campaigns import audience, halt, report, store
 from campaigns.launch import launch as launch_campaign
 from campaigns.launch import resume as resume_campaign
 from campaigns.models import campaigns, templates
@@ -20,12 +20,14 @@ from campaigns.states import ALLOWED, State, Verb
 from campaigns.trial import send_test
 from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, Problem, Unavailable
+from segments.context import context_at
 from segments.models import audiences, segments
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
-from web.campaign_form import CampaignForm, form_of, read_form
+from web.campaign_form import CampaignForm, errors_by_field, form_of, read_form
 from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.render import fragment, mail_frame, page, redirect
+from web.starter import starter_mjml, starter_subject
 
 SORTS = {
     "name": campaigns.c.name,
@@ -34,18 +36,6 @@ SORTS = {
     "launched": campaigns.c.launched_at,
 }
 MOVING = frozenset({State.SCHEDULED, State.PREPARING, State.SENDING})
-STARTER = """<mjml>
-  <mj-body background-color="#f6f1ea">
-    <mj-section background-color="#ffffff" padding="32px">
-      <mj-column>
-        <mj-text font-size="20px" font-weight="700">{{ customer.name }}</mj-text>
-        <mj-text font-size="15px" line-height="1.6">…</mj-text>
-        <mj-button background-color="#b8431c" href="https://www.example.com/">…</mj-button>
-      </mj-column>
-    </mj-section>
-  </mj-body>
-</mjml>
-"""
 
 
 async def listing(request: Request) -> Response:
@@ -75,8 +65,9 @@ async def show(request: Request) -> Response:
 
 
 async def new(request: Request) -> Response:
-    segment = request.query_params.get("segment", "")
-    form = CampaignForm(segment_id=segment, source=STARTER)
+    asked = request.query_params
+    chosen = CampaignForm(segment_id=asked.get("segment", ""), template_id=asked.get("template", ""))
+    form = replace(chosen, subject=starter_subject(), source=starter_mjml())
     return await _form_page(request, form)
 
 
@@ -121,6 +112,22 @@ async def duplicate(request: Request) -> Response:
         body = {**store.body_of(found), "name": _("%(name)s (copy)", name=found.name)[:200], "schedule": None}
         made = await store.create_campaign(conn, body, settings=house.settings, by=viewer_of(request).name)
     return redirect(request, "campaign", id=made, flash=_("The copy is a draft."))
+
+
+async def audience_now(request: Request) -> Response:
+    """How many the campaign would reach at this moment, for its draft page."""
+    house = house_of(request)
+    context = context_at(utc_now(), house.settings)
+    try:
+        async with house.database.connect() as conn:
+            found = await store.campaign(conn, request.path_params["id"])
+            whom = await audience.written_out(conn, found)
+            reached = {"field": f"reachable.{found.channel}", "op": "is", "value": True}
+            total = await audience.size(conn, whom, context)
+            reachable = await audience.size(conn, {**whom, "rule": {"all": [whom["rule"], reached]}}, context)
+    except Invalid as error:
+        return page(request, "campaigns/audience.html", problems=error.problems, total=None, reachable=None)
+    return page(request, "campaigns/audience.html", problems=[], total=total, reachable=reachable)
 
 
 async def preview_draft(request: Request) -> Response:
@@ -258,13 +265,14 @@ async def _form_page(
             name: [(str(row.id), row.name) for row in await conn.execute(select(t.c.id, t.c.name).order_by(t.c.name))]
             for name, t in (("segments", segments), ("audiences", audiences), ("templates", templates))
         }
-    problems = _problems(error) if error else []
+    errors, problems = errors_by_field(_problems(error) if error else [], form)
     return page(
         request,
         "campaigns/form.html",
         status=422 if error else 200,
         form=form,
         choices=choices,
+        errors=errors,
         problems=problems,
         campaign_id=campaign_id,
     )
@@ -282,6 +290,7 @@ ROUTES = [
     Route("/campaigns/{id:int}", show, "campaign", READERS),
     Route("/campaigns/{id:int}/edit", edit, "campaign_edit", MARKETERS),
     Route("/campaigns/{id:int}/edit", save, "campaign_save", MARKETERS, methods=("POST",)),
+    Route("/campaigns/{id:int}/audience", audience_now, "campaign_audience", READERS),
     Route("/campaigns/{id:int}/preview", preview, "campaign_preview", READERS),
     Route("/campaigns/{id:int}/messages", messages, "campaign_messages", READERS),
     Route("/campaigns/{id:int}/copy", duplicate, "campaign_copy", MARKETERS, methods=("POST",)),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from customers.consents import record_consent
 from customers.erasing import erase
-from customers.models import customers, salespeople
+from customers.models import communities, customers, dealers, salespeople
 from customers.reading import SORTS, Search, find_customers, get_customer
 from customers.reference import list_categories
 from customers.results import Consent
@@ -23,6 +22,7 @@ from runtime.registry import channel_kinds
 from web.access import MARKETERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
 from web.i18n import _, current_language
 from web.listing import fetch_page, read_listing
+from web.names import names_of
 from web.render import page, redirect
 from web.vocabulary import CHANNEL_LABELS
 
@@ -52,8 +52,17 @@ async def listing(request: Request) -> Response:
     statement = find_customers(Search(q=asked.q or None, salesperson=_own(viewer_of(request))), settings)
     async with house_of(request).database.connect() as conn:
         found = await fetch_page(conn, statement, asked, SORTS, customers.c.id)
-        names = await _salespeople(conn)
-    return page(request, "customers/list.html", partial="results", listing=asked, found=found, salespeople=names)
+        looked_after_by = await names_of(conn, salespeople, (row.salesperson for row in found.rows))
+        homes = await names_of(conn, communities, (row.community for row in found.rows))
+    return page(
+        request,
+        "customers/list.html",
+        partial="results",
+        listing=asked,
+        found=found,
+        salespeople=looked_after_by,
+        communities=homes,
+    )
 
 
 async def show(request: Request) -> Response:
@@ -67,7 +76,10 @@ async def show(request: Request) -> Response:
             "suppressions": await suppressions_of(conn, customer["id"], now),
             "suppressed_addresses": await suppressed_addresses_of(conn, customer["id"], now),
             "categories": await category_names(conn),
-            "salesperson_name": (await _salespeople(conn)).get(customer["salesperson"]),
+            "names": {
+                name: (await names_of(conn, table, [customer[name]])).get(customer[name], customer[name])
+                for name, table in (("salesperson", salespeople), ("community", communities), ("dealer", dealers))
+            },
         }
     return page(
         request,
@@ -120,11 +132,6 @@ def _own(viewer: Viewer) -> str | None:
 
 def _called(customer: dict[str, Any]) -> str:
     return str(customer["name"] or customer["external_id"] or customer["id"]).strip()
-
-
-async def _salespeople(conn: AsyncConnection) -> dict[str | None, str]:
-    rows = await conn.execute(select(salespeople.c.code, salespeople.c.name))
-    return {row.code: row.name or row.code for row in rows}
 
 
 def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[str, Any]]:

@@ -24,7 +24,8 @@ async def listing(request: Request) -> Response:
 async def show(request: Request) -> Response:
     async with house_of(request).database.connect() as conn:
         kept, raw = await mailbox.get(conn, request.path_params["id"])
-    return page(request, "mailbox/show.html", kept=kept, mail=view_mail(raw), size=len(raw))
+    images = request.query_params.get("images") == "yes"
+    return page(request, "mailbox/show.html", kept=kept, mail=view_mail(raw), size=len(raw), images=images)
 
 
 async def body(request: Request) -> Response:
@@ -32,7 +33,7 @@ async def body(request: Request) -> Response:
     async with house_of(request).database.connect() as conn:
         _kept, raw = await mailbox.get(conn, request.path_params["id"])
     mail = view_mail(raw)
-    return mail_frame(mail.html or "", remote_images=request.query_params.get("images") == "yes")
+    return mail_frame(mail.html or "", remote_images=request.query_params.get("images") == "yes", links=True)
 
 
 ROUTES = [

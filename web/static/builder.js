@@ -208,10 +208,10 @@
     const id = `offer-${key.replace(/[^\w-]/g, "-")}`;
     if (!offered.has(key)) {
       offered.set(key, []);
-      const query = new URLSearchParams({ source: source ? source.name : "customers", field: found.name });
+      const query = new URLSearchParams({ source: source ? source.name : "", field: found.name });
       fetch(`${root.dataset.suggest}?${query}`).then((answer) => (answer.ok ? answer.json() : [])).then((values) => {
         const list = document.getElementById(id) || document.body.appendChild(el("datalist", { id }));
-        list.replaceChildren(...values.map((one) => el("option", { value: one.value, label: `${one.value} (${one.count})` })));
+        list.replaceChildren(...values.map((one) => el("option", { value: one.value, label: one.label })));
       });
     }
     return id;

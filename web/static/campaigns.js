@@ -14,7 +14,15 @@
     const when = form.elements.when ? form.elements.when.value : null;
     form.querySelectorAll("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== when; });
     const own = form.querySelector("[data-own-content]");
-    if (own) own.hidden = Boolean(form.elements.template_id.value);
+    if (own) {
+      own.hidden = Boolean(form.elements.template_id.value);
+      form.elements.subject.required = !own.hidden;
+    }
+    form.querySelectorAll("[data-follow]").forEach((link) => {
+      const id = form.elements[link.dataset.follow].value;
+      link.hidden = !id;
+      link.href = link.dataset.pattern.replace(/0$/, id);
+    });
   };
 
   const button = document.getElementById("preview-button");

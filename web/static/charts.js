@@ -24,7 +24,7 @@
       color: palette(),
       animationDuration: 300,
       textStyle: { fontFamily: css("--tblr-font-sans-serif") },
-      legend: many ? { bottom: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, textStyle: { color: css("--chart-text") } } : undefined,
+      legend: many ? { type: "scroll", bottom: 0, pageIconColor: css("--chart-text"), pageIconInactiveColor: css("--chart-grid"), pageTextStyle: { color: css("--chart-text") }, icon: "roundRect", itemWidth: 10, itemHeight: 10, textStyle: { color: css("--chart-text") } } : undefined,
       tooltip: {
         renderMode: "richText",
         trigger: chart.kind === "pie" ? "item" : "axis",
@@ -39,7 +39,8 @@
   function cartesian(chart) {
     const lying = chart.kind === "hbar";
     const category = axis("category", { data: chart.categories, inverse: lying, boundaryGap: chart.kind !== "line" });
-    const value = axis("value", chart.percent ? { axisLabel: { color: css("--chart-text"), formatter: "{value}%" } } : {});
+    const whole = chart.series.every((one) => one.data.every(Number.isInteger));
+    const value = axis("value", whole ? { minInterval: 1 } : chart.percent ? { axisLabel: { color: css("--chart-text"), formatter: "{value}%" } } : {});
     return {
       ...base(chart),
       grid: { left: 4, right: 12, top: 12, bottom: chart.series.length > 1 ? 32 : 4, containLabel: true },
@@ -49,10 +50,13 @@
     };
   }
 
+  // A value between two gaps draws no line: it needs a point.
+  const lonely = (data) => data.some((value, index) => value !== null && (data[index - 1] ?? null) === null && (data[index + 1] ?? null) === null);
+
   function series(chart, one) {
     const stack = chart.stacked ? "all" : undefined;
     if (chart.kind === "line") {
-      return { type: "line", name: one.name, data: one.data, stack, smooth: 0.25, showSymbol: one.data.length < 3, lineStyle: { width: 2.5 }, areaStyle: { opacity: chart.stacked ? 0.35 : 0.08 } };
+      return { type: "line", name: one.name, data: one.data, stack, smooth: false, showSymbol: one.data.length < 3 || lonely(one.data), symbolSize: 6, lineStyle: { width: 2.5 }, areaStyle: { opacity: chart.stacked ? 0.35 : 0.08 } };
     }
     const radius = chart.kind === "hbar" ? [0, 5, 5, 0] : [5, 5, 0, 0];
     return { type: "bar", name: one.name, data: one.data, stack, barMaxWidth: 28, itemStyle: { borderRadius: chart.stacked ? 0 : radius } };
