@@ -99,6 +99,7 @@ class Delivery:
     async def _deliver(self, message: Due) -> None:
         outgoing = self._written(message)
         if outgoing is None:
+            await asyncio.sleep(0)  # a rendering may have taken its whole second: let others breathe
             return
         async with self._lines.lease() as line:
             if self._capabilities.commit_before_submit and not await self._marked(message):

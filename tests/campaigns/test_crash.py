@@ -73,6 +73,23 @@ async def test_a_killed_sender_loses_nothing_and_repeats_at_most_what_was_in_fli
     assert {message_id.strip("<>").partition("@")[0] for message_id in sink.ids} == known
 
 
+async def test_a_sender_that_is_asked_to_stop_repeats_nothing(house: House, sink: Sink, tmp_path: Path) -> None:
+    async with house.database.begin() as conn:
+        people = await add_people(conn, 400)
+    campaign_id = await launched(house, options={"rate_per_second": 200})
+    for _ in range(2):
+        async with sender(house, tmp_path) as process:
+            mark = len(sink.mails) + 20
+            await until(lambda mark=mark: len(sink.mails) >= mark, 60)
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+        counts = (await record(house, campaign_id))["counts"]
+        assert (counts["sent"], counts["sending"], counts["unknown"]) == (len(sink.mails), 0, 0)
+    async with working(house):
+        await finished(house, campaign_id)
+    assert len(sink.addresses) == len(set(sink.addresses)) == len(people)
+
+
 async def test_postgresql_stopped_at_once_again_and_again(house: House, settings: Settings, sink: Sink) -> None:
     own = dataclasses.replace(settings, database_url=None, smtp_url=house.settings.smtp_url)
     async with open_house(own) as embedded:
