@@ -108,8 +108,8 @@ async def _loop(api: Api, house: House, base: str, progress: books.Progress) -> 
     for plan in planned:
         campaign = campaigns[plan.name]
         if plan.launched and campaign["state"] == "draft":
-            campaign = await api.post(f"/campaigns/{campaign['id']}/launch")
-        if not plan.played:
+            campaign = await loop.launch(api, campaign)
+        if not plan.played or campaign["state"] == "draft":
             continue
         with step(f"Send {plan.name}") as said:
             campaign = await loop.wait_until_sent(api, campaign, said)

@@ -44,6 +44,15 @@ async def make_campaigns(api: Api, plans: Iterable[Plan], segments: Mapping[str,
     return known
 
 
+async def launch(api: Api, campaign: Record) -> Record:
+    """Launch a draft, unless its segment matches nobody (a small dealer may have no filter that is due)."""
+    if campaign["schedule"] is None:
+        members = await api.get(f"/segments/{campaign['segment_id']}/count")
+        if not members["count"]:
+            return campaign
+    return await api.post(f"/campaigns/{campaign['id']}/launch")
+
+
 async def wait_until_sent(api: Api, campaign: Record, said: Step) -> Record:
     """Watch a campaign until all is sent, saying how far it is. Raises Unavailable where it does not finish."""
     deadline = asyncio.get_running_loop().time() + SENT_WITHIN
