@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -26,11 +26,15 @@ EXPANDED = Limits(depth=100, conditions=2_000)
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """`now` (aware) and the workspace's time zone, by which days and relative times are meant."""
+    """`now` (aware) and the workspace's time zone, by which days and relative times are meant.
+
+    `pattern_seconds`: how long a statement may take that holds a `matches`.
+    """
 
     now: datetime
     timezone: str
-    limits: Limits = field(default=WRITTEN)
+    limits: Limits = WRITTEN
+    pattern_seconds: float = 10.0
 
     @property
     def zone(self) -> ZoneInfo:

@@ -72,6 +72,7 @@ class Prepared:
 
     rule: Rule
     evaluation: Evaluation
+    pattern_seconds: float
 
     @property
     def has_patterns(self) -> bool:
@@ -89,7 +90,8 @@ async def prepare(conn: AsyncConnection, rule: object, context: EvaluationContex
     await check_patterns(conn, patterns([tree]))
     referred = await load_references(conn, tree, schema)
     segments = {number: segment.rule for number, segment in referred.items()}
-    return Prepared(tree, Evaluation(context.now, context.zone, schema, segments))
+    evaluation = Evaluation(context.now, context.zone, schema, segments)
+    return Prepared(tree, evaluation, context.pattern_seconds)
 
 
 async def count(
@@ -195,7 +197,7 @@ def _visible(salesperson: str | None) -> list[Condition]:
 @asynccontextmanager
 async def _limited(conn: AsyncConnection, prepared: Prepared) -> AsyncIterator[None]:
     if prepared.has_patterns:
-        async with time_limit(conn):
+        async with time_limit(conn, prepared.pattern_seconds):
             yield
     else:
         yield

@@ -81,6 +81,11 @@ def compare_time(
     return _within(column, bound_type, window(kind, op, operand, now, zone))
 
 
+def starting_with(column: ColumnElement[Any], prefix: str) -> Condition:
+    """Text that begins with `prefix`, which is already folded where the column is."""
+    return column.like(literal(_escaped(prefix) + "%", Text))
+
+
 def holds_for(number: Decimal, op: str, operand: Operand) -> bool:
     """What a number operator says of a known number, as `compare_number` would."""
     if op == "between":

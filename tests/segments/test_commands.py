@@ -1,0 +1,86 @@
+"""`hearth segment count RULE.json`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+import hearth
+from customers.upsert import upsert
+from runtime import terminal
+from runtime.clock import utc_now
+from runtime.house import open_house
+from runtime.settings import Settings
+
+
+@pytest.fixture
+def two_people(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two customers in the database that the command opens."""
+    monkeypatch.setenv("HEARTH_DATABASE_URL", str(settings.database_url))
+    monkeypatch.setenv("HEARTH_SECRET_KEY", str(settings.secret_key))
+    monkeypatch.setenv("HEARTH_DATA_DIR", str(settings.data_dir))
+    people = [{"external_id": "a", "city": "西安"}, {"external_id": "b"}]
+
+    async def made() -> None:
+        async with open_house(settings) as house, house.database.begin() as conn:
+            await upsert(conn, "customers", people, settings=settings, now=utc_now())
+
+    asyncio.run(made())
+
+
+@pytest.mark.usefixtures("two_people")
+@pytest.mark.parametrize(
+    ("content", "status", "out", "err"),
+    [
+        ('{"all": []}', 0, {"count": 2}, "2"),
+        ('{"field": "city", "op": "eq", "value": "西安"}', 0, {"count": 1}, "1"),
+        (
+            '{"all": [{"field": "town", "op": "empty"}]}',
+            1,
+            {
+                "error": "all[0].field: unknown field 'town'",
+                "errors": [{"path": "all[0].field", "message": "unknown field 'town'"}],
+            },
+            "hearth: all[0].field: unknown field 'town'",
+        ),
+    ],
+)
+def test_counting_the_rule_of_a_file(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str,
+    status: int,
+    out: dict[str, object],
+    err: str,
+) -> None:
+    file = tmp_path / "rule.json"
+    file.write_text(content, encoding="utf-8")
+    command = hearth.command_line()
+    assert terminal.run(command, ["segment", "count", str(file), "--json"], "hearth") == status
+    assert json.loads(capsys.readouterr().out) == out
+    assert terminal.run(command, ["segment", "count", str(file)], "hearth") == status
+    said = capsys.readouterr()
+    assert (said.out or said.err).strip() == err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{'all': []}", "line 1, column 2"), (b"\xff\xfe{", "is not UTF-8"), (b"[" * 100_000, "nests too deeply")],
+)
+def test_a_file_that_is_no_json_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    file = tmp_path / "rule.json"
+    file.write_bytes(content)
+    assert terminal.run(hearth.command_line(), ["segment", "count", str(file)], "hearth") == 1
+    told = capsys.readouterr().err
+    assert "rule.json" in told
+    assert said in told
+
+
+def test_a_file_that_is_not_there_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert terminal.run(hearth.command_line(), ["segment", "count", "/nowhere.json"], "hearth") == 2
+    assert "/nowhere.json" in capsys.readouterr().err
