@@ -2,99 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from customers.fields import FIELDS
+from customers.fields import FIELDS as CUSTOMER_FIELDS
 from runtime.registry import Field, Kind, Source
 from segments.operators import AGGREGATES, OPERATORS, measure_operators
 from segments.schema import ATTRIBUTES, REACHABLE, Schema
-from web.i18n import N_, _
-
-FIELD_LABELS: Mapping[str, str] = {
-    "external_id": N_("Customer number"),
-    "name": N_("Name"),
-    "email": N_("E-mail"),
-    "phone": N_("Phone"),
-    "gender": N_("Gender"),
-    "city": N_("City"),
-    "district": N_("District"),
-    "address": N_("Address"),
-    "community": N_("Community"),
-    "platform": N_("Platform"),
-    "language": N_("Language"),
-    "timezone": N_("Time zone"),
-    "dealer": N_("Dealer"),
-    "salesperson": N_("Salesperson"),
-    "household_size": N_("Household size"),
-    "engagement_score": N_("Engagement score"),
-    "orders_count": N_("Number of orders"),
-    "total_spent": N_("Total spent"),
-    "average_order_value": N_("Average order value"),
-    "gross_margin": N_("Gross margin"),
-    "birthday": N_("Birthday"),
-    "created_at": N_("Customer since"),
-    "first_order_at": N_("First order"),
-    "last_order_at": N_("Last order"),
-    "last_opened_at": N_("Last opened a message"),
-    "last_clicked_at": N_("Last clicked a link"),
-    "last_contacted_at": N_("Last contacted"),
-    "last_replied_at": N_("Last replied"),
-    "tags": N_("Tags"),
-    "rfm.recency": N_("RFM recency (5 best)"),
-    "rfm.frequency": N_("RFM frequency (5 best)"),
-    "rfm.monetary": N_("RFM monetary (5 best)"),
-    "number": N_("Number"),
-    "status": N_("Status"),
-    "amount": N_("Amount"),
-    "refunded": N_("Refunded"),
-    "margin": N_("Margin"),
-    "ordered_at": N_("Ordered"),
-    "sku": N_("Article number"),
-    "brand": N_("Brand"),
-    "category": N_("Category"),
-    "quantity": N_("Quantity"),
-    "price": N_("Price"),
-    "model": N_("Model"),
-    "serial": N_("Serial number"),
-    "source": N_("Source"),
-    "power_watts": N_("Power (W)"),
-    "repairs_count": N_("Repairs"),
-    "purchased_on": N_("Purchased"),
-    "installed_on": N_("Installed"),
-    "warranty_until": N_("Warranty until"),
-    "expires_on": N_("End of service life"),
-    "next_consumable_due_on": N_("Next consumable due"),
-    "kind": N_("Kind"),
-    "provider": N_("Service provider"),
-    "satisfaction": N_("Satisfaction"),
-    "cost": N_("Cost"),
-    "requested_at": N_("Requested"),
-    "visited_at": N_("Visited"),
-    "completed_at": N_("Completed"),
-    "channel": N_("Channel"),
-    "campaign": N_("Campaign"),
-    "state": N_("State"),
-    "sent_at": N_("Sent"),
-    "opened_at": N_("Opened"),
-    "clicked_at": N_("Clicked"),
-    "link": N_("Link"),
-    "value": N_("Value"),
-    "at": N_("Time"),
-    "machine": N_("By a machine"),
-    "purpose": N_("Purpose"),
-    "granted": N_("Granted"),
-}
-
-SOURCE_LABELS: Mapping[str, str] = {
-    "orders": N_("Orders"),
-    "order_items": N_("Order items"),
-    "appliances": N_("Appliances"),
-    "service_visits": N_("Service visits"),
-    "messages": N_("Messages"),
-    "events": N_("Events"),
-    "consents": N_("Consents"),
-}
+from segments.vocabulary import CHANNELS, FIELDS, LANGUAGES, RECORDS
+from web.i18n import N_, _, current_language
 
 OPERATOR_LABELS: Mapping[str, str] = {
     "eq": N_("is"),
@@ -144,15 +60,19 @@ def builder_vocabulary(schema: Schema) -> dict[str, Any]:
 
 def field_label(name: str) -> str:
     """A field's name as people call it."""
-    return _(FIELD_LABELS[name]) if name in FIELD_LABELS else name
+    return _said(FIELDS[name]) if name in FIELDS else name
+
+
+def channel_label(name: str) -> str:
+    return _said(CHANNELS[name]) if name in CHANNELS else name
 
 
 def _customer_fields(schema: Schema) -> list[dict[str, str]]:
-    own = [_field(found) for found in FIELDS.values()]
+    own = [_field(found) for found in CUSTOMER_FIELDS.values()]
     reach = [
         {
             "name": REACHABLE + name,
-            "label": _("Reachable by %(channel)s", channel=_(CHANNEL_LABELS.get(name, name))),
+            "label": _("Reachable: %(channel)s", channel=channel_label(name)),
             "kind": Kind.YES_NO.value,
         }
         for name in schema.channels
@@ -164,8 +84,8 @@ def _customer_fields(schema: Schema) -> list[dict[str, str]]:
 
 
 def _source(source: Source, schema: Schema) -> dict[str, Any]:
-    label = _(SOURCE_LABELS[source.name]) if source.name in SOURCE_LABELS else source.name
-    return {"name": source.name, "label": label, "fields": [_field(found) for found in source.fields.values()]}
+    _one, *several = RECORDS.get(source.name, (source.name,) * 3)
+    return {"name": source.name, "label": _said(several), "fields": [_field(found) for found in source.fields.values()]}
 
 
 def _field(found: Field) -> dict[str, str]:
@@ -191,7 +111,11 @@ def _operator_label(kind: Kind, name: str) -> str:
     return _(special.get(name) or OPERATOR_LABELS[name])
 
 
-CHANNEL_LABELS: Mapping[str, str] = {"email": N_("e-mail")}
+def _said(words: Sequence[str]) -> str:
+    """English or Chinese, as a menu begins it."""
+    said = words[LANGUAGES.index(current_language())]
+    return said[:1].upper() + said[1:]
+
 
 WORDS: Mapping[str, str] = {
     "all": N_("All of these hold"),

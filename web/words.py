@@ -7,7 +7,7 @@ from typing import Any
 
 from web.i18n import N_, _
 from web.view import moment
-from web.vocabulary import CHANNEL_LABELS, field_label
+from web.vocabulary import channel_label, field_label
 
 EVENTS: Mapping[str, str] = {
     "opened": N_("Opened"),
@@ -63,7 +63,7 @@ def gender_name(gender: str) -> str:
 
 
 def channel_name(channel: str | None) -> str:
-    return _said(CHANNEL_LABELS, channel or "")
+    return channel_label(channel or "")
 
 
 def hour_labels(hours: Sequence[Mapping[str, Any]]) -> list[str]:

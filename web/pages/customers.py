@@ -24,7 +24,7 @@ from web.i18n import _, current_language
 from web.listing import fetch_page, read_listing
 from web.names import names_of
 from web.render import page, redirect
-from web.vocabulary import CHANNEL_LABELS
+from web.vocabulary import channel_label
 
 ENTRIES = 30
 KINDS = {
@@ -140,7 +140,7 @@ def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[st
     return [
         {
             "name": kind.name,
-            "label": _(CHANNEL_LABELS.get(kind.name, kind.name)),
+            "label": channel_label(kind.name),
             "addresses": [one["value"] for one in customer["addresses"] if one["kind"] == kind.address_kind],
             "consent": next(
                 (one for one in customer["consents"] if one["channel"] == kind.name and one["purpose"] == "marketing"),
