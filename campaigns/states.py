@@ -48,7 +48,7 @@ _AFOOT = frozenset({State.SCHEDULED, State.PREPARING, State.SENDING})
 
 NEXT: Mapping[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.SCHEDULED, State.PREPARING}),
-    State.SCHEDULED: frozenset({State.PREPARING, State.PAUSED, State.CANCELLED, State.FINISHED}),
+    State.SCHEDULED: frozenset(set(State) - {State.DRAFT, State.SCHEDULED}),
     State.PREPARING: frozenset(set(State) - {State.DRAFT, State.PREPARING}),
     State.SENDING: frozenset(set(State) - {State.DRAFT, State.SENDING}),
     State.PAUSED: frozenset(set(State) - {State.DRAFT, State.PAUSED}),
