@@ -89,7 +89,7 @@ def plans(now: datetime) -> list[Plan]:
         Plan(
             FILTER_CHANGE,
             FILTERS_DUE,
-            "{{ customer.name }},您家净水器的滤芯快到期了",
+            "{{ customer.name }}，您家净水器的滤芯快到期了",
             {"html": _mail("filter_change.html")},
             played=True,
             sells="water_purifier",
@@ -97,7 +97,7 @@ def plans(now: datetime) -> list[Plan]:
         Plan(
             TRADE_IN,
             OLD_AIR_CONDITIONERS,
-            f"{{{{ customer.name }}}},您家的{_brand()}空调用了约 {YEARS} 年,旧机最高抵 800 元",
+            f"{{{{ customer.name }}}}，您家的{_brand()}空调用了约 {YEARS} 年，旧机最高抵 800 元",
             {"mjml": _mail("trade_in.mjml")},
             options={"holdout_percent": 2},
             played=True,
@@ -106,14 +106,14 @@ def plans(now: datetime) -> list[Plan]:
         Plan(
             "Warranty ends, every month (保修到期提醒)",
             WARRANTY_ENDS,
-            "{{ appliance.brand }} {{ appliance.model }} 即将过保,免费检查一次",
+            f"{_brand()} {{{{ appliance.model }}}} 即将过保，免费检查一次",
             {"html": _mail("warranty.html")},
             schedule={"cron": "0 10 1 * *", "timezone": str(ZONE)},
         ),
         Plan(
             "Double Twelve for best customers (双十二老客户专享)",
             BEST_CUSTOMERS,
-            "{{ customer.name }},双十二老客户先选",
+            "{{ customer.name }}，双十二老客户先选",
             {"html": _mail("best_customers.html")},
             schedule={"at": _in_days(now, 14).isoformat()},
             launched=False,
@@ -128,11 +128,8 @@ def _mail(name: str) -> str:
 def _brand() -> str:
     """The appliance's brand as Chinese customers call it."""
     names = {brand: one.zh for brand, one in BRANDS.items() if brand != one.zh}
-    swaps = "".join(f' | replace("{brand}", "{zh}")' for brand, zh in names.items() if brand in _AIR_CONDITIONERS)
+    swaps = "".join(f' | replace("{brand}", "{zh}")' for brand, zh in names.items())
     return f"{{{{ appliance.brand{swaps} }}}}"
-
-
-_AIR_CONDITIONERS = ("Gree", "Midea", "Haier", "Hisense", "AUX", "Xiaomi")
 
 
 def _in_days(now: datetime, days: int) -> datetime:
