@@ -13,16 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import put_new
 from customers.models import attribute_definitions
-from customers.values import (
-    Context,
-    Reader,
-    read_date,
-    read_instant,
-    read_number,
-    read_text,
-    read_texts,
-    read_yes_no,
-)
+from customers.moments import read_date, read_instant
+from customers.values import Context, Reader, read_number, read_text, read_texts, read_yes_no
 from runtime.errors import Problem
 from runtime.registry import Kind
 from runtime.text import fold

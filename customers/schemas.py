@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from customers.addresses import read_email, read_phone
+from customers.moments import read_date, read_instant
 from customers.values import (
     Context,
     Reader,
     read_code,
-    read_date,
-    read_instant,
     read_integer,
     read_line,
     read_number,

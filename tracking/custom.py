@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.attributes import attribute_kinds, define_attributes, folded_attributes, read_attributes
 from customers.bulk import among, put, put_new, with_folded
 from customers.models import record_numbers
+from customers.moments import read_instant
 from customers.owned import OwnedKind, number_owners, refuse_foreign, settle_customers
 from customers.results import Outcome, Tally, UpsertResult
 from customers.schemas import Schema, clean
-from customers.values import Context, read_code, read_instant, read_number, read_text, read_word
+from customers.values import Context, read_code, read_number, read_text, read_word
 from runtime.errors import Problem
 from runtime.registry import Kind
 from runtime.settings import Settings

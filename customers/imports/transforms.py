@@ -9,7 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from customers.values import Context, narrow, read_date, read_instant, read_integer, read_number
+from customers.moments import read_date, read_instant
+from customers.values import Context, narrow, read_integer, read_number
 from runtime.errors import Invalid, Problem
 
 Step = Callable[[str], Any]

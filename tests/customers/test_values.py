@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customers.addresses import read_email, read_phone
+from customers.moments import read_date, read_instant
 from customers.values import (
     Context,
     read_code,
-    read_date,
-    read_instant,
     read_integer,
     read_number,
     read_text,
