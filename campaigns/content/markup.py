@@ -183,7 +183,7 @@ def link_variable(index: int) -> str:
 
 def _from_mjml(source: str) -> str:
     try:
-        return mjml2html(source)
+        return mjml2html(source, fonts={})  # or every reader would ask Google for Ubuntu, in vain where it is blocked
     except ValueError as error:
         raise Invalid(Problem("mjml", f"this is no MJML: {error}")) from None
 
