@@ -56,9 +56,6 @@ async def run(settings: Settings, *, households: int, port: int | None, serve: b
         async with house.database.begin() as conn:
             today = local_date(utc_now(), settings.timezone)
             progress = await books.take_up(conn, today, households)
-        progress = await _records(house, progress)
-        async with house.database.begin() as conn:
-            logins = await make_logins(conn, settings.data_dir / "demo-login.txt", utc_now())
             token = await make_api_token(conn, utc_now())
         port = hall.free_port(HOST, port or urlsplit(settings.public_url).port or DEFAULT_PORT)
         base = f"http://{HOST}:{port}"
@@ -68,23 +65,25 @@ async def run(settings: Settings, *, households: int, port: int | None, serve: b
             hall.running(_environ(settings, base, smtp_url), HOST, port, log),
             api_at(base, token) as api,
         ):
+            progress = await _records(api, house, progress)
+            async with house.database.begin() as conn:
+                logins = await make_logins(conn, settings.data_dir / "demo-login.txt", utc_now())
             await _loop(api, house, base, progress)
             await _show(api, logins, base)
             if serve:
                 await _until_stopped()
 
 
-async def _records(house: House, progress: books.Progress) -> books.Progress:
-    """Make the dealer and import its books, unless an earlier run has."""
+async def _records(api: Api, house: House, progress: books.Progress) -> books.Progress:
+    """Make the dealer and bring in its books, unless an earlier run has."""
     if not progress.records:
-        folder = house.settings.data_dir / "demo"
         with step(f"A dealer in Xi'an with {progress.households:,} households") as said:
             dealer = make_dealer(progress.day, progress.households)
-            await books.upsert_people(house, dealer, said.now)
-            books.write_books(dealer, folder)
-            said.note = f"{len(dealer.customers):,} customers; order book, appliances and visits in {folder}"
-        for kind in books.FILES:
-            await hall.hearth(_environ(house.settings), *books.import_arguments(kind, folder))
+            await books.post_records(api, dealer, said)
+            said.note = ", ".join(f"{len(getattr(dealer, kind)):,} {kind}" for kind in books.POSTED)
+        for kind, path in books.write_files(dealer, house.settings.data_dir / "demo").items():
+            with step(f"Import {kind.replace('_', ' ')}") as said:
+                await books.import_file(api, kind, path, said)
         progress = replace(progress, records=True)
         async with house.database.begin() as conn:
             await books.settle(conn)
@@ -145,10 +144,10 @@ async def _until_stopped() -> None:
     console.print("Stopping …")
 
 
-def _environ(settings: Settings, base: str = "", smtp_url: str = "") -> Mapping[str, str]:
-    """The environment of the `hearth` commands: ours, mail to the demo mailbox, and links that lead to this demo."""
+def _environ(settings: Settings, base: str, smtp_url: str) -> Mapping[str, str]:
+    """The environment of `hearth up`: ours, mail to the demo mailbox, and links that lead to this demo."""
     environ = {**os.environ, "HEARTH_SMTP_URL": smtp_url, "HEARTH_DATA_DIR": str(settings.data_dir)}
-    if base and settings.public_url.startswith((f"http://{HOST}", "http://localhost")):
+    if settings.public_url.startswith((f"http://{HOST}", "http://localhost")):
         environ["HEARTH_PUBLIC_URL"] = base
     return environ
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +29,12 @@ class Api:
 
     async def post(self, path: str, body: Any = None) -> Record:
         return _answer(await self._client.post(path, json=body))
+
+    async def upload(self, path: str, file: Path, form: Mapping[str, str]) -> Record:
+        """POST a file with the other fields of its form."""
+        with file.open("rb") as content:
+            answer = await self._client.post(path, data=dict(form), files={"file": (file.name, content)})
+        return _answer(answer)
 
     async def everything(self, path: str, **params: Any) -> AsyncIterator[Record]:
         """All items of a list, page by page."""

@@ -1,31 +1,32 @@
-"""Getting the dealer's books into Hearth: set-up records through the upsert, the rest by `hearth import`."""
+"""Getting the dealer's books into Hearth, people as records over the JSON API and the rest as uploaded files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import appliances, customers, orders, service_visits
 from customers.ranks import refresh_ranks
-from customers.upsert import upsert
+from demo.api import Api, Refused
 from demo.dealer import Dealer
 from demo.files import ROWS, write_csv
-from runtime.clock import utc_now
+from demo.steps import Step
 from runtime.database import Database
-from runtime.errors import Conflict, HearthError
-from runtime.house import House, database_address
+from runtime.errors import Conflict
+from runtime.house import database_address
 from runtime.models import workspace
 from runtime.settings import Settings
 from runtime.workspace import put, remember
+from web.models import users
 
 KEY = "demo"
-SETUP = ("dealers", "salespeople", "communities", "products")
-FILES = ("orders", "appliances", "service_visits")
+POSTED = ("dealers", "salespeople", "communities", "products", "customers")
+UPLOADED = ("orders", "appliances", "service_visits")
 BATCH = 1_000
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -84,31 +85,40 @@ async def note(conn: AsyncConnection, progress: Progress) -> None:
     await put(conn, KEY, asdict(progress))
 
 
-async def upsert_people(house: House, dealer: Dealer, said: Callable[[str], None]) -> None:
-    """Salespeople, communities, products and customers with the history of their consent, as the JSON API takes them;
-    `said` hears how far it is."""
-    for kind in (*SETUP, "customers"):
+async def post_records(api: Api, dealer: Dealer, said: Step) -> None:
+    """Salespeople, communities, products, and customers with the history of their consent, over the JSON API."""
+    for kind in POSTED:
         records = getattr(dealer, kind)
         for first in range(0, len(records), BATCH):
-            said(f"{first:,} of {len(records):,} {kind}")
-            async with house.database.begin() as conn:
-                batch = records[first : first + BATCH]
-                result = await upsert(conn, kind, batch, settings=house.settings, now=utc_now())
-            if result.rejected:
-                raise HearthError(f"{kind}: {result.rejected[0].problems[0]}")
+            said.now(f"{first:,} of {len(records):,} {kind}")
+            answer = await api.post(f"/{kind}", {"items": records[first : first + BATCH]})
+            if answer["rejected"]:
+                raise Refused(f"{kind}: {answer['rejected'][0]}")
 
 
-def write_books(dealer: Dealer, folder: Path) -> None:
-    """The other books as CSV files in `folder`, as a dealer's programs would write them."""
+def write_files(dealer: Dealer, folder: Path) -> dict[str, Path]:
+    """The other books, by kind, as the CSV files that a dealer's programs would write."""
     folder.mkdir(exist_ok=True)
-    for kind in FILES:
-        write_csv(folder / f"{kind}.csv", ROWS[kind](dealer))
+    paths = {kind: folder / f"{kind}.csv" for kind in UPLOADED}
+    for kind, path in paths.items():
+        write_csv(path, ROWS[kind](dealer))
+    return paths
 
 
-def import_arguments(kind: str, folder: Path) -> list[str]:
-    """The arguments of the `hearth` command that imports one of the files."""
+async def import_file(api: Api, kind: str, path: Path, said: Step) -> None:
+    """Upload one file and watch until a worker has taken it in, all of it."""
     mapping = EXAMPLES / f"{kind}_zh.json"
-    return ["import", kind, str(folder / f"{kind}.csv"), *(["--mapping", str(mapping)] if mapping.exists() else [])]
+    form = {"kind": kind, **({"mapping": mapping.read_text(encoding="utf-8")} if mapping.exists() else {})}
+    started = await api.upload("/imports", path, form)
+    while True:
+        found = await api.get(f"/imports/{started['id']}")
+        said.now(f"{found['rows']:,} lines")
+        if found["state"] in ("done", "failed"):
+            break
+        await asyncio.sleep(0.2)
+    if found["state"] == "failed" or found["rejected"]:
+        raise Refused(f"{path}: {found['error'] or found['rejects_url']}")
+    said.note = f"{found['accepted']:,} lines, {found['records']['created']:,} records created, from {path}"
 
 
 async def sizes(conn: AsyncConnection) -> dict[str, int]:
@@ -119,7 +129,9 @@ async def sizes(conn: AsyncConnection) -> dict[str, int]:
 
 
 async def _is_ours(conn: AsyncConnection) -> bool:
-    """Whether the demo made this database, or nobody has put anything there."""
-    if await conn.scalar(text("SELECT to_regclass('public.workspace') IS NOT NULL")):
-        return await conn.scalar(select(workspace.c.key).where(workspace.c.key == KEY)) is not None
-    return not await conn.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
+    """Whether the demo made what is in this database, or nobody has put anything there."""
+    if not await conn.scalar(text("SELECT to_regclass('public.workspace') IS NOT NULL")):
+        return not await conn.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
+    if await conn.scalar(select(workspace.c.key).where(workspace.c.key == KEY)) is not None:
+        return True
+    return not await conn.scalar(select(or_(exists(select(customers.c.id)), exists(select(users.c.id)))))

@@ -1,4 +1,4 @@
-"""The running Hearth of the demo: `hearth up` as a child process, and other `hearth` commands beside it."""
+"""The running Hearth of the demo: `hearth up` as a child process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import shlex
 import signal
 import socket
 import sys
@@ -16,10 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from rich.markup import escape
 
 from channels.email.mailbox import MailboxStore, serving
-from demo.steps import console
 from runtime.database import Database
 from runtime.errors import Conflict, Unavailable
 from runtime.settings import DEFAULT_SMTP_URL
@@ -79,17 +76,6 @@ async def running(environ: Mapping[str, str], host: str, port: int, log: Path) -
         yield
         if process.returncode is not None:
             raise Unavailable(f"hearth up ended by itself; {_tail(log)}")
-    finally:
-        await _stop(process)
-
-
-async def hearth(environ: Mapping[str, str], *arguments: str) -> None:
-    """Run another `hearth` command, its output on ours. Raises Unavailable if it fails."""
-    console.print(f"[dim]$ hearth {escape(shlex.join(arguments))}[/dim]", soft_wrap=True)
-    process = await asyncio.create_subprocess_exec(HEARTH, *arguments, env=dict(environ))
-    try:
-        if await process.wait():
-            raise Unavailable(f"hearth {arguments[0]} {arguments[1]} failed; its message stands above")
     finally:
         await _stop(process)
 

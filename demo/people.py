@@ -73,7 +73,7 @@ def draw_customers(rng: Random, home: Household, today: date) -> Iterator[Record
     """The person that the dealer knows, and in one of eleven homes of two and more the spouse as well."""
     gender = rng.choices(("male", "female"), weights=(45, 55))[0]
     age = min(max(rng.gauss(46, 13), 24), 84)
-    phone = draw_phone(rng, home.number)
+    phone = draw_phone(rng, home.number + 1)
     yield _customer(rng, home, home.customer, gender, age, phone, today)
     if home.size >= 2 and rng.random() < 1 / 11:
         other = "female" if gender == "male" else "male"
@@ -122,7 +122,7 @@ def _customer(
 ) -> Record:
     name = draw_name(rng, gender)
     known_since = max(home.moved_in, today - timedelta(days=rng.randrange(30, 1500)))
-    number = home.number + (500_000 if external_id.endswith("-2") else 0)
+    number = home.number + 1 + (500_000 if external_id.endswith("-2") else 0)
     has_email = rng.random() < (0.95 if age < 60 else 0.8)
     return {
         "external_id": external_id,

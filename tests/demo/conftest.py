@@ -8,9 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.upsert import upsert
-from demo.books import SETUP
+from demo.books import POSTED, UPLOADED
 from demo.dealer import Dealer, make_dealer
-from demo.files import ROWS
 from runtime.clock import utc_now
 from runtime.settings import Settings
 
@@ -23,7 +22,7 @@ def small_dealer() -> Dealer:
 @pytest.fixture
 async def loaded(conn: AsyncConnection, settings: Settings, small_dealer: Dealer) -> Dealer:
     """The small dealer, all of it accepted by the records room."""
-    for kind in (*SETUP, *ROWS):
+    for kind in (*POSTED, *UPLOADED):
         result = await upsert(conn, kind, getattr(small_dealer, kind), settings=settings, now=utc_now())
         assert not result.rejected, (kind, result.rejected[0])
     return small_dealer

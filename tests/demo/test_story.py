@@ -13,7 +13,6 @@ from customers.ranks import refresh_ranks
 from customers.upsert import upsert
 from demo import books
 from demo.dealer import Dealer
-from demo.files import ROWS
 from demo.loop import order_of
 from demo.recipients import HABITS, Letter, draw_habits, read_letter
 from demo.story import OLD_AIR_CONDITIONERS, SEGMENTS, TRADE_IN, Plan, plans
@@ -26,7 +25,7 @@ PLANS = {plan.name: plan for plan in plans(NOW)}
 
 
 async def test_a_second_load_changes_nothing(conn: AsyncConnection, settings: Settings, loaded: Dealer) -> None:
-    for kind in (*books.SETUP, *ROWS):
+    for kind in (*books.POSTED, *books.UPLOADED):
         result = await upsert(conn, kind, getattr(loaded, kind), settings=settings, now=NOW)
         assert (result.created, result.updated) == (0, 0), kind
     counts = await books.sizes(conn)
