@@ -132,7 +132,8 @@ def _of_http(error: HTTPException) -> Failure:
     status = error.status_code
     if status == 400 and any(mark in error.detail for mark in TOO_BIG_FORM):
         status = 413  # a bomb of parts or one huge field, as Starlette's form parser tells it
-    detail = _(DETAILS[status]) if status in DETAILS else error.detail
+    own = status == 400 and error.detail != HTTPStatus(status).phrase  # it says what could not be read
+    detail = _(DETAILS[status]) if status in DETAILS and not own else error.detail
     return Failure(status, detail, headers=error.headers or {})
 
 

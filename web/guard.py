@@ -9,7 +9,6 @@ from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -40,7 +39,6 @@ class Guarded:
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self.limited = RequestBodyLimitMiddleware(self.serve, max_body_size=route.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = perf_counter(), 500
@@ -51,7 +49,7 @@ class Guarded:
             await send(message)
 
         try:
-            await self.limited(scope, receive, sending)
+            await self.serve(scope, _at_most(receive, self.route.limit), sending)
         except HTTPException as error:
             status = error.status_code
             raise
@@ -153,6 +151,21 @@ def set_visit_cookie(request: Request, headers: MutableHeaders) -> None:
     for name, value in {"path": "/", "httponly": True, "samesite": "Lax", "secure": secure(request)}.items():
         morsel[name] = value
     headers.append("set-cookie", morsel.OutputString())
+
+
+def _at_most(receive: Receive, limit: int) -> Receive:
+    """`receive` that raises 413 once the body is larger than `limit`, whatever length was announced."""
+    taken = 0
+
+    async def receiving() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise HTTPException(413)
+        return message
+
+    return receiving
 
 
 def _check_length(request: Request, limit: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -89,7 +91,9 @@ attempts = Table(
     info=LOCAL,
 )
 
-# The answer to a POST is kept for 24 h under (token, path, key). `status` NULL: still running.
+KEYS_KEPT = timedelta(hours=24)
+
+# The answer to a POST is kept so long under (token, path, key). `status` NULL: still running.
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -11,6 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
 from runtime.errors import Invalid, Problem
+from segments.audiences import create_audience, enqueue_audience
 from web.access import MIB
 
 UPLOAD_LIMIT = 2_048 * MIB
@@ -31,6 +32,23 @@ async def take_import(conn: AsyncConnection, form: FormData, by: str) -> int:
     await store_pieces(conn, import_id, upload)
     await enqueue_import(conn, import_id)
     return import_id
+
+
+async def take_audience(conn: AsyncConnection, form: FormData, by: str) -> int:
+    """Queue the list that a form asks for (`name`, `file`, `mapping?`, `create_missing?`): its id. Raises Invalid."""
+    upload = uploaded(form)
+    made = await create_audience(
+        conn,
+        name=str(form.get("name", "")),
+        filename=upload.filename or "file",
+        mapping=await mapping_of(form),
+        create_missing=said_yes(form, "create_missing"),
+        by=by,
+    )
+    assert made.import_id is not None, "a list that is made from a file has its import"
+    await store_pieces(conn, made.import_id, upload)
+    await enqueue_audience(conn, made.id)
+    return made.id
 
 
 async def store_pieces(conn: AsyncConnection, import_id: int, upload: UploadFile) -> None:

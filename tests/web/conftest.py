@@ -25,6 +25,7 @@ CHEAP_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASS
 SignIn = Callable[..., Awaitable[httpx.AsyncClient]]
 MakeUser = Callable[..., Awaitable[int]]
 MakeToken = Callable[..., Awaitable[str]]
+OpenApi = Callable[..., Awaitable[httpx.AsyncClient]]
 
 
 @pytest.fixture
@@ -101,5 +102,18 @@ def token(house: House) -> MakeToken:
         async with house.database.begin() as conn:
             _token_id, secret = await create_token(conn, f"test {role}", Role(role), salesperson, utc_now())
         return secret
+
+    return make
+
+
+@pytest.fixture
+def api(new_client: Callable[[], httpx.AsyncClient], token: MakeToken) -> OpenApi:
+    """`await api(role, salesperson=None)` → a client of the JSON API with a token of its own; paths as in API.md."""
+
+    async def make(role: str = "admin", salesperson: str | None = None) -> httpx.AsyncClient:
+        client = new_client()
+        client.base_url = httpx.URL(f"{BASE}/api/v1/")
+        client.headers["authorization"] = f"Bearer {await token(role, salesperson)}"
+        return client
 
     return make

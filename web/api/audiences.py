@@ -1,4 +1,4 @@
-"""Audiences: uploaded lists of people, matched to customers by a worker."""
+"""Uploaded lists of people: a file of identities, matched to customers by a worker."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
 
-from segments.audiences import audience, audience_of, audience_rows, create_audience, enqueue_audience
+from customers.imports.uploads import rejects_csv
+from runtime.errors import NotFound
+from segments.audiences import Audience, audience, audience_of, audience_rows
 from segments.models import audiences
 from web.access import READERS, Route
-from web.api.contract import Ask, call
+from web.api.contract import BASE, Ask, call
 from web.api.shapes import PAGE_QUERY, Page, paged
+from web.downloads import csv_download
 from web.listing import fetch_page, read_listing
-from web.uploads import UPLOAD_LIMIT, mapping_of, said_yes, store_pieces, uploaded
+from web.uploads import UPLOAD_LIMIT, take_audience
 
 ROUTES: list[Route] = []
 
@@ -31,7 +35,7 @@ class Started(BaseModel):
     id: int
 
 
-class Audience(BaseModel):
+class AudienceOut(BaseModel):
     """rows = matched + unmatched + ambiguous + duplicates, in lines of the file."""
 
     id: int
@@ -42,8 +46,8 @@ class Audience(BaseModel):
     unmatched: int
     ambiguous: int
     duplicates: int
+    rejects_url: str | None
     error: str | None
-    created_by: str | None
     created_at: datetime
 
 
@@ -59,32 +63,35 @@ class Audience(BaseModel):
     limit=UPLOAD_LIMIT,
 )
 async def create(ask: Ask) -> Any:
-    """Upload a list; a worker matches its lines to customers."""
-    form = await ask.request.form()
-    upload = uploaded(form)
-    made = await create_audience(
-        ask.conn,
-        name=str(form.get("name", "")),
-        filename=upload.filename or "file",
-        mapping=await mapping_of(form),
-        create_missing=said_yes(form, "create_missing"),
-        by=ask.viewer.name,
-    )
-    assert made.import_id is not None
-    await store_pieces(ask.conn, made.import_id, upload)
-    await enqueue_audience(ask.conn, made.id)
-    return {"id": made.id}
+    """Upload a list of people; a worker matches it."""
+    return {"id": await take_audience(ask.conn, await ask.request.form(), ask.viewer.name)}
 
 
-@call(ROUTES, "GET", "/audiences", name="list_audiences", answer=Page[Audience], allow=READERS, query=PAGE_QUERY)
+@call(ROUTES, "GET", "/audiences", name="list_audiences", answer=Page[AudienceOut], allow=READERS, query=PAGE_QUERY)
 async def listing(ask: Ask) -> Any:
     """All lists, by id."""
     asked = read_listing(ask.request, ("id",), default="id", limit=100)
     found = await fetch_page(ask.conn, audience_rows(), asked, {"id": audiences.c.id}, audiences.c.id)
-    return paged(found.rows, found.next, audience_of)
+    return paged(found.rows, found.next, lambda row: _record(ask, audience_of(row)))
 
 
-@call(ROUTES, "GET", "/audiences/{id:int}", name="get_audience", answer=Audience, allow=READERS)
+@call(ROUTES, "GET", "/audiences/{id:int}", name="get_audience", answer=AudienceOut, allow=READERS)
 async def show(ask: Ask) -> Any:
     """How a list stands."""
-    return await audience(ask.conn, ask.id)
+    return _record(ask, await audience(ask.conn, ask.id))
+
+
+@call(ROUTES, "GET", "/audiences/{id:int}/rejects", name="get_audience_rejects", allow=READERS, detached=True)
+async def rejects(ask: Ask) -> StreamingResponse:
+    """The lines that matched nobody, or not just one customer, as a CSV file."""
+    async with ask.house.database.connect() as conn:
+        found = await audience(conn, ask.id)
+    if found.import_id is None:
+        raise NotFound(f"audience {found.id} ({found.name}) was made without a file")
+    return await csv_download(ask.house.database, rejects_csv, found.import_id, f"audience-{found.id}-rejects.csv")
+
+
+def _record(ask: Ask, found: Audience) -> dict[str, Any]:
+    refused = found.unmatched + found.ambiguous + found.duplicates
+    url = f"{ask.house.settings.public_url}{BASE}/audiences/{found.id}/rejects"
+    return {**vars(found), "rejects_url": url if refused else None}

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from runtime.clock import utc_now
 from runtime.errors import Conflict, Invalid, NotFound, Problem
 from web.access import MARKETERS, MIB, Role, Route, Viewer, house_of, viewer_of
-from web.models import idempotency_keys
+from web.models import KEYS_KEPT, idempotency_keys
 
 if TYPE_CHECKING:
     from runtime.house import House
@@ -220,6 +220,9 @@ async def _kept(conn: AsyncConnection, row: Mapping[str, Any]) -> Response | Non
     asked = select(table.body_hash, table.status, table.response, table.created_at).where(_same_key(row))
     found = (await conn.execute(asked)).one_or_none()
     if found is None:
+        return None
+    if found.created_at < row["created_at"] - KEYS_KEPT:
+        await conn.execute(delete(idempotency_keys).where(_same_key(row)))
         return None
     if found.body_hash != row["body_hash"]:
         raise Conflict(OTHER_BODY)
