@@ -26,6 +26,7 @@ ZONES = ["Asia/Shanghai", "America/New_York", "Europe/Helsinki", "Australia/Lord
 NOWS = [
     datetime(2026, 11, 22, 8, 0, tzinfo=UTC),
     datetime(2024, 2, 29, 16, 30, tzinfo=UTC),
+    datetime(2026, 1, 29, 4, 0, tzinfo=UTC),  # 30 days before the last of February
     datetime(2026, 3, 8, 7, 0, tzinfo=UTC),  # New York's clock jumps
     datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # … and is turned back
     datetime(2025, 10, 4, 15, 30, 0, 1, tzinfo=UTC),  # Lord Howe's half hour
@@ -92,7 +93,7 @@ _RECORD_FIELDS = {
     },
     "consents": {"channel": "channel", "purpose": "purpose", "source": "text", "granted": "yes_no", "at": "instant"},
     "messages": {
-        "channel": "channel", "campaign": "text", "state": "text",
+        "channel": "channel", "campaign": "text", "state": "state",
         "sent_at": "instant", "opened_at": "instant", "clicked_at": "instant",
     },
     "events": {
@@ -150,6 +151,7 @@ class Pools:
             "code": CODES,
             "status": STATUSES,
             "use": ["in_use", "replaced", "disposed"],
+            "state": ["queued", "sent", "delivered", "skipped"],
             "channel": ["email", "sms"],
             "purpose": ["marketing", "service"],
             "number": NUMBERS,
@@ -215,8 +217,8 @@ def without_row(one: dict[str, Any]) -> dict[str, Any]:
 
 def field_tests(pools: Pools, name: str, kind: str, *, measured: bool = False) -> st.SearchStrategy[dict[str, Any]]:
     """A field test: an operator of the kind with a fitting value (as JSON)."""
-    kind = {"status": "text", "channel": "text", "purpose": "text", "use": "text"}.get(kind, kind)
     values = st.sampled_from(pools.values[kind])
+    kind = {"status": "text", "channel": "text", "purpose": "text", "use": "text", "state": "text"}.get(kind, kind)
     number = values.map(str)
     if kind in ("text", "code"):
         offered = [
