@@ -11,6 +11,7 @@ import psycopg
 from sqlalchemy import Column, MetaData, Text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from runtime.errors import Unavailable
@@ -109,6 +110,8 @@ async def copy_rows(conn: AsyncConnection, table: str, columns: Sequence[str], r
 async def _reachable() -> AsyncIterator[None]:
     try:
         yield
+    except PoolTimeout as error:
+        raise Unavailable("all connections to the database are in use; try again in a moment") from error
     except DBAPIError as error:
         refused = isinstance(error, OperationalError) and "connection" in str(error.orig)
         if error.connection_invalidated or refused:

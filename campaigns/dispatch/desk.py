@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from campaigns.dispatch.lines import Lines
-from campaigns.dispatch.recorder import Recorder, Result
+from campaigns.dispatch.recorder import recorder
 from campaigns.dispatch.watch import Watch
 from channels.contract import Channel
-from customers.suppressions import SuppressedAddress, suppress_addresses
 from runtime.house import House
-from tracking.ledger import record_outcomes
-
-BOUNCED = "bounced"
 
 
 class Desk:
     """See `desk`."""
 
     def __init__(self, house: House) -> None:
-        self.recorder = Recorder(house.database, _write)
+        self.recorder = recorder(house.database)
         self.watch = Watch(house.database)
         self.users = 0
         self._house = house
@@ -57,15 +51,3 @@ async def desk(house: House) -> AsyncIterator[Desk]:
         if shared.users == 0:
             del _desks[house]
             await shared.close()
-
-
-async def _write(conn: AsyncConnection, results: Sequence[Result]) -> None:
-    await record_outcomes(conn, [result.outcome for result in results])
-    await suppress_addresses(
-        conn,
-        [
-            SuppressedAddress(*result.bad_address, BOUNCED, result.outcome.at, detail=result.outcome.reason)
-            for result in results
-            if result.bad_address is not None
-        ],
-    )

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from sqlalchemy.exc import DBAPIError
+
 from channels.contract import Channel, Sender
 from channels.pool import SenderPool
 from runtime.errors import Unavailable
@@ -26,7 +28,7 @@ class Line:
             return True
         try:
             await asyncio.shield(self.recorded)
-        except Unavailable:
+        except (DBAPIError, Unavailable):
             return False
         return True
 

@@ -24,11 +24,11 @@ from channels.email.models import mailbox
 from runtime.clock import utc_now
 from runtime.database import Database, copy_rows
 from runtime.errors import NotFound, Unavailable
+from runtime.group_commit import GroupCommit
 
 log = logging.getLogger(__name__)
 
 MAX_MAIL = 10_000_000
-MOST_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +81,21 @@ async def keep_mails(database: Database, host: str, port: int, until: asyncio.Ev
 
 
 class MailboxStore:
-    """Mails into the table by group commit: what comes in during one commit goes into the next."""
+    """Mails into the table, by group commit."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._waiting: list[tuple[Caught, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._commits = GroupCommit(database, store)
 
     async def deliver(self, mail: Caught) -> None:
         """Returns once the mail is committed. Raises Unavailable."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((mail, future))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work_off())
-        await future
+        try:
+            await self._commits.submit(mail)
+        except DBAPIError as error:
+            raise Unavailable("the mailbox cannot keep mails now") from error
 
     async def close(self) -> None:
         """Return when everything delivered is committed or refused."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
-    async def _work_off(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-            finished, _ = await asyncio.wait({asyncio.create_task(self._commit([mail for mail, _ in group]))})
-            error = finished.pop().exception()
-            for _, future in group:
-                if future.done():  # the sending side went away
-                    continue
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(error)
-
-    async def _commit(self, mails: Sequence[Caught]) -> None:
-        try:
-            async with self._database.begin() as conn:
-                await store(conn, mails)
-        except DBAPIError as error:
-            log.error("%s mails could not be kept: %s", len(mails), error)
-            raise Unavailable("the mailbox cannot keep mails now") from error
+        await self._commits.close()
 
 
 async def store(conn: AsyncConnection, mails: Sequence[Caught]) -> None:
