@@ -14,7 +14,7 @@ from customers.reading import Search, get_customer, list_customers
 from customers.results import Consent
 from customers.timeline import timeline
 from customers.upsert import upsert
-from runtime.errors import Conflict, Invalid
+from runtime.errors import Conflict, Invalid, Problem
 from runtime.registry import channel_kinds
 from web.access import SIGNED_IN, Route
 from web.api.contract import Ask, Body, call
@@ -195,7 +195,8 @@ async def consent(ask: Ask) -> Any:
     """Add an entry to the consent ledger, of this moment."""
     given: ConsentIn = ask.body
     if given.channel not in channel_kinds():
-        raise Invalid(f"channel: unknown channel {given.channel!r}; there are: {', '.join(sorted(channel_kinds()))}")
+        known = ", ".join(sorted(channel_kinds()))
+        raise Invalid(Problem("channel", f"unknown channel {given.channel!r}; there are: {known}"))
     found = await get_customer(ask.conn, ask.id, salesperson=ask.salesperson)
     entry = Consent(**given.model_dump(), at=ask.now)
     await record_consent(ask.conn, found["id"], entry, now=ask.now, proof={"by": ask.viewer.name})
