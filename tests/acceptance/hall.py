@@ -56,7 +56,7 @@ class Hall:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, f"hearth {' '.join(arguments)}: {done.stdout} {done.stderr}"
         return json.loads(done.stdout)

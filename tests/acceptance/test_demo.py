@@ -50,7 +50,7 @@ def command() -> list[str]:
 
 def demo(environ: dict[str, str], **changes: str) -> str:
     """What a run to its end printed."""
-    done = subprocess.run(command(), cwd=ROOT, env={**environ, **changes}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(), cwd=ROOT, env={**environ, **changes}, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

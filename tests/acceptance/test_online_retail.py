@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,9 @@ async def give_salesperson(api: Api) -> None:
     assert answer["accepted"] == 275
 
 
-async def created(api: Api, name: str, options: dict[str, Any] | None = None) -> Any:
+async def created(
+    api: Api, name: str, *, options: dict[str, Any] | None = None, schedule: dict[str, Any] | None = None
+) -> Any:
     return await api.post(
         "/campaigns",
         {
@@ -193,7 +196,7 @@ async def created(api: Api, name: str, options: dict[str, Any] | None = None) ->
             "rule": BIG_SPENDERS,
             "from": "The Shop <shop@shop.example>",
             "content": {"subject": "{{ customer.name }}, thank you", "html": HTML},
-            "schedule": None,
+            "schedule": schedule,
             "options": options or {},
         },
     )
@@ -307,7 +310,8 @@ async def check_unsubscribed(hall: Hall, api: Api, campaign: Any, sink: Sink) ->
         left = await client.post(path, data={"List-Unsubscribe": "One-Click"})
         assert left.status_code == 200
     before = Counter(address(mail) for mail in sink.mails())
-    following = await created(api, "Thank you again")
+    soon = (utc_now() + timedelta(seconds=3)).isoformat()  # the leader starts it: where one was killed, its heir
+    following = await created(api, "Thank you again", schedule={"at": soon})
     await api.post(f"/campaigns/{following['id']}/launch")
     following = await finished(api, following["id"])
     assert following["counts"]["audience"] == 275
