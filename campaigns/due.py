@@ -116,7 +116,10 @@ def _instant(given: Any) -> datetime:
         raise Invalid(Problem("schedule.at", f"{given!r} is not a time like 2026-12-24T09:00:00+08:00")) from None
     if found.tzinfo is None:
         raise Invalid(Problem("schedule.at", f"{given!r} lacks its offset from UTC, like +08:00 or Z"))
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(Problem("schedule.at", f"{given!r} is beyond what a calendar holds")) from None
 
 
 def _repeating(cron: Any, timezone: Any) -> Schedule:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runtime.text import printable
+
 
 class HearthError(Exception):
     """Something that the caller can understand and mend; its text is shown to people as it is."""
@@ -32,10 +34,17 @@ class Unavailable(HearthError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input: `path` names the culprit (`items[2].email`), `message` the fault and remedy."""
+    """One thing wrong with an input: `path` names the culprit (`items[2].email`), `message` the fault and remedy.
+
+    Both may quote the input, so what cannot be written as UTF-8 or kept as text stands there as an escape.
+    """
 
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "message", printable(self.message))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message

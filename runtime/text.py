@@ -1,4 +1,4 @@
-"""Text as it is compared."""
+"""Text as it is compared, and as it is quoted."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def fold(text: str | None) -> str | None:
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def printable(text: str) -> str:
+    """`text` with lone surrogates and NUL, which neither UTF-8 nor the database can hold, written as escapes."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

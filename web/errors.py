@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from runtime.errors import Conflict, Forbidden, HearthError, Invalid, NotFound, Problem, TooLarge, Unavailable
+from runtime.text import printable
 from web.guard import identify
 from web.i18n import N_, _
 from web.render import page
@@ -125,7 +126,7 @@ def _of_domain(error: HearthError) -> Failure:
     status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 422)
     problems = error.problems if isinstance(error, Invalid) else []
     headers = {"Retry-After": "5"} if status == 503 else {}
-    return Failure(status, str(error), problems, headers)
+    return Failure(status, printable(str(error)), problems, headers)
 
 
 def _of_http(error: HTTPException) -> Failure:

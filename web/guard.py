@@ -21,7 +21,7 @@ from web.metrics import count_request
 from web.sessions import csrf_matches, session_viewer, token_viewer, touch_session, touch_token
 
 LANGUAGE_COOKIE = "hearth_language"
-FORM_FIELDS = 2_000  # more parts than any form of ours has
+FORM_FIELDS, FORM_FILES = 2_000, 20  # more parts than any form of ours has
 LARGEST_ID = 2**63 - 1
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PASSWORD_ROUTES = frozenset({"password", "password_change", "logout", "language"})
@@ -234,7 +234,7 @@ async def _check_csrf(request: Request) -> None:
         raise Forbidden(_("This request came from another site and was refused."))
     given = request.headers.get("x-csrf-token")
     if given is None:
-        form = await request.form(max_fields=FORM_FIELDS, max_files=20)
+        form = await request.form(max_fields=FORM_FIELDS, max_files=FORM_FILES)
         given = str(form.get("csrf_token", ""))
     if not csrf_matches(csrf_secret(request), given):
         raise Forbidden(_("This page has expired. Go back, load it again and repeat what you did."))

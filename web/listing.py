@@ -96,7 +96,7 @@ def _encode(value: str | None, key: str) -> str:
 def _decode(cursor: str) -> tuple[str | None, str]:
     try:
         value, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise _bad_cursor() from None
     if not (value is None or isinstance(value, str)) or not isinstance(key, str):
         raise _bad_cursor()
@@ -110,6 +110,6 @@ def _bad_cursor() -> Invalid:
 def _limit(given: str | None, default: int) -> int:
     if given is None:
         return default
-    if not given.isdecimal() or not 1 <= int(given[:6]) <= MAX_LIMIT:
+    if not given.isdecimal() or len(given) > 6 or not 1 <= int(given) <= MAX_LIMIT:
         raise Invalid(Problem("limit", f"must be a number from 1 to {MAX_LIMIT}"))
     return int(given)

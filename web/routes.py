@@ -8,12 +8,22 @@ from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.routing import Route as StarletteRoute
 
 import web.api
 import web.pages
 from web.access import Route
 from web.guard import Guarded
+
+
+class IdConvertor(IntegerConvertor):
+    """`{id:int}`: no id has more digits (and Python refuses to read thousands of them)."""
+
+    regex = "[0-9]{1,19}"
+
+
+register_url_convertor("int", IdConvertor())
 
 
 @cache

@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import FormData, UploadFile
 
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
-from runtime.errors import Invalid, Problem
+from runtime.errors import Invalid, Problem, TooLarge
 from segments.audiences import create_audience, enqueue_audience
 from web.access import MIB
 
 UPLOAD_LIMIT = 2_048 * MIB
 PIECE = 4 * MIB
+MAPPING_LIMIT = 1 * MIB
 
 
 async def take_import(conn: AsyncConnection, form: FormData, by: str) -> int:
@@ -75,11 +76,13 @@ def uploaded(form: FormData) -> UploadFile:
 
 
 async def mapping_of(form: FormData) -> Any:
-    """The mapping of a form, given as text or as a file; None where there is none. Raises Invalid naming `mapping`."""
+    """The mapping of a form, as text or as a file; None without one. Raises Invalid, TooLarge naming `mapping`."""
     given = form.get("mapping")
-    text = await given.read() if isinstance(given, UploadFile) else given
+    text = await given.read(MAPPING_LIMIT + 1) if isinstance(given, UploadFile) else given
     if not text:
         return None
+    if len(text) > MAPPING_LIMIT:
+        raise TooLarge(f"mapping: larger than {MAPPING_LIMIT // MIB} MiB; give the file itself as `file`")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

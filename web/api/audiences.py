@@ -64,7 +64,7 @@ class AudienceOut(BaseModel):
 )
 async def create(ask: Ask) -> Any:
     """Upload a list of people; a worker matches it."""
-    return {"id": await take_audience(ask.conn, await ask.request.form(), ask.viewer.name)}
+    return {"id": await take_audience(ask.conn, ask.body, ask.viewer.name)}
 
 
 @call(ROUTES, "GET", "/audiences", name="list_audiences", answer=Page[AudienceOut], allow=READERS, query=PAGE_QUERY)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from sqlalchemy import ColumnElement, and_, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from starlette.responses import Response
 from runtime.clock import utc_now
 from runtime.errors import Conflict, Invalid, NotFound, Problem
 from web.access import MARKETERS, MIB, Role, Route, Viewer, house_of, viewer_of
+from web.guard import FORM_FIELDS, FORM_FILES
 from web.models import KEYS_KEPT, idempotency_keys
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Body(BaseModel):
 
 @dataclass(frozen=True)
 class Ask:
-    """One request as an endpoint sees it."""
+    """One request as an endpoint sees it; `body` has the declared shape, of a multipart call it is the form."""
 
     request: Request
     house: House
@@ -136,7 +138,7 @@ def as_json(declared: Call, answer: Any) -> bytes:
 
 
 async def _serve(declared: Call, request: Request) -> Response:
-    body = None if declared.multipart else await _read_body(declared, request)
+    body = await _read_form(request) if declared.multipart else await _read_body(declared, request)
     house = house_of(request)
     ask = Ask(request, house, viewer_of(request), None, utc_now(), body)
     key = request.headers.get("idempotency-key") if declared.method == "POST" else None
@@ -241,7 +243,7 @@ async def _body_hash(request: Request) -> bytes:
     if not request.headers.get("content-type", "").startswith("multipart/"):
         digest.update(await request.body())
         return digest.digest()
-    for field, value in (await request.form()).multi_items():
+    for field, value in (await request.form()).multi_items():  # as _read_form read it
         digest.update(field.encode() + b"\0")
         if isinstance(value, str):
             digest.update(value.encode() + b"\0")
@@ -250,6 +252,11 @@ async def _body_hash(request: Request) -> bytes:
             digest.update(chunk)
         await value.seek(0)
     return digest.digest()
+
+
+async def _read_form(request: Request) -> FormData:
+    """All that was uploaded, before any transaction is begun: a slow upload holds no connection."""
+    return await request.form(max_fields=FORM_FIELDS, max_files=FORM_FILES)
 
 
 async def _read_body(declared: Call, request: Request) -> Any:

@@ -64,7 +64,7 @@ class ImportOut(BaseModel):
 )
 async def create(ask: Ask) -> Any:
     """Upload a file; a worker takes it in."""
-    return {"id": await take_import(ask.conn, await ask.request.form(), ask.viewer.name)}
+    return {"id": await take_import(ask.conn, ask.body, ask.viewer.name)}
 
 
 @call(ROUTES, "GET", "/imports", name="list_imports", answer=Page[ImportOut], allow=READERS, query=PAGE_QUERY)

@@ -31,6 +31,6 @@ def number_of(name: str, given: str | None) -> int | None:
     """An id in a query. Raises Invalid naming the parameter."""
     if given is None:
         return None
-    if not given.isdecimal() or int(given[:20]) > LARGEST_ID:
+    if not given.isdecimal() or len(given) > 19 or int(given) > LARGEST_ID:
         raise Invalid(Problem(name, f"{given[:40]!r} is not an id"))
     return int(given)
