@@ -1,0 +1,191 @@
+"""Segments in the console: list, page, form with live preview, deletion."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from runtime.house import House
+from segments import store
+from segments.models import segments
+from tests.campaigns.scene import launched
+from tests.web.conftest import SignIn
+from tests.web.scene import LI, WANG, invalid_fields, links, next_page, put, text_of, value_of
+
+XIAN: Any = {"all": [{"field": "city", "op": "in", "value": ["西安"]}]}
+ROW = r"/segments/\d+"
+
+
+async def keep(house: House, name: str, rule: Any = XIAN, **more: Any) -> int:
+    async with house.database.begin() as conn:
+        return (await store.create_segment(conn, name, rule, **more)).id
+
+
+def form(name: str = "Town", rule: Any = XIAN, **more: str) -> dict[str, str]:
+    return {"name": name, "rule": rule if isinstance(rule, str) else json.dumps(rule), **more}
+
+
+async def test_the_list_is_searched_sorted_and_paged(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG, LI)
+    for name in ("Bee", "Ant", "Cow"):
+        await keep(house, name, description="of animals" if name == "Cow" else "")
+    client = await sign_in("analyst")
+    assert links(await client.get("/segments"), ROW) == ["Ant", "Bee", "Cow"]
+    first = await client.get("/segments?sort=-name&limit=2")
+    assert links(first, ROW) == ["Cow", "Bee"]
+    assert links(await client.get(next_page(first)), ROW) == ["Ant"]
+    assert links(await client.get("/segments?q=animal"), ROW) == ["Cow"]
+    assert "city is 西安" in text_of(await client.get("/segments"))
+    assert "/segments/new" not in first.text
+
+
+async def test_a_segment_that_was_never_counted_counts_itself(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG, LI)
+    segment = await keep(house, "Town")
+    client = await sign_in("analyst")
+    assert f'hx-get="/segments/{segment}/count"' in (await client.get("/segments")).text
+    assert (await client.get(f"/segments/{segment}/count")).text == "1"
+    assert "/count" not in (await client.get("/segments")).text
+
+
+async def test_a_page_shows_who_belongs(sign_in: SignIn, house: House) -> None:
+    await put(house, "communities", {"code": "QJ", "name": "曲江明月府"})
+    await put(house, "customers", WANG, LI)
+    segment = await keep(house, "Town")
+    page = await (await sign_in("analyst")).get(f"/segments/{segment}")
+    told = text_of(page)
+    for words in ("Members now 1", "city is 西安", "王小明", "曲江明月府"):
+        assert words in told, words
+    assert "李雷" not in told
+    assert "Delete" not in told
+    chinese = await (await sign_in("analyst", language="zh")).get(f"/segments/{segment}")
+    assert "城市是西安" in text_of(chinese)
+
+
+async def test_a_segment_is_made_changed_and_deleted(sign_in: SignIn, house: House) -> None:
+    client = await sign_in("marketer", name="Mei")
+    made = await client.post("/segments/new", data=form(description="in town"))
+    assert made.status_code == 303
+    path = made.headers["location"]
+    assert "The segment is saved." in (await client.get(path)).text
+    edit = await client.get(f"{path}/edit")
+    assert 'value="Town"' in edit.text
+    assert "in town" in edit.text
+    assert json.loads(value_of(edit, "rule")) == XIAN
+    rule = {"all": [{"field": "city", "op": "empty"}]}
+    assert (await client.post(f"{path}/edit", data=form("Nowhere", rule))).status_code == 303
+    async with house.database.connect() as conn:
+        row = (await conn.execute(select(segments))).mappings().one()
+    assert (row["name"], row["rule"], row["created_by"]) == ("Nowhere", rule, "Mei")
+    assert (await client.post(f"{path}/delete", data={"confirm": "Town"})).status_code == 422
+    assert (await client.post(f"{path}/delete", data={"confirm": "Nowhere"})).headers["location"] == "/segments"
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_a_segment_in_use_stays_and_says_who_uses_it(sign_in: SignIn, house: House) -> None:
+    segment = await keep(house, "Town")
+    await keep(house, "Around it", {"in_segment": segment})
+    client = await sign_in("marketer")
+    refused = await client.post(f"/segments/{segment}/delete", data={"confirm": "Town"})
+    assert refused.headers["location"] == f"/segments/{segment}"
+    assert "Around it" in text_of(await client.get(f"/segments/{segment}"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (form(name=""), "is missing"),
+        (form(name="Taken"), "already"),
+        (form(rule={"all": [{"field": "colour", "op": "eq", "value": 1}]}), "all[0].field"),
+        (form(rule={"all": [{"in_segment": 99}]}), "99"),
+        (form(rule="{"), "is not JSON"),
+        (form(rule="[" * 100_000), "is not JSON"),
+        ({"name": "x"}, "is not JSON"),
+    ],
+)
+async def test_a_bad_form_is_shown_again_with_what_is_wrong(
+    sign_in: SignIn, house: House, fields: dict[str, str], said: str
+) -> None:
+    segment = await keep(house, "Mine")
+    await keep(house, "Taken")
+    client = await sign_in("marketer")
+    for path in ("/segments/new", f"/segments/{segment}/edit"):
+        answer = await client.post(path, data=fields)
+        assert answer.status_code == 422
+        assert said in unescape(answer.text)
+        assert 'id="builder"' in answer.text
+    if fields["name"] in ("", "Taken"):
+        assert invalid_fields(answer) == {"name"}
+
+
+async def preview(client: httpx.AsyncClient, rule: Any) -> Any:
+    answer = await client.post("/segments/preview", json={"rule": rule})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_the_builder_sees_count_sentence_and_people(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG, LI)
+    found = await preview(await sign_in("marketer"), XIAN)
+    assert found["problems"] == []
+    for words in ("王小明", "city is 西安", ">1</span>"):
+        assert words in found["html"], words
+
+
+async def test_the_builder_sees_what_is_wrong_at_its_path(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    found = await preview(client, {"all": [{"field": "city", "op": "eq", "value": "x"}, {"field": "city", "op": "in"}]})
+    assert [problem["path"] for problem in found["problems"]] == ["all[1].value"]
+    assert (await preview(client, None))["problems"]
+    assert (await client.post("/segments/preview", content="{")).status_code == 422
+
+
+async def test_values_of_the_data_are_offered_by_the_names_people_use(sign_in: SignIn, house: House) -> None:
+    await put(house, "communities", {"code": "QJ", "name": "曲江明月府"})
+    await put(house, "customers", WANG, LI, {**WANG, "external_id": "C3", "email": None, "phone": None})
+    owner = {"customer": {"external_id": "C1"}}
+    await put(house, "appliances", {**owner, "number": "A1", "category": "air_conditioner", "status": "in_use"})
+    client = await sign_in("marketer", language="zh")
+
+    async def offered(**asked: str) -> list[tuple[str, str]]:
+        answer = await client.get("/segments/suggest", params=asked)
+        return [(one["value"], one["label"]) for one in answer.json()]
+
+    assert await offered(source="", field="city") == [("西安", "西安 (2)"), ("咸阳", "咸阳 (1)")]
+    assert await offered(source="", field="community") == [("QJ", "曲江明月府 (2)")]
+    assert await offered(source="appliances", field="category") == [("air_conditioner", "空调 (1)")]
+    assert await offered(source="appliances", field="status") == [("in_use", "使用中 (1)")]
+    assert await offered(source="", field="email") == []
+    assert (await client.get("/segments/suggest?source=yachts&field=x")).status_code == 422
+
+
+async def test_a_segment_leads_to_a_campaign(sign_in: SignIn, house: House) -> None:
+    segment = await keep(house, "Town")
+    client = await sign_in("marketer")
+    assert f'href="/campaigns/new?segment={segment}"' in (await client.get(f"/segments/{segment}")).text
+    assert f'<option value="{segment}" selected>Town' in (await client.get(f"/campaigns/new?segment={segment}")).text
+
+
+async def test_analysts_look_and_salespeople_do_not(sign_in: SignIn, house: House) -> None:
+    segment = await keep(house, "Town")
+    analyst, salesperson = await sign_in("analyst"), await sign_in("salesperson", salesperson="s1")
+    assert (await analyst.get(f"/segments/{segment}")).status_code == 200
+    for path in ("/segments/new", f"/segments/{segment}/edit", f"/segments/{segment}/delete"):
+        assert (await analyst.post(path, data=form())).status_code == 403
+    for path in ("/segments", f"/segments/{segment}"):
+        assert (await salesperson.get(path)).status_code == 403
+
+
+async def test_a_campaign_that_ran_keeps_its_segment(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG)
+    segment = await keep(house, "Town")
+    await launched(house, rule=None, segment_id=segment)
+    client = await sign_in("marketer")
+    refused = await client.post(f"/segments/{segment}/delete", data={"confirm": "Town"})
+    assert refused.headers["location"] == f"/segments/{segment}"
+    assert (await client.get(f"/segments/{segment}")).status_code == 200
