@@ -13,9 +13,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    DateTime,
     FromClause,
-    Table,
     Text,
     and_,
     bindparam,
@@ -31,10 +29,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from customers.consents import MARKETING
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
+from customers.suppressions import in_force
 from runtime.registry import ChannelKind
 
-MARKETING = "marketing"
 UNSUBSCRIBED = "unsubscribed"
 MERGED = "merged"
 
@@ -47,12 +46,12 @@ def chosen_address(customer_id: ColumnElement[int], channel: ChannelKind, now: d
             suppressions.c.customer_id == own.customer_id,
             suppressions.c.channel == channel.name,
             suppressions.c.address == own.value,
-            _in_force(suppressions, now),
+            in_force(suppressions, now),
         ),
         exists().where(
             suppressed_addresses.c.kind == own.kind,
             suppressed_addresses.c.value == own.value,
-            _in_force(suppressed_addresses, now),
+            in_force(suppressed_addresses, now),
         ),
     )
     return (
@@ -79,7 +78,7 @@ def with_reason(
             suppressions.c.customer_id == customer_id,
             suppressions.c.channel == channel.name,
             or_(suppressions.c.address.is_(None), suppressions.c.address == address),
-            _in_force(suppressions, now),
+            in_force(suppressions, now),
         )
         .order_by((suppressions.c.reason == UNSUBSCRIBED).desc(), suppressions.c.at)
         .limit(1)
@@ -94,7 +93,7 @@ def with_reason(
         .outerjoin(person, true())
         .outerjoin(
             suppressed_addresses,
-            and_(place.kind == channel.address_kind, place.value == address, _in_force(suppressed_addresses, now)),
+            and_(place.kind == channel.address_kind, place.value == address, in_force(suppressed_addresses, now)),
         )
     )
     reason = case(
@@ -123,7 +122,3 @@ async def barred(
     known = joined.outerjoin(customers, customers.c.id == asked.c.customer_id)
     statement = select(asked.c.customer_id, why).select_from(known).where(or_(merged, reason.is_not(None)))
     return {row[0]: row[1] for row in await conn.execute(statement)}
-
-
-def _in_force(table: Table, now: datetime) -> ColumnElement[bool]:
-    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))

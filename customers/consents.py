@@ -14,6 +14,8 @@ from customers.bulk import as_json
 from customers.results import Consent
 from runtime.text import fold
 
+MARKETING = "marketing"  # the purpose of campaigns: what people agree to, and what unsubscribing withdraws
+
 _APPEND = text("""
     INSERT INTO consents (customer_id, channel, purpose, at, granted, source, text_version, proof, recorded_at)
     SELECT customer_id, channel, purpose, at, granted, source, text_version, proof, :now

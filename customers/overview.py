@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import customers
+from customers.reachable import reachable
+from runtime.registry import ChannelKind
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,15 @@ OLDEST = 15
 
 
 async def totals(
-    conn: AsyncConnection, *, since: datetime, now: datetime, channel: str, salesperson: str | None = None
+    conn: AsyncConnection, *, since: datetime, now: datetime, channel: ChannelKind, salesperson: str | None = None
 ) -> Totals:
-    """Figures of the whole workspace, or of one salesperson's customers."""
-    values = {"since": since, "now": now, "channel": channel, "salesperson": salesperson}
-    return Totals(*(await conn.execute(_TOTALS, values)).one())
+    """Figures of the whole workspace, or of one salesperson's customers; `reachable` over `channel`."""
+    row = (await conn.execute(_TOTALS, {"since": since, "now": now, "salesperson": salesperson})).one()
+    reached = select(func.count()).select_from(customers).where(customers.c.merged_into.is_(None))
+    if salesperson is not None:
+        reached = reached.where(customers.c.salesperson == salesperson)
+    count = await conn.scalar(reached.where(reachable(channel, now)))
+    return Totals(reachable=count or 0, **row._mapping)
 
 
 async def months(conn: AsyncConnection, *, now: datetime, timezone: str, salesperson: str | None = None) -> list[Month]:
@@ -70,15 +78,10 @@ _COUNTED = "o.status IN ('completed', 'partly_refunded')"
 
 _TOTALS = text(f"""
     SELECT
-        (SELECT count(*) FROM customers c WHERE {_OWN}),
-        (SELECT count(*) FROM customers c WHERE {_OWN} AND c.email IS NOT NULL AND EXISTS (
-            SELECT FROM standing_consents s WHERE s.customer_id = c.id AND s.channel = :channel
-            AND s.purpose = 'marketing' AND s.granted) AND NOT EXISTS (
-            SELECT FROM suppressions x WHERE x.customer_id = c.id AND x.channel = :channel
-            AND (x.expires_at IS NULL OR x.expires_at > :now))),
+        (SELECT count(*) FROM customers c WHERE {_OWN}) AS customers,
         (SELECT count(*) FROM appliances a JOIN customers c ON c.id = a.customer_id
-            WHERE {_OWN} AND a.status = 'in_use'),
-        count(*), coalesce(sum(o.amount - o.refunded), 0)
+            WHERE {_OWN} AND a.status = 'in_use') AS appliances,
+        count(*) AS orders, coalesce(sum(o.amount - o.refunded), 0) AS revenue
     FROM orders o JOIN customers c ON c.id = o.customer_id
     WHERE {_OWN} AND {_COUNTED} AND o.ordered_at >= :since AND o.ordered_at <= :now
 """)  # noqa: S608 -- put together from this module's own words

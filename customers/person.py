@@ -8,6 +8,7 @@ from typing import Any
 
 from customers.addresses import read_address, read_identity_kind
 from customers.attributes import read_attributes
+from customers.consents import MARKETING
 from customers.results import Consent
 from customers.schemas import ADDRESS, CONSENT, CUSTOMER, IDENTITY, Schema, clean
 from customers.values import Context, read_texts
@@ -134,7 +135,7 @@ def _pair(values: dict[str, Any], context: Context) -> Pair:
 def _consent(values: dict[str, Any], _: Context) -> Consent:
     return Consent(
         channel=values["channel"],
-        purpose=values.get("purpose") or "marketing",
+        purpose=values.get("purpose") or MARKETING,
         granted=values["granted"],
         source=values.get("source") or "api",
         at=values.get("at"),

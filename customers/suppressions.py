@@ -64,11 +64,16 @@ async def lift_address(conn: AsyncConnection, kind: str, value: str) -> bool:
     return bool((await conn.execute(gone)).rowcount)
 
 
+def in_force(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Whether a row of `suppressions` or `suppressed_addresses` counts at `now`."""
+    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))
+
+
 async def suppressions_of(conn: AsyncConnection, customer_id: int, now: datetime) -> list[Suppression]:
     """What is in force against a person at `now`, newest first."""
     row = suppressions.c
     query = select(row.customer_id, row.channel, row.reason, row.at, row.address, row.expires_at, row.detail).where(
-        row.customer_id == customer_id, _in_force(suppressions, now)
+        row.customer_id == customer_id, in_force(suppressions, now)
     )
     return [Suppression(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
 
@@ -79,10 +84,6 @@ async def suppressed_addresses_of(conn: AsyncConnection, customer_id: int, now: 
     query = (
         select(row.kind, row.value, row.reason, row.at, row.expires_at, row.detail)
         .join(contact_addresses, (held.kind == row.kind) & (held.value == row.value))
-        .where(held.customer_id == customer_id, _in_force(suppressed_addresses, now))
+        .where(held.customer_id == customer_id, in_force(suppressed_addresses, now))
     )
     return [SuppressedAddress(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
-
-
-def _in_force(table: Table, now: datetime) -> ColumnElement[bool]:
-    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))

@@ -21,12 +21,12 @@ from sqlalchemy import ColumnElement, Exists, Select, Table, and_, exists, false
 from sqlalchemy.sql.util import find_tables
 
 from customers.models import customers
+from customers.reachable import reachable
 from runtime.registry import Field, Kind, Source
 from segments.bucket import RULE, bucket_sql
 from segments.models import audience_members
 from segments.operators import NEGATED
 from segments.predicates import Condition, compare_number, compare_time, holds_for, predicate
-from segments.reachable import reachable
 from segments.schema import PERSON, REACHABLE, Schema
 from segments.tree import Bucket, FieldTest, Group, InAudience, InSegment, Measure, Related, Rule, tests
 

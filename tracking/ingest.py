@@ -16,14 +16,12 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.consents import ConsentEntry, record_consents
+from customers.consents import MARKETING, ConsentEntry, record_consents
 from customers.results import Consent
 from runtime.text import fold
 from tracking.facts import Fact, FactKind
 from tracking.folds import CLICK_POINTS, MESSAGE_FOLD, OPEN_POINTS, PERSON_FOLD, SEEN_KINDS
 from tracking.machines import FAST, FASTEST_PERSON
-
-PURPOSE = "marketing"  # what unsubscribing from a campaign withdraws
 
 
 async def store(conn: AsyncConnection, facts: Sequence[Fact], now: datetime) -> None:
@@ -61,7 +59,7 @@ async def _store_words(conn: AsyncConnection, facts: Sequence[Fact], now: dateti
         keys = {"changed": [row.key for row in changed]}
         await conn.execute(_INSERT_WORDS, {**arrays, **keys})
     entries = [
-        ConsentEntry(row.customer_id, Consent(row.channel, PURPOSE, granted, row.source, row.at), {"run": row.run_id})
+        ConsentEntry(row.customer_id, Consent(row.channel, MARKETING, granted, row.source, row.at), {"run": row.run_id})
         for row in found
         if row.granted is not granted
     ]
@@ -172,7 +170,7 @@ _STANDING = text(f"""
     SELECT coalesce(c.merged_into, f.customer_id) AS customer_id, m.run_id, m.channel, f.source, f.at, s.granted
     FROM {_FACTS} JOIN messages m ON {_MESSAGE}
     LEFT JOIN standing_consents s
-      ON s.customer_id = coalesce(c.merged_into, f.customer_id) AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
+      ON s.customer_id = coalesce(c.merged_into, f.customer_id) AND s.channel = m.channel AND s.purpose = '{MARKETING}'
 """)  # noqa: S608
 
 _WORD = """

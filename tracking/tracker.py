@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.consents import MARKETING
 from runtime.database import Database
 from runtime.errors import NotFound
 from tracking.collector import Collector
-from tracking.ingest import PURPOSE
 from tracking.ledger import MessageKey
 from tracking.links import LinkTables
 
@@ -55,6 +55,6 @@ _STANDING = text(f"""
     SELECT c.person, m.sent_at, m.channel, m.address, s.granted
     FROM (SELECT id, coalesce(merged_into, id) AS person FROM customers WHERE id = :customer) c
     JOIN messages m ON m.customer_id IN (c.id, c.person) AND m.run_id = :run AND m.step = :step
-    LEFT JOIN standing_consents s ON s.customer_id = c.person AND s.channel = m.channel AND s.purpose = '{PURPOSE}'
+    LEFT JOIN standing_consents s ON s.customer_id = c.person AND s.channel = m.channel AND s.purpose = '{MARKETING}'
     ORDER BY m.customer_id = c.id DESC LIMIT 1
 """)  # noqa: S608 -- our own word

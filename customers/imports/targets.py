@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from customers.consents import MARKETING
 from customers.schemas import (
     APPLIANCE,
     COMMUNITY,
@@ -92,7 +93,7 @@ def set_target(record: dict[str, Any], target: str, value: Any) -> None:
     elif head == "identities":
         record.setdefault("identities", []).append({"kind": rest, "value": value})
     elif head == "consents":
-        entry = {"channel": rest, "purpose": "marketing", "granted": value, "source": IMPORT_SOURCE}
+        entry = {"channel": rest, "purpose": MARKETING, "granted": value, "source": IMPORT_SOURCE}
         record.setdefault("consents", []).append(entry)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from customers.consents import record_consent
+from customers.consents import MARKETING, record_consent
 from customers.erasing import erase
 from customers.models import communities, customers, dealers, salespeople
 from customers.reading import SORTS, Search, find_customers, get_customer
@@ -103,7 +103,7 @@ async def say_consent(request: Request) -> Response:
     viewer, now = viewer_of(request), utc_now()
     async with house_of(request).database.begin() as conn:
         customer = await get_customer(conn, request.path_params["id"], salesperson=_own(viewer))
-        consent = Consent(channel=channel, purpose="marketing", granted=granted, source="console", at=now)
+        consent = Consent(channel=channel, purpose=MARKETING, granted=granted, source="console", at=now)
         await record_consent(conn, customer["id"], consent, now=now, proof={"by": viewer.email})
     flash = _("The consent is noted.") if granted else _("The withdrawal is noted.")
     return redirect(request, "customer", id=customer["id"], flash=flash)
@@ -143,7 +143,7 @@ def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[st
             "label": channel_label(kind.name),
             "addresses": [one["value"] for one in customer["addresses"] if one["kind"] == kind.address_kind],
             "consent": next(
-                (one for one in customer["consents"] if one["channel"] == kind.name and one["purpose"] == "marketing"),
+                (one for one in customer["consents"] if one["channel"] == kind.name and one["purpose"] == MARKETING),
                 None,
             ),
             "against": [one.reason for one in context["suppressions"] if one.channel == kind.name]

@@ -11,12 +11,14 @@ from campaigns.overview import coming, days, latest
 from campaigns.report import campaign_lines
 from customers import overview
 from runtime.clock import local_date, utc_now
+from runtime.registry import channel_kinds
 from sales.period import period_of
 from sales.scores import ranking
 from web.access import SIGNED_IN, Route, house_of, viewer_of
 from web.pages.customers import category_names
 from web.render import page
 
+CHANNEL = "email"  # of the tile that says how many can be reached
 LATELY = timedelta(days=30)
 BEST = 5
 
@@ -26,9 +28,10 @@ async def show(request: Request) -> Response:
     own = (viewer.salesperson or "") if viewer.own_only else None
     zone = house.settings.timezone
     today = local_date(now, zone)
+    channel = channel_kinds()[CHANNEL]
     async with house.database.connect() as conn:
         context = {
-            "totals": await overview.totals(conn, since=now - LATELY, now=now, channel="email", salesperson=own),
+            "totals": await overview.totals(conn, since=now - LATELY, now=now, channel=channel, salesperson=own),
             "months": await overview.months(conn, now=now, timezone=zone, salesperson=own),
             "ages": await overview.ages(conn, today=today, salesperson=own),
             "categories": await category_names(conn),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, DateTime, Exists, Table, and_, exists, literal, or_
+from sqlalchemy import ColumnElement, Exists, and_, exists, or_
 
+from customers.consents import MARKETING
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
+from customers.suppressions import in_force
 from runtime.registry import ChannelKind
-
-MARKETING = "marketing"
 
 
 def reachable(channel: ChannelKind, now: datetime) -> ColumnElement[bool]:
@@ -39,16 +39,12 @@ def _suppressed_person(channel: ChannelKind, now: datetime) -> Exists:
         row.customer_id == address.customer_id,
         row.channel == channel.name,
         or_(row.address.is_(None), row.address == address.value),
-        _in_force(suppressions, now),
+        in_force(suppressions, now),
     )
     return found.correlate(contact_addresses)
 
 
 def _suppressed_address(now: datetime) -> Exists:
     row, address = suppressed_addresses.c, contact_addresses.c
-    found = exists().where(row.kind == address.kind, row.value == address.value, _in_force(suppressed_addresses, now))
+    found = exists().where(row.kind == address.kind, row.value == address.value, in_force(suppressed_addresses, now))
     return found.correlate(contact_addresses)
-
-
-def _in_force(table: Table, now: datetime) -> ColumnElement[bool]:
-    return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))
