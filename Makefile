@@ -5,6 +5,7 @@ SERVE ?= yes
 RESET ?= no
 # xdist workers: the tests wait on servers more than they compute
 TEST_WORKERS ?= 3
+BENCHMARKS ?= render loop
 
 .PHONY: setup demo test lint bench soak messages lock clean
 
@@ -25,7 +26,7 @@ lint: setup
 	$(BIN)/python -m runtime.migrate
 
 bench: setup
-	@set -e; for file in bench/[a-z]*.py; do name=$$(basename $$file .py); $(BIN)/python -m bench.$$name; done
+	@status=0; for name in $(BENCHMARKS); do $(BIN)/python -m bench.$$name || status=1; done; exit $$status
 
 soak: setup
 	HEARTH_SOAK=1 $(BIN)/python -m pytest -n 1 -m "soak or not soak" tests/acceptance tests/segments
