@@ -8,7 +8,7 @@ await defer(conn, send_batch, run_id=1, batch=7)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -85,7 +85,6 @@ async def defer(
     conn: AsyncConnection,
     task: Job,
     *,
-    priority: int | None = None,
     lock: str | None = None,
     queueing_lock: str | None = None,
     schedule_at: datetime | None = None,
@@ -97,7 +96,7 @@ async def defer(
     job waits; that one may start before this transaction commits and not see what it wrote. A job that goes back into
     the queue (it failed, its worker died) does so without this lock.
     """
-    deferrer = await _configured(conn, task, priority, lock, queueing_lock, schedule_at)
+    deferrer = await _configured(conn, task, lock, queueing_lock, schedule_at)
     if queueing_lock is None:
         return await deferrer.defer_async(**arguments)
     raw = await driver(conn)
@@ -106,22 +105,6 @@ async def defer(
             return await deferrer.defer_async(**arguments)
     except AlreadyEnqueued:
         return None
-
-
-async def defer_many(
-    conn: AsyncConnection,
-    task: Job,
-    arguments: Sequence[Mapping[str, Any]],
-    *,
-    priority: int | None = None,
-    lock: str | None = None,
-    schedule_at: datetime | None = None,
-) -> list[int]:
-    """As `defer`, one job for each of `arguments`, by one statement."""
-    if not arguments:
-        return []
-    deferrer = await _configured(conn, task, priority, lock, None, schedule_at)
-    return await deferrer.batch_defer_async(*(dict(each) for each in arguments))
 
 
 async def withdraw(conn: AsyncConnection, task: Job, argument: str, value: int) -> None:
@@ -165,7 +148,6 @@ async def check_claim(conn: AsyncConnection) -> None:
 async def _configured(
     conn: AsyncConnection,
     task: Job,
-    priority: int | None,
     lock: str | None,
     queueing_lock: str | None,
     schedule_at: datetime | None,
@@ -177,6 +159,6 @@ async def _configured(
         lock=lock,
         queueing_lock=queueing_lock,
         schedule_at=schedule_at,
-        priority=task.priority if priority is None else priority,
+        priority=task.priority,
         connection=await driver(conn),
     )

@@ -85,10 +85,6 @@ class Signer:
             raise BadSignature("this link is too old; ask for a new one")
         return body[_EXPIRY.size :]
 
-    def keyed_hash(self, purpose: str, value: bytes) -> bytes:
-        """32 bytes that stand for `value` and cannot be traced back to it; changes when the key is rotated."""
-        return hmac.digest(_derive(self._keys[-1], purpose), value, "sha256")
-
     @property
     def fingerprints(self) -> list[str]:
         """One short public name per key, the signing one last."""

@@ -50,11 +50,6 @@ ARRIVED = frozenset({State.SENT, State.DELIVERED, State.BOUNCED})  # "sent" as p
 OPEN = frozenset({State.QUEUED, State.SENDING})  # a run with such a message is not finished
 
 
-def may_move(current: State, target: State) -> bool:
-    """Whether a message in `current` may become `target`."""
-    return target in NEXT[current]
-
-
 def moves() -> list[str]:
     """The table as `current>target` words, the form in which statements ask it."""
     return sorted(f"{current}>{target}" for current, targets in NEXT.items() for target in targets)

@@ -1,4 +1,4 @@
-"""Pages: one Jinja environment, `page()`, `redirect()`, flashes and toasts."""
+"""Pages: one Jinja environment, `page()`, `redirect()`, flashes."""
 
 from __future__ import annotations
 
@@ -66,12 +66,6 @@ def redirect(
     if flash is not None:
         text = base64.urlsafe_b64encode(json.dumps({"text": flash[:500], "kind": kind}).encode()).decode()
         response.set_cookie(FLASH_COOKIE, text, max_age=60, httponly=True, samesite="lax", secure=secure(request))
-    return response
-
-
-def toast(response: Response, text: str, kind: str = "success") -> Response:
-    """Let the console show a short message when htmx receives `response` (header values are ASCII JSON)."""
-    response.headers["HX-Trigger"] = json.dumps({"toast": {"text": text, "kind": kind}})
     return response
 
 

@@ -15,7 +15,7 @@ from runtime import jobs
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.house import House
-from runtime.jobs import Claim, LostClaim, check_claim, current_claim, defer, defer_many, job
+from runtime.jobs import Claim, LostClaim, check_claim, current_claim, defer, job
 from runtime.worker import release_stalled, run_worker
 from tests.waiting import until
 
@@ -71,11 +71,15 @@ async def test_many_jobs_run_by_priority_and_not_before_their_time(house: House)
     async def number(_house: House, *, n: int) -> None:
         seen.append(n)
 
+    @job("test.urgent", priority=5)
+    async def urgent(_house: House, *, n: int) -> None:
+        seen.append(n)
+
     async with house.database.begin() as conn:
-        assert len(await defer_many(conn, number, [{"n": n} for n in range(3)], lock="one at a time")) == 3
-        await defer(conn, number, n=9, priority=5, lock="one at a time")
+        for n in range(3):
+            await defer(conn, number, n=n, lock="one at a time")
+        await defer(conn, urgent, n=9, lock="one at a time")
         await defer(conn, number, n=100, schedule_at=utc_now() + timedelta(hours=1))
-        assert await defer_many(conn, number, []) == []
     async with working(house):
         await until(lambda: len(seen) == 4)
     assert seen == [9, 0, 1, 2]

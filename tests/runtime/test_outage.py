@@ -16,7 +16,7 @@ from sqlalchemy import text
 from runtime import jobs, scheduler
 from runtime.errors import Unavailable
 from runtime.house import House, open_house
-from runtime.jobs import defer_many, job
+from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
 from runtime.postgres import Server
 from runtime.scheduler import run_scheduler, tick
@@ -78,9 +78,9 @@ async def test_work_goes_on_after_each_kill(settings: Settings) -> None:
 
 
 async def _defer_and_kill(house: House, server: Server, round_: int) -> None:
-    numbers = [{"n": round_ * 200 + n} for n in range(200)]
     async with house.database.begin() as conn:
-        await defer_many(conn, jobs.declared_jobs()["test.mark"], numbers)
+        for n in range(round_ * 200, (round_ + 1) * 200):
+            await defer(conn, jobs.declared_jobs()["test.mark"], n=n)
     await asyncio.sleep(0.05)  # somewhere in the middle of them
     os.kill(int((server.cluster.data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     killed = time.monotonic()

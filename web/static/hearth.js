@@ -20,7 +20,6 @@
     setTimeout(() => box.remove(), kind === "danger" ? 9000 : 5000);
   }
 
-  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
   document.addEventListener("htmx:responseError", (event) => {
     const answer = event.detail.xhr;
     const plain = (answer.getResponseHeader("Content-Type") || "").startsWith("text/plain");
