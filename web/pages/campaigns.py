@@ -175,7 +175,7 @@ async def launch(request: Request) -> Response:
     try:
         async with house.database.begin() as conn:
             await launch_campaign(conn, campaign_id, settings=house.settings, now=utc_now(), by=viewer_of(request).name)
-    except HearthError as error:
+    except (Invalid, Conflict, Unavailable) as error:
         return redirect(request, "campaign", id=campaign_id, flash=str(error), kind="danger")
     return redirect(request, "campaign", id=campaign_id, flash=_("The campaign is approved."))
 

@@ -52,8 +52,7 @@ async def create(request: Request) -> Response:
         async with house_of(request).database.begin() as conn:
             import_id = await take_import(conn, form, viewer_of(request).name)
     except Invalid as error:
-        errors = {problem.path.partition(".")[0]: str(problem) for problem in error.problems}
-        return _form_page(request, str(form.get("kind", "")), errors)
+        return _form_page(request, str(form.get("kind", "")), _errors(error))
     return redirect(request, "import", id=import_id)
 
 
@@ -78,6 +77,16 @@ async def show(request: Request) -> Response:
 async def rejects(request: Request) -> Response:
     import_id = request.path_params["id"]
     return await csv_download(house_of(request).database, rejects_csv, import_id, f"rejects-{import_id}.csv")
+
+
+def _errors(error: Invalid) -> dict[str, str]:
+    """By field; what is not about another one is about the mapping (`columns.email`)."""
+    errors: dict[str, str] = {}
+    for problem in error.problems:
+        own = problem.path in ("kind", "file", "dry_run")
+        field, text = (problem.path, problem.message) if own else ("mapping", str(problem))
+        errors[field] = f"{errors[field]} {text}" if field in errors else text
+    return errors
 
 
 def _form_page(request: Request, kind: str, errors: dict[str, str]) -> Response:
