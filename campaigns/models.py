@@ -84,9 +84,7 @@ runs = Table(
     Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("snapshot_id", BigInteger, ForeignKey("snapshots.id"), nullable=False),
     Column("occurrence", Instant, nullable=False),
-    Column(
-        "state", Text, nullable=False, server_default="preparing"
-    ),  # preparing sending paused finished cancelled failed
+    Column("state", Text, nullable=False, server_default="preparing"),  # campaigns.states.RunState
     Column("batches", Integer, nullable=False, server_default=text("0")),
     Column("error", Text),  # why it failed
     Column("note", Text),  # what people should know meanwhile: nobody to write to, waiting for the mail server
@@ -117,7 +115,6 @@ occurrences = Table(  # each due time exactly once, whoever led at the moment
     Column("term", BigInteger, nullable=False),
     Column("state", Text, nullable=False),  # started missed
     Column("run_id", BigInteger),
-    Column("decided_at", Instant, nullable=False, server_default=func.now()),
     info=LOCAL,
 )
 
@@ -126,16 +123,5 @@ paces = Table(  # of campaigns with a rate: when the next message may be handed 
     metadata,
     Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
     Column("next_at", Instant, nullable=False),  # by the database's clock
-    info=LOCAL,
-)
-
-test_sends = Table(
-    "test_sends",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False),
-    Column("recipient", Text, nullable=False),
-    Column("sent_at", Instant, nullable=False, server_default=func.now()),
-    Column("reply", Text),
     info=LOCAL,
 )

@@ -38,11 +38,6 @@ def person_column() -> Column[Any]:
     return Column("customer_id", BigInteger, primary_key=True, autoincrement=False)
 
 
-def code_column(target: str) -> Column[Any]:
-    """A column that holds the code of a salesperson, dealer or community."""
-    return Column(target, Text)
-
-
 customers = Table(
     "customers",
     metadata,
@@ -61,9 +56,9 @@ customers = Table(
     Column("birthday", Date),
     Column("household_size", Integer),
     Column("household_id", BigInteger),
-    code_column("community"),
-    code_column("dealer"),
-    code_column("salesperson"),
+    Column("community", Text),  # its code, as of the next two
+    Column("dealer", Text),
+    Column("salesperson", Text),
     Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("tags_folded", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("attributes", JSONB, nullable=False, server_default=text("'{}'")),
@@ -84,7 +79,6 @@ attribute_definitions = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),  # runtime.registry.Kind: text number date instant yes_no list
-    Column("label", Text),
     info=REFERENCE,
 )
 
@@ -350,7 +344,6 @@ imports = Table(
     Column("kind", Text, nullable=False),  # customers orders appliances service_visits audience
     Column("filename", Text, nullable=False),
     Column("mapping", JSONB),
-    Column("options", JSONB, nullable=False, server_default=text("'{}'")),
     Column("dry_run", Boolean, nullable=False, server_default=false()),
     Column("state", Text, nullable=False, server_default="queued"),  # queued running done failed
     Column("bytes_total", BigInteger),

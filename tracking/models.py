@@ -46,7 +46,6 @@ messages = Table(
     Column("clicked_at", Instant),
     Column("unsubscribed_at", Instant),
     Column("complained_at", Instant),
-    Column("replied_at", Instant),
     Column("opens", Integer, nullable=False, server_default=text("0")),  # by people
     Column("clicks", Integer, nullable=False, server_default=text("0")),
     Column("machine_opened_at", Instant),
@@ -81,14 +80,12 @@ events = Table(  # append-only; one row a fact, whatever the number of callbacks
     info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
 )
 
-campaign_names = (
-    Table(  # campaigns by name, for rules and timelines; written by campaigns/, read by whoever shows a message
-        "campaign_names",
-        metadata,
-        Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
-        *folded_text("name", nullable=False),
-        info=REFERENCE,
-    )
+campaign_names = Table(  # by name, for rules and timelines; written by campaigns/, read by whoever shows a message
+    "campaign_names",
+    metadata,
+    Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
+    *folded_text("name", nullable=False),
+    info=REFERENCE,
 )
 
 link_tables = Table(  # of each approved content: where click n goes

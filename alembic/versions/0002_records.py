@@ -95,7 +95,6 @@ def upgrade() -> None:
     op.create_table('attribute_definitions',
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
-    sa.Column('label', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('key', name=op.f('pk_attribute_definitions')),
     info={'spread': 'reference'}
     )
@@ -275,7 +274,6 @@ def upgrade() -> None:
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('filename', sa.Text(), nullable=False),
     sa.Column('mapping', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    sa.Column('options', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
     sa.Column('dry_run', sa.Boolean(), server_default=sa.text('false'), nullable=False),
     sa.Column('state', sa.Text(), server_default='queued', nullable=False),
     sa.Column('bytes_total', sa.BigInteger(), nullable=True),
@@ -318,7 +316,8 @@ def upgrade() -> None:
     sa.Column('recipient', sa.Text(), nullable=False),
     sa.Column('subject', sa.Text(), nullable=False),
     sa.Column('raw', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_mailbox'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mailbox')),
+    info={'spread': 'local'}
     )
     op.create_index(op.f('ix_mailbox_received_at'), 'mailbox', ['received_at'], unique=False)
     op.create_index(op.f('ix_mailbox_recipient'), 'mailbox', ['recipient'], unique=False)
@@ -343,7 +342,6 @@ def upgrade() -> None:
     sa.Column('clicked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('unsubscribed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('complained_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('replied_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('opens', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('clicks', sa.Integer(), server_default=sa.text('0'), nullable=False),
     sa.Column('machine_opened_at', sa.DateTime(timezone=True), nullable=True),
@@ -650,23 +648,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_snapshots')),
     info={'spread': 'reference'}
     )
-    op.create_table('test_sends',
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
-    sa.Column('campaign_id', sa.BigInteger(), nullable=False),
-    sa.Column('recipient', sa.Text(), nullable=False),
-    sa.Column('sent_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.Column('reply', sa.Text(), nullable=True),
-    sa.ForeignKeyConstraint(['campaign_id'], ['campaigns.id'], name=op.f('fk_test_sends_campaign_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_test_sends')),
-    info={'spread': 'local'}
-    )
     op.create_table('occurrences',
     sa.Column('schedule_id', sa.BigInteger(), nullable=False),
     sa.Column('occurrence_utc', sa.DateTime(timezone=True), nullable=False),
     sa.Column('term', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('run_id', sa.BigInteger(), nullable=True),
-    sa.Column('decided_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.ForeignKeyConstraint(['schedule_id'], ['schedules.id'], name=op.f('fk_occurrences_schedule_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('schedule_id', 'occurrence_utc', name=op.f('pk_occurrences')),
     info={'spread': 'local'}

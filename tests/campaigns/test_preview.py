@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import select
 
 from campaigns import store
-from campaigns.models import test_sends as tests_sent
 from campaigns.preview import preview_campaign, preview_content
 from campaigns.trial import send_test
 from runtime.clock import utc_now
@@ -66,8 +65,6 @@ async def test_a_test_send_goes_through_the_real_channel_and_counts_for_nothing(
     assert not any("/c/" in link or "/o/" in link for link in links)
     async with house.database.connect() as conn:
         assert (await conn.execute(select(messages))).all() == []
-        kept = (await conn.execute(select(tests_sent.c.recipient, tests_sent.c.reply))).one()
-    assert tuple(kept) == ("boss@example.com", "250 2.0.0 queued as 1")
     assert (await record(house, campaign_id))["counts"]["audience"] == 0
 
 
