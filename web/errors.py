@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy.exc import DataError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -86,7 +85,6 @@ def handlers() -> dict[Any, Handler]:
     return {
         HearthError: _handler(_of_domain),
         HTTPException: _handler(_of_http),
-        PoolTimeout: _handler(lambda _error: Failure(503, _(DETAILS[503]), headers={"Retry-After": "5"})),
         DBAPIError: _database_error,
         UnicodeEncodeError: _handler(lambda _error: Failure(400, _(DETAILS[400]))),  # a lone surrogate
         Exception: _bug,
