@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
 from runtime.errors import Invalid, Problem
+from runtime.text import printable
 
 MAX_LIMIT = 1_000
 
@@ -99,6 +100,8 @@ def _decode(cursor: str) -> tuple[str | None, str]:
     except (ValueError, TypeError, RecursionError):
         raise _bad_cursor() from None
     if not (value is None or isinstance(value, str)) or not isinstance(key, str):
+        raise _bad_cursor()
+    if printable(f"{value}{key}") != f"{value}{key}":
         raise _bad_cursor()
     return value, key
 

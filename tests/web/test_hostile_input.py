@@ -26,6 +26,11 @@ async def api(client: httpx.AsyncClient, token: MakeToken) -> httpx.AsyncClient:
     ("path", "body", "culprit"),
     [
         ("campaigns", b'{"name": "%s", %s}' % (LONE, MAIL[13:]), "name"),
+        ("segments", b'{"name": "%s", "rule": {"all": []}}' % LONE, "name"),
+        ("segments", b'{"name": "x", "rule": {"all": []}, "description": "a\\u0000b"}', "description"),
+        ("templates", b'{"channel": "email", "name": "x", "html": "a\\u0000b"}', "html"),
+        ("campaigns/1/preview", b'{"customer_id": 99999999999999999999}', "customer_id"),
+        ("campaigns/1/test", b'{"to": "a@b.example", "customer_id": -1}', "customer_id"),
         ("segments/preview", b'{"rule": {"field": "%s", "op": "empty"}}' % LONE, "field"),
         ("campaigns", b'{"schedule": {"at": "0001-01-01T00:00:00+23:59"}, %s}' % MAIL, "schedule.at"),
         ("campaigns", b'{"schedule": {"at": "9999-12-31T23:59:59-23:59"}, %s}' % MAIL, "schedule.at"),
@@ -50,6 +55,7 @@ async def test_a_refused_record_names_its_culprit(api: httpx.AsyncClient, kind: 
     [
         (f"segments?cursor={NESTED}", "cursor"),
         (f"salespeople?cursor={NESTED}", "cursor"),
+        ("templates?cursor=WyJcdWQ4MDAiLCAiMSJd", "cursor"),
         ("customers?limit=0000001000000", "limit"),
         (f"imports?cursor={'0' * 20}{'9' * 20}", "cursor"),
         (f"imports?cursor={'1' * 5_000}", "cursor"),

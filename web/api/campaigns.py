@@ -15,7 +15,7 @@ from campaigns.report import campaign_lines, campaign_record, message_records
 from campaigns.templates import template
 from campaigns.trial import send_test
 from web.access import READERS, Route
-from web.api.contract import Ask, Body, call
+from web.api.contract import Ask, Body, Id, call
 from web.api.shapes import PAGE_QUERY, Page
 from web.listing import fetch_page, read_listing
 
@@ -132,7 +132,7 @@ class Message(BaseModel):
 
 
 class PreviewIn(Body):
-    customer_id: int | None = None
+    customer_id: Id | None = None
 
 
 class Rendered(BaseModel):
@@ -145,7 +145,7 @@ class Rendered(BaseModel):
 
 class TestIn(Body):
     to: str | list[str]
-    customer_id: int | None = None
+    customer_id: Id | None = None
 
 
 @call(ROUTES, "POST", "/campaigns", name="create_campaign", body=CampaignIn, answer=Campaign, status=201)

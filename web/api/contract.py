@@ -7,9 +7,10 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from sqlalchemy import ColumnElement, and_, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +21,7 @@ from starlette.responses import Response
 
 from runtime.clock import utc_now
 from runtime.errors import Conflict, Invalid, NotFound, Problem
+from runtime.text import printable
 from web.access import MARKETERS, MIB, Role, Route, Viewer, house_of, viewer_of
 from web.guard import FORM_FIELDS, FORM_FILES
 from web.models import KEYS_KEPT, idempotency_keys
@@ -34,6 +36,8 @@ KEY_LENGTH = 255
 STILL_RUNNING = "a request with this Idempotency-Key is still running; ask again shortly"
 OTHER_BODY = "this Idempotency-Key was used with another body; use a new key for a new request"
 
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+
 CALLS: list[Call] = []
 
 
@@ -41,6 +45,14 @@ class Body(BaseModel):
     """What a call takes: unknown keys are refused, never ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _keepable(cls, given: Any) -> Any:
+        """Text that the database can hold. Raises for NUL and half of a surrogate pair."""
+        if isinstance(given, str) and printable(given) != given:
+            raise PydanticCustomError("text", "holds NUL or half of a surrogate pair")
+        return given
 
 
 @dataclass(frozen=True)
