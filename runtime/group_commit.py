@@ -22,18 +22,23 @@ Item = TypeVar("Item")
 Write = Callable[[AsyncConnection, Sequence[Item]], Awaitable[None]]
 
 LARGEST_GROUP = 500
+LONGEST_HOLD = 0.02  # seconds
 _TRIES = 3  # of groups of two processes that lock each other up: PostgreSQL says who goes first
 _PAUSE = 0.2  # seconds
 
 
 class GroupCommit(Generic[Item]):
     """One writer, on one event loop. `patience`: seconds for which a group is tried again where the database refuses
-    it or is away."""
+    it or is away. `hold`: a group stays open for this share of the time that the one before took, at most
+    LONGEST_HOLD. Where items come from those who waited for that one, they would otherwise fall into two halves that
+    wait for each other's commits."""
 
-    def __init__(self, database: Database, write: Write[Item], *, patience: float = 0.0) -> None:
+    def __init__(self, database: Database, write: Write[Item], *, patience: float = 0.0, hold: float = 0.0) -> None:
         self._database = database
         self._write = write
         self._patience = patience
+        self._hold = hold
+        self._took = 0.0
         self._waiting: deque[tuple[Item, asyncio.Future[None]]] = deque()
         self._writer: asyncio.Task[None] | None = None
 
@@ -58,8 +63,12 @@ class GroupCommit(Generic[Item]):
 
     async def _work_off(self) -> None:
         while self._waiting:
+            if self._hold:
+                await asyncio.sleep(min(self._hold * self._took, LONGEST_HOLD))
+            begun = time.monotonic()
             group = [self._waiting.popleft() for _ in range(min(LARGEST_GROUP, len(self._waiting)))]
             [error] = await asyncio.gather(self._commit([item for item, _ in group]), return_exceptions=True)
+            self._took = time.monotonic() - begun
             if error is not None:
                 log.error("%s items lost their group commit (%s): %s", len(group), self._write.__qualname__, error)
             for _, done in group:

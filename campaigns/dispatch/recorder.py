@@ -13,6 +13,7 @@ from runtime.group_commit import GroupCommit
 from tracking.ledger import Outcome, record_outcomes
 
 PATIENCE = 60.0  # seconds without a database, after which the batch goes back to the queue
+HOLD = 0.25  # of a commit: connections go on together when it is done, and their results come back together
 BOUNCED = "bounced"
 
 
@@ -26,7 +27,7 @@ class Result:
 
 def recorder(database: Database) -> GroupCommit[Result]:
     """A result's future is done once it is committed, or has failed to be, past PATIENCE."""
-    return GroupCommit(database, _record, patience=PATIENCE)
+    return GroupCommit(database, _record, patience=PATIENCE, hold=HOLD)
 
 
 async def _record(conn: AsyncConnection, results: Sequence[Result]) -> None:

@@ -56,6 +56,22 @@ async def test_what_arrives_during_a_commit_shares_the_next(db: Database, kept: 
     assert max(sizes) <= LARGEST_GROUP
 
 
+async def test_a_group_is_held_open_for_those_that_the_last_one_set_free(db: Database, kept: Kept) -> None:
+    sizes: list[int] = []
+
+    async def write(conn: AsyncConnection, items: Sequence[int]) -> None:
+        sizes.append(len(items))
+        await add(conn, items)
+
+    commits = GroupCommit(db, write, hold=1000.0)
+    await commits.submit(0)
+    second = commits.submit(1)
+    await asyncio.sleep(0)
+    await asyncio.gather(second, commits.submit(2))
+    assert sizes == [1, 2]
+    assert await kept() == [0, 1, 2]
+
+
 async def test_done_means_committed(db: Database, kept: Kept) -> None:
     commits = GroupCommit(db, add)
     for item in range(5):
