@@ -44,9 +44,7 @@ async def start_due(house: House, term: Term, now: datetime) -> None:
             await work_off(conn, campaign_id, term.number, now)
 
 
-async def enter(
-    conn: AsyncConnection, campaign_id: int, schedule: Schedule, snapshot_id: int, *, timezone: str, now: datetime
-) -> None:
+async def enter(conn: AsyncConnection, campaign_id: int, schedule: Schedule, *, timezone: str, now: datetime) -> None:
     """Put a launched campaign on the schedule; one that is due at once starts right here, by the same path."""
     first = schedule.first(now)
     values = {"cron": schedule.cron, "timezone": schedule.timezone or timezone, "next_at": first, "active": True}

@@ -55,7 +55,7 @@ def _walk(element: etree._Element, masked: Masked, pieces: list[str], *, silent:
         return
     tag = element.tag
     silent = silent or tag in _SILENT or bool(_HIDDEN.search(element.get("style") or ""))
-    before, after = _marks(element, masked)
+    before, after = _marks(element)
     if not silent:
         pieces.append(before)
     _say(element.text, masked, pieces, silent)
@@ -75,7 +75,7 @@ def _say(text: str | None, masked: Masked, pieces: list[str], silent: bool) -> N
         pieces.append(_BLANKS.sub(" ", text))
 
 
-def _marks(element: etree._Element, masked: Masked) -> tuple[str, str]:
+def _marks(element: etree._Element) -> tuple[str, str]:
     """What stands before and after an element's text."""
     tag = element.tag
     if tag == "br":
