@@ -14,7 +14,7 @@ from segments.audiences import Audience, audience, audience_of, audience_rows
 from segments.models import audiences
 from web.access import READERS, Route
 from web.api.contract import BASE, Ask, call
-from web.api.shapes import PAGE_QUERY, Page, paged
+from web.api.shapes import PAGE_QUERY, Page, Started, paged
 from web.downloads import csv_download
 from web.listing import fetch_page, read_listing
 from web.uploads import UPLOAD_LIMIT, take_audience
@@ -29,10 +29,6 @@ class AudienceIn(BaseModel):
     file: bytes = Field(json_schema_extra={"format": "binary"})
     mapping: str | None = Field(default=None, description="a mapping as JSON; guessed from the headers without one")
     create_missing: bool = False
-
-
-class Started(BaseModel):
-    id: int
 
 
 class AudienceOut(BaseModel):

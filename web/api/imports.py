@@ -12,7 +12,7 @@ from customers.imports.uploads import Import, get_import, list_imports, rejects_
 from web.access import READERS, Route
 from web.api.contract import BASE, Ask, call
 from web.api.records import Records
-from web.api.shapes import PAGE_QUERY, Page, number_of
+from web.api.shapes import PAGE_QUERY, Page, Started, number_of
 from web.downloads import csv_download
 from web.listing import read_listing
 from web.uploads import UPLOAD_LIMIT, take_import
@@ -27,10 +27,6 @@ class ImportIn(BaseModel):
     file: bytes = Field(json_schema_extra={"format": "binary"})
     mapping: str | None = Field(default=None, description="a mapping as JSON; guessed from the headers without one")
     dry_run: bool = False
-
-
-class Started(BaseModel):
-    id: int
 
 
 class ImportOut(BaseModel):

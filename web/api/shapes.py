@@ -22,6 +22,12 @@ class Page(BaseModel, Generic[Item]):
     next: str | None
 
 
+class Started(BaseModel):
+    """What was uploaded waits for a worker under this id."""
+
+    id: int
+
+
 def paged(rows: Sequence[Any], following: str | None, record: Callable[[Any], Any]) -> dict[str, Any]:
     """A page of `rows`, each as `record` puts it."""
     return {"items": [record(row) for row in rows], "next": following}

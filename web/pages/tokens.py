@@ -12,10 +12,9 @@ from web.access import ADMINS, Role, Route, house_of
 from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.models import api_tokens
-from web.pages.users import ROLE_NAMES
+from web.pages.users import ROLE_NAMES, role_choices, whose_choices
 from web.render import page, redirect
 from web.tokens import TokenForm, make_token
-from web.users import salesperson_choices
 
 SORTS = {"name": api_tokens.c.name, "created": api_tokens.c.created_at, "used": api_tokens.c.last_used_at}
 
@@ -61,15 +60,15 @@ async def revoke(request: Request) -> Response:
 
 async def _form_page(request: Request, form: TokenForm, errors: dict[str, str]) -> Response:
     async with house_of(request).database.connect() as conn:
-        people = await salesperson_choices(conn)
+        people = await whose_choices(conn)
     return page(
         request,
         "tokens/form.html",
         status=422 if errors else 200,
         form=form,
         errors=errors,
-        roles=[(role.value, _(name)) for role, name in ROLE_NAMES.items()],
-        salespeople=[("", "–"), *((code, f"{name} ({code})") for code, name in people.items())],
+        roles=role_choices(),
+        salespeople=people,
     )
 
 

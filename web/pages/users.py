@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Row, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -120,11 +121,22 @@ async def _read_form(request: Request, email: str | None = None) -> UserForm:
     return UserForm(email or field("email"), field("name"), field("role"), field("salesperson") or None)
 
 
+def role_choices() -> list[tuple[str, str]]:
+    """What forms offer as roles."""
+    return [(role.value, _(name)) for role, name in ROLE_NAMES.items()]
+
+
+async def whose_choices(conn: AsyncConnection) -> list[tuple[str, str]]:
+    """The salespeople whose households a user or token may be limited to, nobody first."""
+    people = await salesperson_choices(conn)
+    return [("", "–"), *((code, f"{name} ({code})") for code, name in people.items())]
+
+
 async def _form_page(
     request: Request, form: UserForm, errors: dict[str, str], user: Row[Any] | None = None
 ) -> Response:
     async with house_of(request).database.connect() as conn:
-        people = await salesperson_choices(conn)
+        people = await whose_choices(conn)
     return page(
         request,
         "users/form.html",
@@ -132,8 +144,8 @@ async def _form_page(
         form=form,
         errors=errors,
         user=user,
-        roles=[(role.value, _(name)) for role, name in ROLE_NAMES.items()],
-        salespeople=[("", "–"), *((code, f"{name} ({code})") for code, name in people.items())],
+        roles=role_choices(),
+        salespeople=people,
     )
 
 
