@@ -147,9 +147,9 @@
       const chosen = fieldNamed(source, name);
       const kept = operatorsOf(chosen.kind).find((one) => one.name === node.op) || operatorsOf(chosen.kind)[0];
       replace(withOperator({ field: name, value: chosen.kind === found.kind ? node.value : undefined }, chosen.kind, kept));
-    }, "");
+    }, words.field);
     const pickOperator = select(operators.map((one) => [one.name, one.label]), operator.name, (name) =>
-      replace(withOperator(node, found.kind, operators.find((one) => one.name === name))), "");
+      replace(withOperator(node, found.kind, operators.find((one) => one.name === name))), words.operator);
     return el("div", { class: "rule-row" }, pickField, pickOperator, ...valueInputs(found, operator.takes, node.value, path, (value) => {
       node.value = value;
       preview();
@@ -222,7 +222,7 @@
     const measure = AGGREGATES.find((name) => name in node) || (!node.count ? "exists" : node.count.op === "eq" && Number(node.count.value) === 0 ? "no_such" : "count");
     const pickSource = select(vocabulary.sources.map((one) => [one.name, one.label]), node.has, (name) =>
       replace({ has: name, where: { all: [freshField(sourceNamed(name))] } }), words.has);
-    const pickMeasure = select(["exists", "no_such", "count", ...AGGREGATES].map((name) => [name, words[name]]), measure, (name) => replace(measured(node, source, name)), "");
+    const pickMeasure = select(["exists", "no_such", "count", ...AGGREGATES].map((name) => [name, words[name]]), measure, (name) => replace(measured(node, source, name)), words.measure);
     const row = el("div", { class: "rule-row" }, el("span", { class: "rule-word" }, words.has), pickSource, pickMeasure, ...measureInputs(node, source, measure, path));
     node.where = node.where ? normal(node.where) : { all: [] };
     return el("div", { class: "rule-related" }, row, drawGroup(node.where, join(path, "where"), source, null));
@@ -245,14 +245,14 @@
     const found = measure === "count" ? { label: words.count, kind: "number", name: "count" } : fieldNamed(source, part.field);
     const pickField = measure === "count" ? null : select(
       source.fields.filter((one) => vocabulary.aggregates[measure].includes(one.kind)).map((one) => [one.name, one.label]), part.field,
-      (name) => { part.field = name; part.op = vocabulary.measures[fieldNamed(source, name).kind][0].name; part.value = ""; changed(); }, "");
+      (name) => { part.field = name; part.op = vocabulary.measures[fieldNamed(source, name).kind][0].name; part.value = ""; changed(); }, words.field);
     const operators = vocabulary.measures[found.kind];
     const operator = operators.find((one) => one.name === part.op) || operators[0];
     const pickOperator = select(operators.map((one) => [one.name, one.label]), operator.name, (name) => {
       part.op = name;
       part.value = freshValue(found.kind, operators.find((one) => one.name === name).takes, part.value);
       changed();
-    }, "");
+    }, words.operator);
     return [pickField, pickOperator, ...valueInputs(found, operator.takes, part.value, `${path}.${measure}`, (value) => { part.value = value; preview(); }, source)].filter(Boolean);
   }
 
