@@ -11,6 +11,7 @@ from campaigns.due import read_schedule
 from campaigns.options import read_options
 from runtime.errors import Invalid, Problem
 from runtime.settings import Settings
+from runtime.text import printable
 
 Body = Mapping[str, Any]
 
@@ -160,6 +161,11 @@ def _content_shape(content: Any, prefix: str) -> list[Problem]:
         Problem(f"{prefix}{key}", "must be text")
         for key, value in content.items()
         if key in CONTENT_FIELDS and value is not None and not isinstance(value, str)
+    ]
+    problems += [
+        Problem(f"{prefix}{key}", "holds a character that no text can hold (NUL or half a surrogate pair)")
+        for key, value in content.items()
+        if isinstance(value, str) and printable(value) != value
     ]
     if content.get("html") and content.get("mjml"):
         problems.append(Problem(f"{prefix}mjml", "only one of html and mjml can be given"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from customers.imports.uploads import append_chunk, create_import, enqueue_impor
 from runtime.errors import Invalid, Problem, TooLarge
 from segments.audiences import create_audience, enqueue_audience
 from web.access import MIB
+from web.strict_json import read_json
 
 UPLOAD_LIMIT = 2_048 * MIB
 PIECE = 4 * MIB
@@ -84,8 +84,8 @@ async def mapping_of(form: FormData) -> Any:
     if len(text) > MAPPING_LIMIT:
         raise TooLarge(f"mapping: larger than {MAPPING_LIMIT // MIB} MiB; give the file itself as `file`")
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text)
+    except ValueError as error:
         raise Invalid(Problem("mapping", f"is not JSON: {error}")) from None
 
 

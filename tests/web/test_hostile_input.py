@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.web.conftest import MakeToken
+from web.access import MIB
 from web.uploads import MAPPING_LIMIT
 
 LONE = b"\\ud800"  # half of a surrogate pair, as JSON writes it
@@ -31,6 +32,7 @@ async def api(client: httpx.AsyncClient, token: MakeToken) -> httpx.AsyncClient:
         ("templates", b'{"channel": "email", "name": "x", "html": "a\\u0000b"}', "html"),
         ("campaigns/1/preview", b'{"customer_id": 99999999999999999999}', "customer_id"),
         ("campaigns/1/test", b'{"to": "a@b.example", "customer_id": -1}', "customer_id"),
+        ("campaigns", b'{"name": "x", "channel": "email", "content": {"subject": "a\\u0000b"}}', "content.subject"),
         ("segments/preview", b'{"rule": {"field": "%s", "op": "empty"}}' % LONE, "field"),
         ("campaigns", b'{"schedule": {"at": "0001-01-01T00:00:00+23:59"}, %s}' % MAIL, "schedule.at"),
         ("campaigns", b'{"schedule": {"at": "9999-12-31T23:59:59-23:59"}, %s}' % MAIL, "schedule.at"),
@@ -48,6 +50,19 @@ async def test_a_refused_record_names_its_culprit(api: httpx.AsyncClient, kind: 
     assert answer.status_code == 200, answer.text
     culprits = {fault["path"] for fault in answer.json()["rejected"][0]["errors"]}
     assert {"\\ud800", "a\\0b"} <= culprits
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e400", b"9" * 5_000, b"[" * 5_000])
+async def test_what_is_no_json_is_malformed(api: httpx.AsyncClient, number: bytes) -> None:
+    answer = await api.post("customers", content=b'{"external_id": %s}' % number)
+    assert answer.status_code == 400
+    assert "not JSON" in answer.json()["detail"]
+    assert (await api.get("customers")).json()["items"] == []
+
+
+async def test_a_rule_may_not_be_a_flood(api: httpx.AsyncClient) -> None:
+    rule = {"field": "city", "op": "in", "value": ["x"] * MIB}
+    assert (await api.post("segments/preview", json={"rule": rule})).status_code == 413
 
 
 @pytest.mark.parametrize(

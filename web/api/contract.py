@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +24,7 @@ from runtime.text import printable
 from web.access import MARKETERS, MIB, Role, Route, Viewer, house_of, viewer_of
 from web.guard import FORM_FIELDS, FORM_FILES
 from web.models import KEYS_KEPT, idempotency_keys
+from web.strict_json import read_json
 
 if TYPE_CHECKING:
     from runtime.house import House
@@ -154,8 +154,8 @@ async def _serve(declared: Call, request: Request) -> Response:
     house = house_of(request)
     ask = Ask(request, house, viewer_of(request), None, utc_now(), body)
     key = request.headers.get("idempotency-key") if declared.method == "POST" else None
-    if key is not None and len(key) > KEY_LENGTH:
-        raise Invalid(Problem("Idempotency-Key", f"at most {KEY_LENGTH} characters"))
+    if key is not None and not 1 <= len(key) <= KEY_LENGTH:
+        raise Invalid(Problem("Idempotency-Key", f"must have 1 to {KEY_LENGTH} characters"))
     if declared.detached:
         return await (_perform(declared, ask) if key is None else _perform_detached_once(declared, ask, key))
     if declared.method == "GET":
@@ -275,8 +275,8 @@ async def _read_body(declared: Call, request: Request) -> Any:
     if declared.body is None:
         return None
     try:
-        given = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError) as error:
+        given = read_json(await request.body() or b"{}")
+    except ValueError as error:
         raise HTTPException(400, f"the body is not JSON: {error}") from None
     return parse(declared.body, given)
 

@@ -12,13 +12,14 @@ from runtime.errors import Invalid, Problem
 from segments import engine, store
 from segments.context import EvaluationContext, context_at
 from segments.models import segments
-from web.access import READERS, SIGNED_IN, Route
+from web.access import MIB, READERS, SIGNED_IN, Route
 from web.api.contract import Ask, Body, call
 from web.api.shapes import PAGE_QUERY, Page, number_of, paged
 from web.listing import fetch_page, read_listing
 
 ROUTES: list[Route] = []
 Rule = dict[str, Any]
+RULE_LIMIT = MIB  # 200 conditions with their values
 
 
 class SegmentIn(Body):
@@ -83,7 +84,7 @@ class Explanation(BaseModel):
     conditions: list[Held]
 
 
-@call(ROUTES, "POST", "/segments", name="create_segment", body=SegmentIn, answer=Segment, status=201)
+@call(ROUTES, "POST", "/segments", name="create_segment", body=SegmentIn, answer=Segment, status=201, limit=RULE_LIMIT)
 async def create(ask: Ask) -> Any:
     """Keep a segment."""
     given: SegmentIn = ask.body
@@ -100,7 +101,16 @@ async def listing(ask: Ask) -> Any:
     return paged(found.rows, found.next, store.segment_of)
 
 
-@call(ROUTES, "POST", "/segments/preview", name="preview_segment", body=PreviewIn, answer=Preview, allow=SIGNED_IN)
+@call(
+    ROUTES,
+    "POST",
+    "/segments/preview",
+    name="preview_segment",
+    body=PreviewIn,
+    answer=Preview,
+    allow=SIGNED_IN,
+    limit=RULE_LIMIT,
+)
 async def preview(ask: Ask) -> Any:
     """How many belong to a rule, and some of them."""
     started = time.perf_counter()
@@ -115,7 +125,9 @@ async def show(ask: Ask) -> Any:
     return await store.segment(ask.conn, ask.id)
 
 
-@call(ROUTES, "PATCH", "/segments/{id:int}", name="change_segment", body=SegmentChange, answer=Segment)
+@call(
+    ROUTES, "PATCH", "/segments/{id:int}", name="change_segment", body=SegmentChange, answer=Segment, limit=RULE_LIMIT
+)
 async def change(ask: Ask) -> Any:
     """Change a segment; campaigns that run keep what was approved."""
     return await store.update_segment(ask.conn, ask.id, **ask.body.model_dump(exclude_none=True))

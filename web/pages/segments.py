@@ -25,6 +25,7 @@ from web.listing import fetch_page, read_listing
 from web.names import names_of
 from web.pages.customers import category_names
 from web.render import fragment, page, redirect
+from web.strict_json import read_json
 from web.view import number, state_name
 from web.vocabulary import builder_vocabulary
 
@@ -187,8 +188,8 @@ async def _read_form(request: Request) -> tuple[str, str, str]:
 
 def _parsed(text: str | bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return read_json(text)
+    except ValueError as error:
         raise Invalid(Problem("rule", f"is not JSON: {error}")) from None
 
 
