@@ -17,7 +17,7 @@ from string import ascii_letters
 from typing import Any
 from urllib.parse import urlencode
 
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from babel.numbers import (
     format_compact_decimal,
     format_decimal,
@@ -164,6 +164,12 @@ def moment(value: datetime | None) -> str:
     if value is None:
         return "–"
     return str(format_datetime(value.astimezone(_settings().zone), "medium", locale=_locale()))
+
+
+def hour(value: datetime) -> str:
+    """An hour of the workspace without its year, for a chart's axis."""
+    local = value.astimezone(_settings().zone)
+    return f"{format_skeleton('MMMd', local, locale=_locale())} {local:%H:%M}"
 
 
 def ago(value: datetime | None, now: datetime | None = None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from web.i18n import N_, _
-from web.view import moment
+from web.view import hour
 from web.vocabulary import channel_label, field_label
 
 EVENTS: Mapping[str, str] = {
@@ -68,7 +68,7 @@ def channel_name(channel: str | None) -> str:
 
 def hour_labels(hours: Sequence[Mapping[str, Any]]) -> list[str]:
     """The hours of a series as a chart names them."""
-    return [moment(hour["at"]) for hour in hours]
+    return [hour(one["at"]) for one in hours]
 
 
 def year_labels(count: int) -> list[str]:
