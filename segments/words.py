@@ -24,10 +24,11 @@ _DURATION = re.compile(r"([\d.]+)([YMWDHS])")
 
 @dataclass(frozen=True)
 class Names:
-    """What segments and audiences are called, by id."""
+    """What segments and audiences are called, by id, and stored values by field (`{"status": {"in_use": "In use"}}`)."""
 
     segments: Mapping[int, str] = field(default_factory=dict)
     audiences: Mapping[int, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def rule_in_words(rule: Mapping[str, Any], language: str = "en", names: Names | None = None) -> str:
@@ -76,7 +77,15 @@ class _Speaker:
             channel = name.removeprefix(REACHABLE)
             said = CHANNELS[channel][self.language] if channel in CHANNELS else channel
             return self.phrase("reachable" if test["value"] else "not_reachable", value=said)
-        return self.compared(self.field(name), test)
+        return self.compared(self.field(name), self.called(name, test))
+
+    def called(self, name: str, test: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The test with its stored values as people call them."""
+        known, value = self.names.values.get(name), test.get("value")
+        if not known or value is None:
+            return test
+        said = [known.get(one, one) for one in value] if isinstance(value, list) else known.get(value, value)
+        return {**test, "value": said}
 
     def compared(self, field_name: str, test: Mapping[str, Any]) -> str:
         op: str = test["op"]

@@ -40,7 +40,7 @@ OLD_GREE = {
         (
             {"any": [{"all": [city("a"), city("b")]}, {"none": [{"in_segment": 3}]}]},
             "Customers: (city is a and city is b) or not (in the segment “VIP”)",
-            "（城市是a，且城市是b），或不满足（属于分群“VIP”）的客户",
+            "（城市是a，且城市是b），或不满足（属于人群“VIP”）的客户",
         ),
         (
             {"has": "orders", "sum": {"field": "amount", "op": "gt", "value": 3000}},
@@ -71,3 +71,10 @@ def test_everything_that_a_rule_can_say_has_words() -> None:
     assert fields <= FIELDS.keys()
     assert sources().keys() == RECORDS.keys()
     assert {name for kind in Kind for name in OPERATORS[kind]} <= SAID.keys()
+
+
+def test_stored_values_are_said_as_people_call_them() -> None:
+    names = Names(values={"status": {"in_use": "使用中"}})
+    rule = {"has": "appliances", "where": {"field": "status", "op": "in", "value": ["in_use", "other"]}}
+    assert rule_in_words(rule, "zh", names) == "有（状态是使用中或other）的家电的客户"
+    assert rule_in_words({"field": "city", "op": "eq", "value": "in_use"}, "zh", names) == "城市是in_use的客户"

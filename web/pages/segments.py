@@ -26,7 +26,7 @@ from web.names import names_of
 from web.pages.customers import category_names
 from web.render import fragment, page, redirect
 from web.strict_json import read_json
-from web.view import number, state_name
+from web.view import STATES, number, state_name
 from web.vocabulary import builder_vocabulary
 
 SORTS = {"name": segments.c.name, "members": segments.c.count, "updated": segments.c.updated_at}
@@ -176,9 +176,10 @@ def _sentence(rule: Any, names: Names) -> str:
 
 
 async def _names(conn: AsyncConnection) -> Names:
-    """What segments and lists are called; they are few."""
+    """What segments, lists, categories and states are called; they are few."""
     kept = [{row.id: row.name for row in await conn.execute(select(t.c.id, t.c.name))} for t in (segments, audiences)]
-    return Names(*kept)
+    states = {state: state_name(state) for state in STATES}
+    return Names(*kept, values={"category": await category_names(conn), "status": states, "state": states})
 
 
 async def _read_form(request: Request) -> tuple[str, str, str]:
