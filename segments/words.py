@@ -24,7 +24,7 @@ _DURATION = re.compile(r"([\d.]+)([YMWDHS])")
 
 @dataclass(frozen=True)
 class Names:
-    """What segments and audiences are called, by id, and stored values by field (`{"status": {"in_use": "In use"}}`)."""
+    """What segments and audiences are called, by id; stored values, by field (`{"status": {"in_use": "In use"}}`)."""
 
     segments: Mapping[int, str] = field(default_factory=dict)
     audiences: Mapping[int, str] = field(default_factory=dict)

@@ -177,9 +177,10 @@ def _sentence(rule: Any, names: Names) -> str:
 
 async def _names(conn: AsyncConnection) -> Names:
     """What segments, lists, categories and states are called; they are few."""
-    kept = [{row.id: row.name for row in await conn.execute(select(t.c.id, t.c.name))} for t in (segments, audiences)]
+    named = [{row.id: row.name for row in await conn.execute(select(t.c.id, t.c.name))} for t in (segments, audiences)]
     states = {state: state_name(state) for state in STATES}
-    return Names(*kept, values={"category": await category_names(conn), "status": states, "state": states})
+    values = {"category": await category_names(conn), "status": states, "state": states}
+    return Names(segments=named[0], audiences=named[1], values=values)
 
 
 async def _read_form(request: Request) -> tuple[str, str, str]:
