@@ -72,6 +72,7 @@ async def build_segment(page: Page) -> None:
     await builder.get_by_role("button", name="About what they have or did").click()
     related = builder.locator(".rule-related")
     await related.get_by_role("combobox", name="Category").fill("air_conditioner")
+    await expect(related.get_by_text("Air conditioner", exact=True)).to_be_visible()
     await related.get_by_role("button", name="Condition").click()
     age = related.locator(".rule-condition").last
     await age.get_by_label("Field").select_option(label="Installation")

@@ -134,14 +134,13 @@ async def preview(request: Request) -> Response:
 
 
 async def offer(request: Request) -> Response:
-    """Values that the data holds for a field, the commonest first: `[{"value", "label"}]`."""
+    """Values that the data holds for a field, the commonest first: `[{"value", "name", "label"}]`."""
     source, field = request.query_params.get("source") or None, request.query_params.get("field", "")
     async with house_of(request).database.connect() as conn:
         found = await suggest(conn, source, field, limit=OFFERED)
         names = await _called(conn, field, [one.value for one in found])
-    return JSONResponse(
-        [{"value": one.value, "label": f"{names.get(one.value, one.value)} ({one.count})"} for one in found]
-    )
+    called = [(one, names.get(one.value, one.value)) for one in found]
+    return JSONResponse([{"value": one.value, "name": name, "label": f"{name} ({one.count})"} for one, name in called])
 
 
 async def _people(conn: AsyncConnection, sample: list[engine.Person]) -> list[dict[str, Any]]:

@@ -178,12 +178,14 @@
       const part = (index) => input(pair[index], (text) => { pair[index] = read(text); set([...pair]); }, index);
       return [part(0), el("span", { class: "rule-word" }, words.and), part(1)];
     }
-    const listName = number || type === "date" ? null : suggestions(found, source, path);
+    const offer = number || type === "date" ? null : suggestions(found, source);
+    const said = offer ? meaning(offer, value) : null;
+    const change = (made) => { set(made); said?.tell(made); };
     if (takes === "many") {
       const shown = (value || []).join(", ");
-      return [input(shown, (text) => set(text.split(/[,，、]/).map((one) => one.trim()).filter(Boolean).map(read)), "v", { type: "text", placeholder: words.values, list: listName })];
+      return [input(shown, (text) => change(text.split(/[,，、]/).map((one) => one.trim()).filter(Boolean).map(read)), "v", { type: "text", placeholder: words.values, list: offer?.id }), said?.box].filter(Boolean);
     }
-    return [input(value, (text) => set(read(text)), "v", { list: listName })];
+    return [input(value, (text) => change(read(text)), "v", { list: offer?.id }), said?.box].filter(Boolean);
   }
 
   function durationInputs(value, found, path, set) {
@@ -201,20 +203,28 @@
     return [number, pick];
   }
 
-  // Values that the data holds, most frequent first, offered while typing.
+  // Values that the data holds, most frequent first, offered while typing: each field is asked for once.
   const offered = new Map();
-  function suggestions(found, source, path) {
-    const key = `${source ? source.name : "customers"}.${found.name}`;
-    const id = `offer-${key.replace(/[^\w-]/g, "-")}`;
+  function suggestions(found, source) {
+    const query = new URLSearchParams({ source: source ? source.name : "", field: found.name });
+    const key = query.toString();
     if (!offered.has(key)) {
-      offered.set(key, []);
-      const query = new URLSearchParams({ source: source ? source.name : "", field: found.name });
-      fetch(`${root.dataset.suggest}?${query}`).then((answer) => (answer.ok ? answer.json() : [])).then((values) => {
-        const list = document.getElementById(id) || document.body.appendChild(el("datalist", { id }));
+      const list = document.body.appendChild(el("datalist", { id: `offer-${offered.size}` }));
+      const loaded = fetch(`${root.dataset.suggest}?${query}`).then((answer) => (answer.ok ? answer.json() : []), () => []).then((values) => {
         list.replaceChildren(...values.map((one) => el("option", { value: one.value, label: one.label })));
+        return new Map(values.filter((one) => one.name !== one.value).map((one) => [one.value, one.name]));
       });
+      offered.set(key, { id: list.id, loaded });
     }
-    return id;
+    return offered.get(key);
+  }
+
+  // What a code that was typed means to people, beside it.
+  function meaning(offer, value) {
+    const box = el("span", { class: "rule-word" });
+    const tell = (made) => offer.loaded.then((names) => { box.textContent = [made].flat().map((one) => names.get(one)).filter(Boolean).join(", "); });
+    tell(value);
+    return { box, tell };
   }
 
   function drawRelated(node, replace, path) {
