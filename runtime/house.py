@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from runtime import migrate
 from runtime.database import Database
 from runtime.postgres import embedded
+from runtime.registry import check_configurations
 from runtime.settings import Settings
 from runtime.signing import Signer, local_secret
 from runtime.workspace import check_secret
@@ -33,8 +34,9 @@ async def open_house(settings: Settings, *, upgrade: bool = False, pool_size: in
     """Open the database (starting the embedded one where needed) and check that this program and its secret fit it.
 
     The embedded database is upgraded by whoever comes first, another one only if `upgrade`.
-    Raises Unavailable, Conflict (old schema), WrongSecret.
+    Raises BadSetting, Unavailable, Conflict (old schema), WrongSecret.
     """
+    check_configurations(settings)
     async with database_address(settings) as url:
         step = migrate.upgrade if upgrade or settings.embedded else migrate.require_newest
         await asyncio.to_thread(step, url)

@@ -6,12 +6,14 @@ Each room describes its records as `Source`s and each channel its kind of addres
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table
+
+from runtime.settings import Settings
 
 
 class Kind(StrEnum):
@@ -64,6 +66,7 @@ class ChannelKind:
 
 _sources: dict[str, Source] = {}
 _channels: dict[str, ChannelKind] = {}
+_configured: dict[str, Callable[[Settings], object]] = {}
 
 
 def register_source(source: Source) -> None:
@@ -73,6 +76,17 @@ def register_source(source: Source) -> None:
 
 def register_channel(kind: ChannelKind) -> None:
     _channels[kind.name] = kind
+
+
+def register_configuration(name: str, read: Callable[[Settings], object]) -> None:
+    """Let `read` look at the settings at every start, so that a bad one stops it. `read` raises BadSetting."""
+    _configured[name] = read
+
+
+def check_configurations(settings: Settings) -> None:
+    """Raises BadSetting naming the first setting that a room cannot use."""
+    for read in _configured.values():
+        read(settings)
 
 
 def sources() -> Mapping[str, Source]:

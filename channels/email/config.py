@@ -139,6 +139,6 @@ def _file(name: str, value: str | None) -> str | None:
 
 
 def _whole(name: str, value: str, low: int, high: int) -> int:
-    if not (value.isascii() and value.isdigit() and low <= int(value[:9]) <= high):
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high):
         raise _bad(f"{name}={value!r} must be a whole number from {low} to {high}")
     return int(value)

@@ -44,6 +44,7 @@ BAD = [
     ("smtp://u:hunter2@mail.example?start=1", "unknown option 'start'"),
     ("smtp://mail.example?timeout=1&timeout=2", "'timeout' is given twice"),
     ("smtp://mail.example?connections=0", "connections='0'"),
+    ("smtp://mail.example?connections=0000000019", "connections='0000000019'"),
     ("smtp://mail.example?connections=1e3", "connections='1e3'"),
     ("smtp://mail.example?timeout=" + "9" * 5000, "timeout="),
     ("smtps://mail.example?starttls=required", "does not go with smtps"),

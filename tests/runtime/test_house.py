@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from runtime.errors import Conflict
 from runtime.house import open_house
-from runtime.settings import Settings
+from runtime.settings import BadSetting, Settings
 from runtime.workspace import WrongSecret, lasting_key
 
 
@@ -69,3 +69,11 @@ async def test_old_schema_is_refused_unless_upgrading(settings: Settings) -> Non
         key = await lasting_key(conn, "erasure")
     async with open_house(settings) as house, house.database.begin() as conn:
         assert await lasting_key(conn, "erasure") == key
+
+
+async def test_a_setting_that_a_channel_cannot_use_stops_the_start(settings: Settings) -> None:
+    """runtime/settings.py sees a good scheme and host; only the channel knows its options."""
+    misspelt = dataclasses.replace(settings, smtp_url="smtp://mail.example?conections=3")
+    with pytest.raises(BadSetting, match=r"^HEARTH_SMTP_URL: unknown option 'conections'"):
+        async with open_house(misspelt):
+            pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,12 +14,14 @@ from campaigns.content import compile_content
 from campaigns.models import campaigns, runs, snapshots
 from customers.models import customers, standing_consents
 from runtime.clock import utc_now
+from runtime.database import Database
 from runtime.house import House
 from tests.tracking.people_with_mail import activity_of, make_people, message
 from tests.web.conftest import MakeToken
 from tracking.ledger import MessageKey
 from tracking.models import events, link_tables, messages
 from tracking.tokens import MessageUrls
+from web.app import create_app
 
 AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120 Safari/537.36"
 BROWSER = {"user-agent": AGENT}
@@ -232,3 +235,18 @@ async def test_events_are_told_over_the_api(house: House, client: httpx.AsyncCli
     refused = (await client.post("/api/v1/events", json={"items": [told, {"kind": "call"}]})).json()
     assert (refused["accepted"], refused["rejected"][0]["index"]) == (1, 1)
     assert await stored(house) == [("call", None)]
+
+
+async def test_strangers_are_told_nothing_of_our_machines(house: House, key: MessageKey) -> None:
+    """The mail program of a recipient tries its unsubscription again after a 503."""
+    gone = Database("postgresql://u@127.0.0.1:9/hidden")
+    app = create_app(replace(house, database=gone))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        links = urls(house, key)
+        for answer in (await client.post(links.unsubscribe), await client.get(links.view)):
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"]
+            assert "HEARTH_DATABASE_URL" not in answer.text
+            assert "127.0.0.1" not in answer.text
+    await gone.close()

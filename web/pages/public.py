@@ -13,13 +13,14 @@ from markupsafe import escape
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from campaigns.models import runs, snapshots
 from campaigns.revisit import click_target, in_browser
 from runtime.clock import utc_now
-from runtime.errors import NotFound
+from runtime.errors import NotFound, Unavailable
 from runtime.signing import Purpose
 from tracking.facts import Fact, FactKind
 from tracking.ledger import MessageKey
@@ -55,6 +56,8 @@ def friendly(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except NotFound:
             return page(request, "public/unknown.html", status=404)
+        except Unavailable as error:  # whose words name our machines, which is nothing for strangers
+            raise HTTPException(503, headers={"Retry-After": "5"}) from error
 
     return serve
 
