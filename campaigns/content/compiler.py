@@ -120,8 +120,8 @@ def _finished(
     )
     try:
         content.prepare()
-    except SyntaxError as error:  # Python's own limits: nesting of loops
-        raise Invalid(Problem("html", f"the template is nested too deeply: {error.msg}")) from None
+    except (SyntaxError, RecursionError) as error:  # Python's own limits: nesting of loops, length of elif chains
+        raise Invalid(Problem("html", f"the template is nested too deeply: {error}")) from None
     return content
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -138,7 +138,10 @@ def _local(value: Any, zone: ZoneInfo) -> date:
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         raise LimitReached(f"{value!r} is no number")
-    found = Decimal(str(value)[:100])
+    try:
+        found = Decimal(str(value)[:100])
+    except InvalidOperation:
+        raise LimitReached(f"{value!r} is no number") from None
     if not found.is_finite() or abs(found.adjusted()) > 30:
         raise LimitReached(f"{value!r} is too large a number")
     return found

@@ -13,6 +13,8 @@ from campaigns.content.walk import Usage, Walk
 from runtime.errors import Problem
 
 MAX_NODES = 20_000
+MAX_DEPTH = 100  # walking, compiling and rendering stay well within Python's stack, wherever they run
+TOO_DEEP = "the template is nested too deeply"
 
 
 def usage_of(
@@ -30,13 +32,25 @@ def usage_of(
         usage.problems.append(Problem(part, f"line {error.lineno}: {error.message}{_snippet(source, error.lineno)}"))
         return usage
     except RecursionError:
-        usage.problems.append(Problem(part, "the template is nested too deeply"))
+        usage.problems.append(Problem(part, TOO_DEEP))
         return usage
-    if sum(1 for _ in tree.find_all(nodes.Node)) > MAX_NODES:
+    parts, depth = _size(tree)
+    if parts > MAX_NODES:
         usage.problems.append(Problem(part, f"the template has more than {MAX_NODES} parts"))
-        return usage
-    Walk(part, known, filters, usage).statement(tree, {}, certain=True)
+    elif depth > MAX_DEPTH:
+        usage.problems.append(Problem(part, TOO_DEEP))
+    else:
+        Walk(part, known, filters, usage).statement(tree, {}, certain=True)
     return usage
+
+
+def _size(tree: nodes.Node) -> tuple[int, int]:
+    """How many nodes a template has, and how deep they lie (a sum of a hundred terms lies a hundred deep)."""
+    parts, depth, level = 0, 0, [tree]
+    while level:
+        parts, depth = parts + len(level), depth + 1
+        level = [child for node in level for child in node.iter_child_nodes()]
+    return parts, depth
 
 
 def _snippet(source: str, line: int) -> str:

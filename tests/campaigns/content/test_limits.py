@@ -72,3 +72,10 @@ def test_compiling_computes_nothing() -> None:
 def test_a_template_of_too_many_parts_is_refused() -> None:
     with pytest.raises(Invalid, match="parts"):
         compile_content(subject="s", text="{{ today }}" * 20_000)
+
+
+@pytest.mark.parametrize("filter_name", ["round", "money", "number"])
+def test_text_that_is_no_number_is_named(filter_name: str) -> None:
+    content = compile_content(subject="s", text="{{ customer.name|" + filter_name + " }}")
+    with pytest.raises(RenderFailed, match="'12 or so' is no number"):
+        content.render(person(customer={"name": "12 or so"}), LINKS)

@@ -220,3 +220,17 @@ def test_deep_nesting_is_refused() -> None:
     loops = 30
     assert "nested too deeply" in refusal(text="{% for a in appliances %}" * loops + "{% endfor %}" * loops)
     refusal(text="{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ " + "customer." * 3_000 + "name }}",
+        "{{ 1" + " + 1" * 400 + " }}",
+        "{{ customer.name" + "|upper" * 900 + " }}",
+        "{{ " + "(" * 3_000 + "1" + ")" * 3_000 + " }}",
+        "{% if 1 %}" + "{% elif 1 %}" * 5_000 + "{% endif %}",
+    ],
+)
+def test_endless_expressions_are_refused(text: str) -> None:
+    assert "nested too deeply" in refusal(text=text)
