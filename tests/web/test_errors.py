@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import httpx
 import pytest
+from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime.database import Database
 from runtime.errors import Conflict, Forbidden, HearthError, Invalid, NotFound, Problem, TooLarge, Unavailable
 from runtime.house import House
-from tests.web.conftest import SignIn
+from tests.waiting import until
+from tests.web.conftest import OpenApi, SignIn
 from web.access import PUBLIC, Route
 from web.app import create_app
 from web.errors import Failure, problem_response
@@ -190,3 +193,32 @@ async def test_health_and_metrics_tell_of_database_and_queue(client: httpx.Async
     metrics = (await client.get("/metrics")).text
     assert re.search(r'hearth_http_requests_total\{route="health",status="200"\} \d', metrics)
     assert "hearth_queue_waiting 0.0" in metrics
+
+
+@pytest.mark.parametrize("path", ["/users", "/api/v1/segments"])
+async def test_a_statement_that_waits_too_long_is_told_as_busy(
+    house: House, sign_in: SignIn, api: OpenApi, path: str
+) -> None:
+    table_name = "users" if path == "/users" else "segments"
+    client = await (sign_in("admin") if path == "/users" else api("admin"))
+    waiting = text(
+        "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted AND relation = CAST(:name AS regclass)"
+    )
+
+    async def cancelled() -> bool:
+        async with house.database.connect() as other:
+            return bool((await other.execute(waiting, {"name": table_name})).all())
+
+    async with house.database.begin() as conn:
+        await conn.execute(text(f"LOCK TABLE {table_name} IN ACCESS EXCLUSIVE MODE"))
+        asked = asyncio.create_task(client.get(f"http://127.0.0.1:8000{path}"))
+        await until(cancelled)
+        answer = await asked
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert "busy with other work" in answer.text
+
+
+async def test_what_could_not_be_read_is_told_to_programs(api: OpenApi) -> None:
+    answer = await (await api()).post("/segments", content=b"{")
+    assert (answer.status_code, "not JSON" in answer.json()["detail"]) == (400, True)
