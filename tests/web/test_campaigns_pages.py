@@ -173,10 +173,19 @@ async def test_a_campaign_is_launched_watched_and_reported(sign_in: SignIn, hous
     for words in ("Finished", "Audience 3", "Sent 2", "never consented 1", "Skipped 1", "shop.example", "example.com"):
         assert words in told, words
     assert 'hx-trigger="every 2s"' not in report.text
-    listed = text_of(await client.get("/campaigns"))
-    assert "Finished" in listed
+    last = await client.get(path, headers={"HX-Request": "true", "HX-Target": "live"})
+    assert (moving.headers.get("hx-refresh"), last.headers["hx-refresh"]) == (None, "true")
+    assert "Finished" in text_of(await client.get("/campaigns"))
     chinese = text_of(await (await sign_in("analyst", language="zh")).get(path))
     assert "从未同意接收" in chinese
+
+
+async def test_a_report_tells_who_may_have_seen_an_empty_value(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG, {**LI, "city": None})
+    content = {"subject": "In {{ customer.city }}", "html": "<p>x</p>"}
+    campaign = await launched(house, content=content)
+    told = text_of(await (await sign_in("analyst")).get(f"/campaigns/{campaign}"))
+    assert "1 of 2 lacked a value that the mail shows customer.city 1" in told
 
 
 async def test_messages_are_told_one_by_one(sign_in: SignIn, house: House, sink: Sink) -> None:

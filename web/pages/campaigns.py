@@ -61,7 +61,9 @@ async def show(request: Request) -> Response:
         found = await store.campaign(conn, request.path_params["id"])
         context = await _report_context(conn, found)
     template = "campaigns/draft.html" if found.state is State.DRAFT else "campaigns/report.html"
-    return page(request, template, partial="live", campaign=found, moving=found.state in MOVING, **context)
+    moving = found.state in MOVING
+    over = {} if moving else {"HX-Refresh": "true"}  # whoever watched it move gets the whole report, charts and all
+    return page(request, template, partial="live", headers=over, campaign=found, moving=moving, **context)
 
 
 async def new(request: Request) -> Response:

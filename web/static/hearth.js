@@ -27,6 +27,15 @@
   });
   document.addEventListener("htmx:sendError", () => toast(toasts().dataset.offline, "danger"));
 
+  // A search keeps how the list is sorted and narrowed by now, whatever it was when the page was loaded.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (!event.target.matches(".search-box")) return;
+    event.detail.path = location.pathname;
+    for (const [name, value] of new URLSearchParams(location.search)) {
+      if (name !== "q" && name !== "cursor") event.detail.parameters[name] = value;
+    }
+  });
+
   // `/` goes to the page's own search, else to the one at the top; Escape leaves it.
   document.addEventListener("keydown", (event) => {
     const typing = event.target instanceof Element && event.target.closest("input, textarea, select, [contenteditable]");
