@@ -69,7 +69,8 @@ def checked_sender(campaign: Campaign, settings: Settings) -> str:
         channel.composer(Common(sender=sender))
     except (Invalid, ChannelError) as error:
         culprit = "from" if campaign.sender else "HEARTH_MAIL_FROM"
-        raise Invalid(Problem(culprit, str(error))) from None
+        message = error.problems[0].message if isinstance(error, Invalid) else str(error)
+        raise Invalid(Problem(culprit, message)) from None
     return sender
 
 

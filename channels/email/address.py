@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import parseaddr
+from email.utils import getaddresses
 from functools import lru_cache
 
 import idna
@@ -63,7 +63,10 @@ def parse_sender(text: str) -> tuple[str, Address]:
         raise _bad_sender(f"{text!r}: the sender is a fixed text, a template is not possible here")
     if any(ord(sign) < 0x20 or sign in "\x7f\x85\u2028\u2029" for sign in text):
         raise _bad_sender(f"{text!r}: there is a line break or control character in the sender")
-    name, address = parseaddr(text)
+    found = getaddresses([text])
+    if len(found) != 1:
+        raise _bad_sender(f"{text!r} is more than one sender; a name with a comma in it stands in quotes")
+    name, address = found[0]
     try:
         wire = wire_address(address)
     except ChannelError as error:

@@ -175,6 +175,8 @@ BAD_SENDERS = [
     "{{ customer.name }} <a@b.example>",
     "{% x %} <a@b.example>",
     "A <é@b.example>",
+    "a@b.example, c@d.example",
+    "Gree, Xi'an <news@example.com>",
     "A\x00 <a@b>",
 ]
 
