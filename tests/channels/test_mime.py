@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import parseaddr
 from typing import cast
 
 import pytest
@@ -31,6 +33,13 @@ def parsed(wire: bytes) -> EmailMessage:
         assert part.defects == []
         assert all(not header.defects for header in part.values())
     return message
+
+
+def display_name(wire: bytes) -> str:
+    """The name in To. Python's strict parser keeps the blank between two encoded words of a name, which RFC 2047 (6.2)
+    drops; its older reader does not."""
+    raw = message_from_bytes(wire, policy=policy.compat32)["To"]
+    return str(make_header(decode_header(parseaddr(raw)[0])))
 
 
 def one_line(text: str) -> str:
@@ -93,7 +102,7 @@ def test_any_content_parses_without_defects(
     assert max(map(len, wire.split(b"\r\n"))) <= 998
     assert eight_bit or wire.isascii()
     message = parsed(wire)
-    assert one_line(message["To"].addresses[0].display_name) == one_line(name)
+    assert one_line(display_name(wire)) == one_line(name)
     assert [str(address.addr_spec) for address in message["To"].addresses] == ["zhang@example.com"]
     assert one_line(message["Subject"]) == one_line(subject)
     assert set(message.keys()) == {
