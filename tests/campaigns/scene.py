@@ -24,6 +24,7 @@ from campaigns.launch import launch
 from campaigns.report import campaign_record
 from customers.models import activity, contact_addresses, customers, standing_consents
 from runtime.clock import utc_now
+from runtime.errors import Unavailable
 from runtime.house import House
 from runtime.text import fold
 from runtime.worker import run_worker
@@ -147,10 +148,13 @@ async def work_off(house: House, *, seconds: float = 30.0, future: bool = False)
 
 
 async def finished(house: House, campaign_id: int, seconds: float = 60.0) -> dict[str, Any]:
-    """The record of the campaign, once it is finished."""
+    """The record of the campaign, once it is finished; a database that is away meanwhile is asked again."""
 
     async def over() -> bool:
-        return (await record(house, campaign_id))["state"] == "finished"
+        try:
+            return bool((await record(house, campaign_id))["state"] == "finished")
+        except Unavailable:
+            return False
 
     await until(over, seconds)
     return await record(house, campaign_id)

@@ -15,6 +15,7 @@ from runtime.clock import utc_now
 from runtime.house import House
 from web.access import Role
 from web.app import create_app
+from web.i18n import use_language
 from web.models import users
 from web.sessions import create_token, csrf_token, open_session
 
@@ -26,6 +27,12 @@ SignIn = Callable[..., Awaitable[httpx.AsyncClient]]
 MakeUser = Callable[..., Awaitable[int]]
 MakeToken = Callable[..., Awaitable[str]]
 OpenApi = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture(autouse=True)
+def english() -> None:
+    """No test speaks the language that an earlier one of its process chose."""
+    use_language("en")
 
 
 @pytest.fixture
