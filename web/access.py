@@ -33,6 +33,7 @@ PUBLIC = Public()
 SIGNED_IN = frozenset(Role)
 ADMINS = frozenset({Role.ADMIN})
 MARKETERS = frozenset({Role.ADMIN, Role.MARKETER})
+KEEPERS = frozenset({Role.ADMIN, Role.MARKETER, Role.SALESPERSON})  # who may note what a customer said
 READERS = frozenset({Role.ADMIN, Role.MARKETER, Role.ANALYST})
 
 

@@ -125,6 +125,14 @@ async def test_a_consent_by_word_of_mouth_is_noted(sign_in: SignIn, house: House
     assert (await client.post(f"{path}/consent", data={"channel": "pigeon", "granted": "yes"})).status_code == 422
 
 
+async def test_an_analyst_notes_no_consent(sign_in: SignIn, house: House) -> None:
+    (customer_id,) = await put(house, "customers", WANG)
+    client = await sign_in("analyst")
+    assert "/consent" not in (await client.get(f"/customers/{customer_id}")).text
+    answer = await client.post(f"/customers/{customer_id}/consent", data={"channel": "email", "granted": "yes"})
+    assert answer.status_code == 403
+
+
 async def test_erasing_needs_the_name(sign_in: SignIn, house: House) -> None:
     [customer_id] = await put(house, "customers", WANG)
     client = await sign_in("marketer")

@@ -16,7 +16,7 @@ from customers.timeline import timeline
 from customers.upsert import upsert
 from runtime.errors import Conflict, Invalid, Problem
 from runtime.registry import channel_kinds
-from web.access import SIGNED_IN, Route
+from web.access import KEEPERS, SIGNED_IN, Route
 from web.api.contract import Ask, Body, call
 from web.api.shapes import PAGE_QUERY, Page
 from web.listing import read_listing
@@ -189,7 +189,7 @@ async def history(ask: Ask) -> Any:
     body=ConsentIn,
     answer=Customer,
     status=201,
-    allow=SIGNED_IN,
+    allow=KEEPERS,
 )
 async def consent(ask: Ask) -> Any:
     """Add an entry to the consent ledger, of this moment."""

@@ -19,7 +19,7 @@ from customers.timeline import timeline
 from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid
 from runtime.registry import channel_kinds
-from web.access import MARKETERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
+from web.access import KEEPERS, MARKETERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
 from web.i18n import _, current_language
 from web.listing import fetch_page, read_listing
 from web.names import names_of
@@ -160,6 +160,6 @@ def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[st
 ROUTES = [
     Route("/customers", listing, "customers", SIGNED_IN),
     Route("/customers/{id:int}", show, "customer", SIGNED_IN),
-    Route("/customers/{id:int}/consent", say_consent, "customer_consent", SIGNED_IN, methods=("POST",)),
+    Route("/customers/{id:int}/consent", say_consent, "customer_consent", KEEPERS, methods=("POST",)),
     Route("/customers/{id:int}/erase", remove, "customer_erase", MARKETERS, methods=("POST",)),
 ]
