@@ -8,6 +8,10 @@ segments.engine      await count(conn, rule, context, salesperson=None) -> int
                      await members(conn, rule, context, cursor=None, limit=100, salesperson=None) -> Page(items, next)
                      await sample(conn, rule, context, size=10, salesperson=None) -> list[Person]
                      await explain(conn, rule, context, customer_id, salesperson=None) -> Explanation
+                     await members_among(conn, rule, context, ids, salesperson=None) -> SELECT customers.id of those of
+                         `ids` (numbers, or a SELECT) who belong; await belonging(…the same…) -> set[int]
+                     await prepare(conn, rule, context) -> Prepared, which every verb takes in the place of a rule
+                     limited(conn, prepared): the time limit of statements over a rule with patterns
                      await expand(conn, rule) -> the rule with nested segments written out
                      await freeze_select(conn, rule, context, exclude=()) -> SELECT customers.id …
                      await record_condition(conn, rule, context, "appliances") -> condition on those records | None

@@ -5,7 +5,8 @@ Every part is compiled for an outcome that is wanted: `_says(node, True)` is TRU
 three-valued logic leaks, and plain comparisons stay plain for the planner.
 
 Related records are asked in `EXISTS (… WHERE r.customer_id = customers.id)`; counts and aggregates in an EXISTS over
-the records grouped by customer, which the planner turns into one grouped join, or a look-up for a single customer.
+the records grouped by customer, which the planner turns into one grouped join. Where only few customers are asked about
+(`Evaluation.few`), counts and aggregates are looked up for each of them instead.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Exists, Select, Table, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Exists, Select, Table, and_, exists, false, func, literal, not_, or_, select, true
 from sqlalchemy.sql.util import find_tables
 
 from customers.models import customers
@@ -36,12 +37,16 @@ _ONE = Decimal(1)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a rule is compiled against. `segments`: the rules of all segments that it refers to, of any depth."""
+    """What a rule is compiled against. `segments`: the rules of all segments that it refers to, of any depth.
+
+    `few`: it will be asked about few customers (some thousand), so that nothing is to be computed for all of them.
+    """
 
     now: datetime
     zone: ZoneInfo
     schema: Schema
     segments: Mapping[int, Rule] = field(default_factory=dict)
+    few: bool = False
 
 
 def compile_rule(rule: Rule, evaluation: Evaluation, *, wanted: bool = True) -> Condition:
@@ -193,16 +198,26 @@ def _only_whether(measure: Measure, none_fits: bool) -> bool:
 def _exists_group(
     source: Source, records: Sequence[Condition], measure: Measure, wanted: bool, asked: _Asked
 ) -> Exists:
-    """Whether the customer's matching records, as a group, measure as `wanted`. Without records there is no group."""
-    grouped: Select[Any] = select(source.person.label("customer_id")).where(*records).group_by(source.person)
+    """Whether the customer's matching records, as a group, measure as `wanted`, which no records never do."""
+    measured = [*records]
     if measure.field is not None:
-        measured = asked.evaluation.schema.field_of(source, measure.field)
-        assert measured is not None
-        grouped = grouped.where(measured.column.is_not(None))
-        holds = _aggregate(measure, measured.column, asked.evaluation)
+        found = asked.evaluation.schema.field_of(source, measure.field)
+        assert found is not None
+        measured.append(found.column.is_not(None))
+        holds = _aggregate(measure, found.column, asked.evaluation)
     else:
         holds = _numbers(func.count(), measure)
-    groups = grouped.having(holds if wanted else not_(holds)).subquery()
+    fits = holds if wanted else not_(holds)
+    if asked.evaluation.few:
+        return (
+            select(literal(1))
+            .where(source.person == customers.c.id, *measured)
+            .having(fits)
+            .correlate(customers)
+            .exists()
+        )
+    grouped: Select[Any] = select(source.person.label("customer_id")).where(*measured).group_by(source.person)
+    groups = grouped.having(fits).subquery()
     return exists().where(groups.c.customer_id == customers.c.id).correlate(customers)
 
 

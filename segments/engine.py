@@ -1,7 +1,8 @@
 """Who belongs: count, page, sample, explanation and freeze of a rule, all from one compiler.
 
-A rule is given as JSON. Every verb parses it, loads the segments that it refers to, and raises Invalid with the path of
-each culprit. `salesperson` (a code) narrows the answer to that salesperson's own customers.
+A rule is given as JSON: every verb parses it, loads the segments that it refers to, and raises Invalid with the path of
+each culprit. Or it is given as `prepare` read it, once for many questions; its own context counts then. `salesperson`
+(a code) narrows the answer to that salesperson's own customers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, Select, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import customers
@@ -24,6 +25,9 @@ from segments.references import load_references, written_out
 from segments.rule import parse_rule
 from segments.schema import load_schema
 from segments.tree import Rule, conditions
+
+Among = Select[tuple[int]] | Sequence[int]
+"""Some customers by id: given, or found by a statement."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,18 @@ class Prepared:
     def has_patterns(self) -> bool:
         return bool(patterns([self.rule, *self.evaluation.segments.values()]))
 
-    def condition(self) -> Condition:
-        """For a WHERE over `customers`; FALSE or NULL for those who do not belong."""
-        return compile_rule(self.rule, self.evaluation)
+    def condition(self, node: Rule | None = None, *, few: bool = False) -> Condition:
+        """For a WHERE over `customers`; FALSE or NULL for those who do not belong. `node`: of this part of the rule.
+
+        `few`: for a statement that asks about few customers (`compiler.Evaluation`).
+        """
+        return compile_rule(self.rule if node is None else node, replace(self.evaluation, few=few))
 
 
 async def prepare(conn: AsyncConnection, rule: object, context: EvaluationContext) -> Prepared:
-    """Read a rule's JSON and what it refers to. Raises Invalid."""
+    """Read a rule's JSON and what it refers to; what is prepared already stays as it is. Raises Invalid."""
+    if isinstance(rule, Prepared):
+        return rule
     schema = await load_schema(conn)
     tree = parse_rule(rule, schema, context.limits)
     await check_patterns(conn, patterns([tree]))
@@ -100,7 +109,7 @@ async def count(
     """How many customers belong."""
     prepared = await prepare(conn, rule, context)
     statement = _of_members(select(func.count()).select_from(customers), prepared, salesperson)
-    async with _limited(conn, prepared):
+    async with limited(conn, prepared):
         return int((await conn.execute(statement)).scalar_one())
 
 
@@ -117,7 +126,7 @@ async def members(
     prepared = await prepare(conn, rule, context)
     statement = _of_members(select(customers.c.id, customers.c.external_id), prepared, salesperson)
     statement = statement.where(customers.c.id > literal(cursor or 0, BigInteger)).order_by(customers.c.id)
-    async with _limited(conn, prepared):
+    async with limited(conn, prepared):
         rows = (await conn.execute(statement.limit(limit + 1))).all()
     items = [Member(row.id, row.external_id) for row in rows[:limit]]
     return Page(items, items[-1].id if len(rows) > limit else None)
@@ -130,7 +139,7 @@ async def sample(
     prepared = await prepare(conn, rule, context)
     columns = (getattr(customers.c, name) for name in Person.__dataclass_fields__)
     statement = _of_members(select(*columns), prepared, salesperson).order_by(customers.c.id).limit(size)
-    async with _limited(conn, prepared):
+    async with limited(conn, prepared):
         return [Person(**row._mapping) for row in await conn.execute(statement)]
 
 
@@ -145,15 +154,44 @@ async def explain(
     """Whether the customer belongs, and which conditions hold for them. Raises NotFound."""
     prepared = await prepare(conn, rule, context)
     asked = [prepared.rule, *conditions(prepared.rule)]
-    columns = [func.coalesce(compile_rule(node, prepared.evaluation), False) for node in asked]
+    columns = [func.coalesce(prepared.condition(node, few=True), False) for node in asked]
     statement = select(*(column.label(f"c{index}") for index, column in enumerate(columns))).where(
         customers.c.id == literal(customer_id, BigInteger), *_visible(salesperson)
     )
-    async with _limited(conn, prepared):
+    async with limited(conn, prepared):
         row = (await conn.execute(statement)).one_or_none()
     if row is None:
         raise NotFound(f"there is no customer {customer_id}")
     return Explanation(row[0], [Held(node.path, holds) for node, holds in zip(asked[1:], row[1:], strict=True)])
+
+
+async def members_among(
+    conn: AsyncConnection,
+    rule: object,
+    context: EvaluationContext,
+    ids: Among,
+    *,
+    salesperson: str | None = None,
+) -> Select[tuple[int]]:
+    """`SELECT customers.id` of those of `ids` who belong; aliases of merged customers never do.
+
+    For some thousand of them at most: each one's records are looked up. To be executed, or used in `INSERT … SELECT`;
+    run it within `limited`, since the rule may hold patterns.
+    """
+    prepared = await prepare(conn, rule, context)
+    asked = ids if isinstance(ids, Select) else select(func.unnest(literal(list(ids), ARRAY(BigInteger))))
+    statement = select(customers.c.id).where(customers.c.id.in_(asked), prepared.condition(few=True))
+    return statement.where(*_visible(salesperson))
+
+
+async def belonging(
+    conn: AsyncConnection, rule: object, context: EvaluationContext, ids: Among, *, salesperson: str | None = None
+) -> set[int]:
+    """Which of `ids` belong, as `members_among` says."""
+    prepared = await prepare(conn, rule, context)
+    statement = await members_among(conn, prepared, context, ids, salesperson=salesperson)
+    async with limited(conn, prepared):
+        return set(await conn.scalars(statement))
 
 
 async def freeze_select(
@@ -195,7 +233,8 @@ def _visible(salesperson: str | None) -> list[Condition]:
 
 
 @asynccontextmanager
-async def _limited(conn: AsyncConnection, prepared: Prepared) -> AsyncIterator[None]:
+async def limited(conn: AsyncConnection, prepared: Prepared) -> AsyncIterator[None]:
+    """Statements about a rule run within: they are given up after a while where it holds a pattern (Invalid)."""
     if prepared.has_patterns:
         async with time_limit(conn, prepared.pattern_seconds):
             yield
