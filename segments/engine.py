@@ -156,7 +156,7 @@ async def explain(
     asked = [prepared.rule, *conditions(prepared.rule)]
     columns = [func.coalesce(prepared.condition(node, few=True), False) for node in asked]
     statement = select(*(column.label(f"c{index}") for index, column in enumerate(columns))).where(
-        customers.c.id == literal(customer_id, BigInteger), *_visible(salesperson)
+        customers.c.id == literal(customer_id, BigInteger), *visible(salesperson)
     )
     async with limited(conn, prepared):
         row = (await conn.execute(statement)).one_or_none()
@@ -181,7 +181,7 @@ async def members_among(
     prepared = await prepare(conn, rule, context)
     asked = ids if isinstance(ids, Select) else select(func.unnest(literal(list(ids), ARRAY(BigInteger))))
     statement = select(customers.c.id).where(customers.c.id.in_(asked), prepared.condition(few=True))
-    return statement.where(*_visible(salesperson))
+    return statement.where(*visible(salesperson))
 
 
 async def belonging(
@@ -204,7 +204,7 @@ async def freeze_select(
     wide = replace(context, limits=EXPANDED)
     prepared = await prepare(conn, rule, wide)
     left_out = [await prepare(conn, other, wide) for other in exclude]
-    statement = select(customers.c.id).where(prepared.condition(), *_visible(None))
+    statement = select(customers.c.id).where(prepared.condition(), *visible(None))
     return statement.where(*(compile_rule(other.rule, other.evaluation, wanted=False) for other in left_out))
 
 
@@ -223,10 +223,10 @@ async def record_condition(
 
 
 def _of_members(statement: Select[Any], prepared: Prepared, salesperson: str | None) -> Select[Any]:
-    return statement.where(prepared.condition(), *_visible(salesperson))
+    return statement.where(prepared.condition(), *visible(salesperson))
 
 
-def _visible(salesperson: str | None) -> list[Condition]:
+def visible(salesperson: str | None) -> list[Condition]:
     """Customers proper (no aliases of merged ones), and only the salesperson's own."""
     own = [] if salesperson is None else [customers.c.salesperson == salesperson]
     return [customers.c.merged_into.is_(None), *own]

@@ -17,6 +17,7 @@ FILES = {
     "@tabler/icons/tabler-nodes-outline.json": "icons.json",
     "echarts/dist/echarts.common.min.js": "echarts.min.js",
     "htmx.org/dist/htmx.min.js": "htmx.min.js",
+    "sortablejs/Sortable.min.js": "sortable.min.js",
 }
 
 
