@@ -52,7 +52,7 @@ async def test_in_a_statement(conn: AsyncConnection) -> None:
     kept = insert(audience_members).from_select(
         ["customer_id", "audience_id"], found.add_columns(literal(7, BigInteger))
     )
-    assert (await conn.execute(kept)).rowcount == 2
+    await conn.execute(kept)
     assert set(await conn.scalars(select(audience_members.c.customer_id))) == set(people[1:])
     nobody: list[int] = []
     assert await engine.belonging(conn, rule, CONTEXT, nobody) == set()
