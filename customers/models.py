@@ -331,6 +331,8 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
     Column("gross_margin", Money),
     Column("first_order_at", Instant),
     Column("last_order_at", Instant),
+    Column("order_gap_days", Numeric(10, 2)),  # mean pause between purchases, of those who bought more than once
+    Column("next_order_expected_at", Instant),  # the last order + that pause
     Column("rfm_recency", SmallInteger),
     Column("rfm_frequency", SmallInteger),
     Column("rfm_monetary", SmallInteger),
@@ -345,7 +347,7 @@ imports = Table(
     Column("filename", Text, nullable=False),
     Column("mapping", JSONB),
     Column("dry_run", Boolean, nullable=False, server_default=false()),
-    Column("state", Text, nullable=False, server_default="queued"),  # queued running done failed
+    Column("state", Text, nullable=False, server_default="queued"),  # draft queued running done failed
     Column("bytes_total", BigInteger),
     Column("bytes_read", BigInteger, nullable=False, server_default=text("0")),
     Column("rows", BigInteger, nullable=False, server_default=text("0")),
@@ -380,6 +382,7 @@ import_rejects = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("line", BigInteger, nullable=False),
     Column("column", Text),
+    Column("kind", Text),  # of an audience's line: unmatched ambiguous duplicate
     Column("reason", Text, nullable=False),
     Column("cells", JSONB, nullable=False),  # the line as it was read
     info=LOCAL,

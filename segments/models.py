@@ -36,6 +36,8 @@ audiences = Table(
     Column("unmatched", BigInteger, nullable=False, server_default=text("0")),
     Column("ambiguous", BigInteger, nullable=False, server_default=text("0")),
     Column("duplicates", BigInteger, nullable=False, server_default=text("0")),
+    Column("created", BigInteger, nullable=False, server_default=text("0")),  # of those matched: made from the list
+    Column("consent", JSONB),  # {"source", "text", "channels"}: unknown people are made customers with it
     Column("error", Text),
     Column("created_by", Text),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
