@@ -33,8 +33,8 @@ _CUSTOMER_NAMES = (
     "household_size birthday tags created_at attributes"
 )
 _ACTIVITY_NAMES = (
-    "engagement_score orders_count total_spent average_order_value gross_margin first_order_at last_order_at "
-    "last_opened_at last_clicked_at last_contacted_at last_replied_at"
+    "engagement_score orders_count total_spent average_order_value gross_margin order_gap_days first_order_at "
+    "last_order_at next_order_expected_at last_opened_at last_clicked_at last_contacted_at last_replied_at"
 )
 _APPLIANCE_NAMES = (
     "number serial category brand model source status power_watts repairs_count purchased_on installed_on "

@@ -331,7 +331,7 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
     Column("gross_margin", Money),
     Column("first_order_at", Instant),
     Column("last_order_at", Instant),
-    Column("order_gap_days", Numeric(10, 2)),  # mean pause between purchases, of those who bought more than once
+    Column("order_gap_days", Numeric(12, 4)),  # mean pause between purchases, of those who bought more than once
     Column("next_order_expected_at", Instant),  # the last order + that pause
     Column("rfm_recency", SmallInteger),
     Column("rfm_frequency", SmallInteger),
@@ -385,5 +385,23 @@ import_rejects = Table(
     Column("kind", Text),  # of an audience's line: unmatched ambiguous duplicate
     Column("reason", Text, nullable=False),
     Column("cells", JSONB, nullable=False),  # the line as it was read
+    info=LOCAL,
+)
+
+changed_customers = Table(  # who changed since segments last looked (customers/changes.py); purged once they have
+    "changed_customers",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("sources", ARRAY(Text), nullable=False),
+    Column("ids", ARRAY(BigInteger)),  # of a batch; NULL: everyone
+    Column("noted_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    # By which a reader knows what its last look could not see yet (pg_visible_in_snapshot).
+    Column(
+        "transaction",
+        BigInteger,
+        nullable=False,
+        server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)"),
+    ),
+    Index("ix_changed_customers_transaction", "transaction"),
     info=LOCAL,
 )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.activity import fold_missing_rhythms
 from runtime.clock import local_date
 from runtime.house import House
 from runtime.jobs import defer, job
@@ -49,7 +50,9 @@ async def refresh_ranks(conn: AsyncConnection) -> int:
 
 @job("customers.refresh_ranks")
 async def refresh_ranks_job(house: House) -> None:
+    """The ranks, and the rhythm of those whose orders were folded by a release that knew of none."""
     async with house.database.begin() as conn:
+        await fold_missing_rhythms(conn)
         await refresh_ranks(conn)
 
 

@@ -50,9 +50,12 @@ PATTERNS = ["^X", "i'an$", "西", "[0-9]+", "^$", "a.b", "S{2}"]
 
 TEXT_FIELDS = ["name", "email", "phone", "gender", "city", "district", "address", "platform", "language", "timezone"]
 CODE_FIELDS = ["external_id", "community", "dealer", "salesperson"]
-ACTIVITY_NUMBERS = ["engagement_score", "orders_count", "total_spent", "average_order_value", "gross_margin"]
+ACTIVITY_NUMBERS = [
+    "engagement_score", "orders_count", "total_spent", "average_order_value", "gross_margin", "order_gap_days",
+]  # fmt: skip
 ACTIVITY_INSTANTS = [
-    "first_order_at", "last_order_at", "last_opened_at", "last_clicked_at", "last_contacted_at", "last_replied_at",
+    "first_order_at", "last_order_at", "next_order_expected_at", "last_opened_at", "last_clicked_at",
+    "last_contacted_at", "last_replied_at",
 ]  # fmt: skip
 RANKS = ["rfm.recency", "rfm.frequency", "rfm.monetary"]
 ATTRIBUTES = {

@@ -30,8 +30,9 @@ def field(name: str, op: str, *value: Any) -> dict[str, Any]:
 
 FIELDS_OF_RULES_MD = {
     None: "external_id name email phone gender city district address community platform language timezone dealer"
-    " salesperson household_size engagement_score orders_count total_spent average_order_value gross_margin birthday"
-    " created_at first_order_at last_order_at last_opened_at last_clicked_at last_contacted_at last_replied_at"
+    " salesperson household_size engagement_score orders_count total_spent average_order_value gross_margin"
+    " order_gap_days birthday created_at first_order_at last_order_at next_order_expected_at last_opened_at"
+    " last_clicked_at last_contacted_at last_replied_at"
     " reachable.email tags rfm.recency rfm.frequency rfm.monetary attributes.size",
     "orders": "number platform status amount refunded margin ordered_at",
     "order_items": "sku name brand category platform status quantity price amount ordered_at",

@@ -72,6 +72,8 @@ class Activity(BaseModel):
     gross_margin: Decimal | None
     first_order_at: datetime | None
     last_order_at: datetime | None
+    order_gap_days: Decimal | None
+    next_order_expected_at: datetime | None
     rfm_recency: int | None
     rfm_frequency: int | None
     rfm_monetary: int | None
