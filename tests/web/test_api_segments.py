@@ -121,3 +121,46 @@ async def test_a_salesperson_counts_their_own_households_alone(api: OpenApi, ids
     problem(await client.get(f"/segments/{segment}/explain?customer_id={ids[2]}"), 404)
     for method, path in (("POST", "/segments"), ("PATCH", f"/segments/{segment}"), ("GET", "/segments")):
         problem(await client.request(method, path, json={}), 403)
+
+
+async def test_an_estimate_comes_with_its_range(api: OpenApi, ids: list[int]) -> None:
+    answer = (await (await api()).post("/segments/estimate", json={"rule": XIAN})).json()
+    assert answer.pop("took_ms") > 0
+    assert answer == {"count": 2, "low": 2, "high": 2, "sampled": 2, "exact": True}
+
+
+async def test_a_funnel_tells_what_each_condition_leaves(api: OpenApi, ids: list[int]) -> None:
+    rule = {"all": [XIAN, {"field": "salesperson", "op": "eq", "value": "s1"}]}
+    answer = (await (await api()).post("/segments/funnel", json={"rule": rule})).json()
+    assert (answer["everyone"], answer["count"]) == (3, 1)
+    assert answer["steps"] == [
+        {"path": "all[0]", "kept": 2, "alone": 2, "without": 2},
+        {"path": "all[1]", "kept": 1, "alone": 2, "without": 2},
+    ]
+
+
+async def test_rules_and_segments_are_laid_over_each_other(api: OpenApi, ids: list[int]) -> None:
+    client = await api("marketer")
+    segment = await made(client)
+    rule = {"field": "salesperson", "op": "eq", "value": "s1"}
+    for body in ({"a": segment, "b": rule}, {"a": XIAN, "b": rule}):
+        answer = (await client.post("/segments/overlap", json=body)).json()
+        assert answer.pop("took_ms") > 0
+        assert answer == {"only_a": 1, "both": 1, "only_b": 1}
+    problem(await client.post("/segments/overlap", json={"a": 99, "b": rule}), 404)
+    refused = problem(await client.post("/segments/overlap", json={"a": {"all": []}, "b": {"all": [{}]}}), 422)
+    assert [path for path, _message in refused] == ["b.all[0]"]
+
+
+async def test_a_salesperson_looks_at_their_own_while_writing(api: OpenApi, ids: list[int]) -> None:
+    client = await api("salesperson", salesperson="s1")
+    assert (await client.post("/segments/estimate", json={"rule": XIAN})).json()["count"] == 1
+    assert (await client.post("/segments/funnel", json={"rule": XIAN})).json()["everyone"] == 2
+    both = await client.post("/segments/overlap", json={"a": XIAN, "b": {"all": []}})
+    assert (both.json()["both"], both.json()["only_b"]) == (1, 1)
+
+
+@pytest.mark.parametrize("call", ["estimate", "funnel"])
+async def test_looking_refuses_by_path(api: OpenApi, call: str) -> None:
+    answer = await (await api()).post(f"/segments/{call}", json={"rule": {"all": [{"field": "colour"}]}})
+    assert {path for path, _message in problem(answer, 422)} == {"all[0].field", "all[0].op"}

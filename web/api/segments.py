@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from runtime.errors import Invalid, Problem
-from segments import engine, store
+from segments import engine, looking, store
 from segments.context import EvaluationContext, context_at
 from segments.models import segments
 from web.access import MIB, READERS, SIGNED_IN, Route
-from web.api.contract import Ask, Body, call
+from web.api.contract import Ask, Body, Id, call
 from web.api.shapes import PAGE_QUERY, Page, number_of, paged
 from web.listing import fetch_page, read_listing
 
@@ -62,6 +62,43 @@ class Person(BaseModel):
 class Preview(BaseModel):
     count: int
     sample: list[Person]
+    took_ms: float
+
+
+class Estimate(BaseModel):
+    count: int
+    low: int = Field(description="it is between this …")
+    high: int = Field(description="… and this 19 times in 20")
+    sampled: int = Field(description="customers asked")
+    exact: bool = Field(description="all were asked, and the count is no estimate")
+    took_ms: float
+
+
+class Step(BaseModel):
+    path: str
+    kept: int = Field(description="left after this condition and those before it; of an `any`: come in by then")
+    alone: int = Field(description="for whom this condition holds by itself")
+    without: int = Field(description="who would belong if it were not there")
+
+
+class Funnel(BaseModel):
+    everyone: int
+    count: int
+    steps: list[Step]
+    took_ms: float
+
+
+class OverlapIn(Body):
+    """Two sides, each a rule or the id of a segment."""
+
+    a: Rule | Id
+    b: Rule | Id
+
+
+class Overlap(BaseModel):
+    only_a: int
+    both: int
+    only_b: int
     took_ms: float
 
 
@@ -116,7 +153,59 @@ async def preview(ask: Ask) -> Any:
     started = time.perf_counter()
     count = await engine.count(ask.conn, ask.body.rule, _context(ask), salesperson=ask.salesperson)
     sample = await engine.sample(ask.conn, ask.body.rule, _context(ask), salesperson=ask.salesperson)
-    return {"count": count, "sample": sample, "took_ms": round((time.perf_counter() - started) * 1000, 1)}
+    return {"count": count, "sample": sample, "took_ms": _since(started)}
+
+
+@call(
+    ROUTES,
+    "POST",
+    "/segments/estimate",
+    name="estimate_segment",
+    body=PreviewIn,
+    answer=Estimate,
+    allow=SIGNED_IN,
+    limit=RULE_LIMIT,
+)
+async def estimate(ask: Ask) -> Any:
+    """About how many belong to a rule, at once."""
+    started = time.perf_counter()
+    found = await looking.estimate(ask.conn, ask.body.rule, _context(ask), salesperson=ask.salesperson)
+    return {**vars(found), "took_ms": _since(started)}
+
+
+@call(
+    ROUTES,
+    "POST",
+    "/segments/funnel",
+    name="funnel_segment",
+    body=PreviewIn,
+    answer=Funnel,
+    allow=SIGNED_IN,
+    limit=RULE_LIMIT,
+)
+async def funnel(ask: Ask) -> Any:
+    """How many each condition at the top of a rule leaves."""
+    started = time.perf_counter()
+    found = await looking.funnel(ask.conn, ask.body.rule, _context(ask), salesperson=ask.salesperson)
+    return {**vars(found), "took_ms": _since(started)}
+
+
+@call(
+    ROUTES,
+    "POST",
+    "/segments/overlap",
+    name="overlap_segments",
+    body=OverlapIn,
+    answer=Overlap,
+    allow=SIGNED_IN,
+    limit=RULE_LIMIT,
+)
+async def overlap(ask: Ask) -> Any:
+    """How many belong to one rule or segment alone, to both, to the other alone."""
+    started = time.perf_counter()
+    a, b = [await _side(ask, name) for name in ("a", "b")]
+    found = await looking.overlap(ask.conn, a, b, _context(ask), salesperson=ask.salesperson)
+    return {**vars(found), "took_ms": _since(started)}
 
 
 @call(ROUTES, "GET", "/segments/{id:int}", name="get_segment", answer=Segment, allow=READERS)
@@ -182,6 +271,23 @@ async def explain(ask: Ask) -> Any:
     if customer_id is None:
         raise Invalid(Problem("customer_id", "is required: the id of a customer"))
     return await engine.explain(ask.conn, found.rule, _context(ask), customer_id, salesperson=ask.salesperson)
+
+
+async def _side(ask: Ask, name: str) -> engine.Prepared:
+    """One side of an overlap, problems under its name."""
+    given = getattr(ask.body, name)
+    rule = (await store.segment(ask.conn, given)).rule if isinstance(given, int) else given
+    try:
+        return await engine.prepare(ask.conn, rule, _context(ask))
+    except Invalid as error:
+        raise Invalid(
+            [Problem(f"{name}.{one.path}" if one.path else name, one.message) for one in error.problems]
+        ) from None
+
+
+def _since(started: float) -> float:
+    """Milliseconds."""
+    return round((time.perf_counter() - started) * 1000, 1)
 
 
 def _context(ask: Ask) -> EvaluationContext:
