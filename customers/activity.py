@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ARRAY, BigInteger, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.changes import ACTIVITY, change_and_note
 
 # Orders less than 24 hours apart are one purchase; `pauses` are those between purchases. What is added to the last
 # order are seconds: days would be days of the session's time zone.
@@ -41,16 +42,13 @@ _FOLD_ORDERS = """
         folded.orders_count, folded.total_spent, folded.average_order_value, folded.gross_margin,
         folded.first_order_at, folded.last_order_at, folded.order_gap_days, folded.next_order_expected_at
     )
+    RETURNING activity.customer_id
 """
-_FOLD_SOME = text(_FOLD_ORDERS.format(which="WHERE a.customer_id = ANY(:ids)")).bindparams(
-    bindparam("ids", type_=ARRAY(BigInteger))
-)
-_FOLD_ALL = text(_FOLD_ORDERS.format(which=""))
-_FOLD_LACKING = text(
-    _FOLD_ORDERS.format(
-        which="""WHERE a.next_order_expected_at IS NULL AND a.orders_count > 1
-                    AND a.last_order_at >= a.first_order_at + interval '24 hours'"""
-    )
+_FOLD_SOME = _FOLD_ORDERS.format(which="WHERE a.customer_id = ANY(CAST(:ids AS bigint[]))")
+_FOLD_ALL = _FOLD_ORDERS.format(which="")
+_FOLD_LACKING = _FOLD_ORDERS.format(
+    which="""WHERE a.next_order_expected_at IS NULL AND a.orders_count > 1
+                AND a.last_order_at >= a.first_order_at + interval '24 hours'"""
 )
 
 
@@ -61,10 +59,10 @@ async def fold_orders(conn: AsyncConnection, ids: Collection[int] | None = None)
     `order_gap_days`, the mean pause between purchases; `next_order_expected_at` is the last order plus one such pause.
     """
     if ids is None:
-        return (await conn.execute(_FOLD_ALL)).rowcount
-    return (await conn.execute(_FOLD_SOME, {"ids": sorted(ids)})).rowcount if ids else 0
+        return await change_and_note(conn, ACTIVITY, _FOLD_ALL)
+    return await change_and_note(conn, ACTIVITY, _FOLD_SOME, {"ids": sorted(ids)}) if ids else 0
 
 
 async def fold_missing_rhythms(conn: AsyncConnection) -> int:
     """Give a rhythm to those whose orders were folded before there was one; how many rows differed."""
-    return (await conn.execute(_FOLD_LACKING)).rowcount
+    return await change_and_note(conn, ACTIVITY, _FOLD_LACKING)

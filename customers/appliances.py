@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, bindparam, select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import among, put_new
+from customers.changes import change_and_note, note_changed
 from customers.models import appliances, record_numbers
 from customers.owned import (
     Key,
@@ -40,17 +41,18 @@ APPLIANCES = OwnedKind(
     ),
 )
 _DATES = (("purchased_on", "installed_on"), ("purchased_on", "warranty_until"))
-_COUNT_REPAIRS = text("""
+_COUNT_REPAIRS = """
     UPDATE appliances a SET repairs_count = counted.repairs
     FROM (
         SELECT a.customer_id, a.number, count(v.number)::int AS repairs
         FROM appliances a LEFT JOIN service_visits v ON v.customer_id = a.customer_id
             AND v.appliance_number = a.number AND v.kind_folded = 'repair' AND v.status_folded = 'completed'
-        WHERE a.customer_id = ANY(:ids) GROUP BY a.customer_id, a.number
+        WHERE a.customer_id = ANY(CAST(:ids AS bigint[])) GROUP BY a.customer_id, a.number
     ) counted
     WHERE a.customer_id = counted.customer_id AND a.number = counted.number
         AND a.repairs_count <> counted.repairs
-""").bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+    RETURNING a.customer_id
+"""
 
 
 async def upsert_appliances(
@@ -73,13 +75,14 @@ async def upsert_appliances(
     await _register_serials(conn, changed)
     await refresh_expiry(conn, {row.key for row in changed})
     await count_repairs(conn, {row.customer_id for row in changed if row.new})
+    await note_changed(conn, "appliances", {row.customer_id for row in changed})
     return tally.result({index: customer for index, (customer, _) in keys.items()})
 
 
 async def count_repairs(conn: AsyncConnection, customers: Collection[int]) -> None:
     """Recompute how often each appliance of these customers was repaired: completed repair visits."""
     if customers:
-        await conn.execute(_COUNT_REPAIRS, {"ids": sorted(customers)})
+        await change_and_note(conn, "appliances", _COUNT_REPAIRS, {"ids": sorted(customers)})
 
 
 def _read(

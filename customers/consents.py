@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import as_json
+from customers.changes import CONSENTS, note_changed
 from customers.results import Consent
 from runtime.text import fold
 
@@ -57,6 +58,7 @@ async def record_consents(conn: AsyncConnection, entries: Sequence[ConsentEntry]
     rows = as_json([_row(position, entry, now) for position, entry in enumerate(entries)])
     await conn.execute(_APPEND, {"rows": rows, "now": now})
     await conn.execute(_STAND, {"rows": rows})
+    await note_changed(conn, CONSENTS, {entry.customer_id for entry in entries})
 
 
 async def record_consent(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.activity import fold_orders
 from customers.bulk import put, take_turn
+from customers.changes import EVERYTHING, note_changed
 from customers.known import COLUMNS
 from customers.models import activity, contact_addresses, customers, standing_consents
 from customers.people import customer_row
@@ -18,6 +19,8 @@ from customers.spread import lookup_tables, person_tables
 from runtime.database import metadata
 from runtime.errors import Conflict, NotFound
 
+LEAVE = "leave"
+"""`info={"merge": LEAVE}` on a table about people: no row of it moves; its own room draws the conclusions."""
 STAY = "stay"
 """`info={"merge": STAY}` on a table about people: rows that the other already has stay with the old id.
 
@@ -72,11 +75,13 @@ async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -
     for table in (activity, standing_consents):
         await conn.execute(delete(table).where(table.c.customer_id == lose))
     for table in person_tables():
-        await _move(conn, table, keep, lose)
+        if table.info.get("merge") != LEAVE:
+            await _move(conn, table, keep, lose)
     for table in lookup_tables():
         await conn.execute(update(table).where(table.c.customer_id == lose).values(customer_id=keep))
     await conn.execute(update(customers).where(customers.c.merged_into == lose).values(merged_into=keep))
     await fold_orders(conn, [keep])
+    await note_changed(conn, EVERYTHING, [keep, lose])
 
 
 async def _take_over_values(conn: AsyncConnection, keep: int, lose: int, now: datetime) -> None:

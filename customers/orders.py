@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.activity import fold_orders
 from customers.bulk import as_json
+from customers.changes import note_changed
 from customers.models import order_items, orders
 from customers.owned import (
     Key,
@@ -103,7 +104,9 @@ async def upsert_orders(
     await write_rows(conn, ORDERS, changed, now)
     await _write_items(conn, rows, items)
     await _follow(conn, changed)
-    await fold_orders(conn, {row.customer_id for row in changed})
+    buyers = {row.customer_id for row in changed}
+    await fold_orders(conn, buyers)
+    await note_changed(conn, ("orders", "order_items"), buyers)
     return tally.result({index: customer for index, (customer, _) in keys.items()})
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.activity import fold_missing_rhythms
+from customers.changes import ACTIVITY, change_and_note
 from runtime.clock import local_date
 from runtime.house import House
 from runtime.jobs import defer, job
@@ -19,7 +20,7 @@ from runtime.workspace import put
 _RANKED_ON = "rfm_ranked_on"
 
 # A value equal to a cut point ranks with the lower side: it is not greater than it.
-_RANK = text("""
+_RANK = """
     WITH cuts AS (
         SELECT percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY last_order_at) AS recency,
             percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY orders_count) AS frequency,
@@ -40,12 +41,13 @@ _RANK = text("""
         AND (activity.rfm_recency, activity.rfm_frequency, activity.rfm_monetary) IS DISTINCT FROM (
             CASE WHEN bought THEN ranked.recency END, CASE WHEN bought THEN ranked.frequency END,
             CASE WHEN bought THEN ranked.monetary END)
-""")
+    RETURNING activity.customer_id
+"""
 
 
 async def refresh_ranks(conn: AsyncConnection) -> int:
     """Rank everybody with a completed order against the others; how many changed. Without such an order: no rank."""
-    return (await conn.execute(_RANK)).rowcount
+    return await change_and_note(conn, ACTIVITY, _RANK)
 
 
 @job("customers.refresh_ranks")

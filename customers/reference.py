@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Text, bindparam, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.changes import change_and_note
 from customers.models import appliance_categories
 from runtime.errors import Invalid, NotFound, Problem
 from runtime.text import fold
@@ -27,10 +28,25 @@ _EXPIRE = """
     ) due
     WHERE a.customer_id = due.customer_id AND a.number = due.number AND a.expires_on IS DISTINCT FROM due.day
 """
-_EXPIRE_CATEGORY = text(_EXPIRE.format(which="a.category_folded = :category"))
+_EXPIRE_CATEGORY = _EXPIRE.format(which="a.category_folded = :category") + " RETURNING a.customer_id"
 _EXPIRE_NUMBERS = text(_EXPIRE.format(which="a.customer_id = ANY(:ids) AND a.number = ANY(:numbers)")).bindparams(
     bindparam("numbers", type_=ARRAY(Text))
 )
+
+# A category of which a few thousand appliances have no due date has no consumables.
+_IN_USE = """
+    SELECT given.code FROM unnest(:codes, :words) AS given(code, word)
+    WHERE EXISTS (
+        SELECT FROM (
+            SELECT a.next_consumable_due_on AS due FROM appliances a
+            WHERE a.category_folded = given.word AND a.status = 'in_use' LIMIT 2000
+        ) seen
+        {which}
+    )
+"""
+_TEXTS = (bindparam("codes", type_=ARRAY(Text)), bindparam("words", type_=ARRAY(Text)))
+_OWNED = text(_IN_USE.format(which="")).bindparams(*_TEXTS)
+_WITH_CONSUMABLES = text(_IN_USE.format(which="WHERE seen.due IS NOT NULL")).bindparams(*_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,14 @@ async def list_categories(conn: AsyncConnection) -> Sequence[Category]:
     return [Category(*row) for row in await conn.execute(query)]
 
 
+async def categories_in_use(conn: AsyncConnection, *, with_consumables: bool = False) -> list[Category]:
+    """Those of which somebody has an appliance in use (`with_consumables`: one with a due date), by code."""
+    known = await list_categories(conn)
+    words = {"codes": [one.code for one in known], "words": [fold(one.code) for one in known]}
+    found = set((await conn.execute(_WITH_CONSUMABLES if with_consumables else _OWNED, words)).scalars())
+    return [one for one in known if one.code in found]
+
+
 async def save_category(conn: AsyncConnection, category: Category) -> None:
     """Create or change a category; the expiry of its appliances follows. Raises Invalid."""
     years = category.service_years
@@ -67,7 +91,7 @@ async def save_category(conn: AsyncConnection, category: Category) -> None:
     }
     statement = insert(appliance_categories).values(row)
     await conn.execute(statement.on_conflict_do_update(index_elements=["code"], set_=row))
-    await conn.execute(_EXPIRE_CATEGORY, {"category": fold(category.code)})
+    await change_and_note(conn, "appliances", _EXPIRE_CATEGORY, {"category": fold(category.code)})
 
 
 async def delete_category(conn: AsyncConnection, code: str) -> None:
@@ -75,7 +99,7 @@ async def delete_category(conn: AsyncConnection, code: str) -> None:
     gone = await conn.execute(delete(appliance_categories).where(appliance_categories.c.code == code))
     if not gone.rowcount:
         raise NotFound(f"there is no appliance category {code!r}")
-    await conn.execute(_EXPIRE_CATEGORY, {"category": fold(code)})
+    await change_and_note(conn, "appliances", _EXPIRE_CATEGORY, {"category": fold(code)})
 
 
 async def category_words(conn: AsyncConnection) -> Mapping[str, str]:

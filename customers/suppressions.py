@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, DateTime, Table, delete, literal, or_, select
+from sqlalchemy import ColumnElement, DateTime, Table, delete, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import put
+from customers.changes import SUPPRESSIONS, note_changed
 from customers.models import contact_addresses, suppressed_addresses, suppressions
 
 
@@ -43,17 +44,21 @@ async def suppress(conn: AsyncConnection, entries: Sequence[Suppression]) -> Non
     """Suppress people; an entry of the same person, channel and reason is replaced."""
     rows = {(entry.customer_id, entry.channel, entry.reason): vars(entry) for entry in entries}
     await put(conn, suppressions, list(rows.values()))
+    await note_changed(conn, SUPPRESSIONS, {entry.customer_id for entry in entries})
 
 
 async def suppress_addresses(conn: AsyncConnection, entries: Sequence[SuppressedAddress]) -> None:
     """Suppress addresses; an entry of the same address is replaced."""
-    await put(conn, suppressed_addresses, list({(entry.kind, entry.value): vars(entry) for entry in entries}.values()))
+    rows = {(entry.kind, entry.value): vars(entry) for entry in entries}
+    await put(conn, suppressed_addresses, list(rows.values()))
+    await _note_holders(conn, rows)
 
 
 async def lift(conn: AsyncConnection, customer_id: int, channel: str, reason: str | None = None) -> int:
     """End a person's suppressions over `channel` (for `reason`, None: all of them); how many there were."""
     row = suppressions.c
     gone = delete(suppressions).where(row.customer_id == customer_id, row.channel == channel)
+    await note_changed(conn, SUPPRESSIONS, [customer_id])
     return (await conn.execute(gone if reason is None else gone.where(row.reason == reason))).rowcount
 
 
@@ -61,6 +66,7 @@ async def lift_address(conn: AsyncConnection, kind: str, value: str) -> bool:
     """End the suppression of an address; whether there was one."""
     row = suppressed_addresses.c
     gone = delete(suppressed_addresses).where(row.kind == kind, row.value == value)
+    await _note_holders(conn, [(kind, value)])
     return bool((await conn.execute(gone)).rowcount)
 
 
@@ -87,3 +93,9 @@ async def suppressed_addresses_of(conn: AsyncConnection, customer_id: int, now: 
         .where(held.customer_id == customer_id, in_force(suppressed_addresses, now))
     )
     return [SuppressedAddress(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
+
+
+async def _note_holders(conn: AsyncConnection, addresses: Iterable[tuple[str, str]]) -> None:
+    held = contact_addresses.c
+    holders = select(held.customer_id).where(tuple_(held.kind, held.value).in_(list(addresses)))
+    await note_changed(conn, SUPPRESSIONS, holders)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.appliances import count_repairs
 from customers.bulk import among
+from customers.changes import note_changed
 from customers.models import appliances, service_visits
 from customers.owned import (
     Key,
@@ -62,7 +63,9 @@ async def upsert_visits(
         tally.accept(index, rows[key].take(chosen[index]))
     changed = [row for row in rows.values() if row.changed]
     await write_rows(conn, VISITS, changed, now)
-    await count_repairs(conn, {row.customer_id for row in changed})
+    visited = {row.customer_id for row in changed}
+    await count_repairs(conn, visited)
+    await note_changed(conn, "service_visits", visited)
     return tally.result({index: customer for index, (customer, _) in keys.items()})
 
 

@@ -1,0 +1,61 @@
+"""Whose records changed: a log that segments read, so that they look again at those customers and not at everyone.
+
+Whatever writes something that a rule can ask about says so in the same transaction:
+
+    await note_changed(conn, "appliances", ids)
+
+The words are the names of the registered Sources, and those below. What only the passing of time changes is not noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Select, Text, bindparam, func, insert, literal, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.models import changed_customers
+
+CUSTOMERS = "customers"  # a customer's own fields and contact addresses; one is made, merged
+ACTIVITY = "activity"
+CONSENTS = "consents"
+SUPPRESSIONS = "suppressions"  # of a person, or of an address that they have
+AUDIENCES = "audiences"  # what `in_audience` asks about
+EVERYTHING = "*"  # merged, erased: whatever a rule asks about
+
+
+async def note_changed(
+    conn: AsyncConnection, sources: str | Collection[str], ids: Collection[int] | Select[tuple[int]] | None
+) -> None:
+    """Note that something in `sources` changed for the customers `ids`: a collection, a SELECT of ids, None: everyone.
+
+    One row a call, whatever their number; nothing for nobody. Ids of merged customers mean their survivors too.
+    """
+    named = [sources] if isinstance(sources, str) else sorted(sources)
+    if isinstance(ids, Select):
+        found = ids.subquery("changed")
+        everyone = func.array_agg(found.c[0].distinct(), type_=ARRAY(BigInteger))
+        rows = select(literal(named, ARRAY(Text)), everyone).having(func.count() > 0)
+        await conn.execute(insert(changed_customers).from_select(["sources", "ids"], rows, include_defaults=False))
+    elif ids is None or ids:
+        row: dict[str, Any] = {"sources": named, "ids": None if ids is None else sorted(set(ids))}
+        await conn.execute(insert(changed_customers).values(row))
+
+
+async def change_and_note(
+    conn: AsyncConnection, sources: str | Collection[str], statement: str, values: Mapping[str, Any] | None = None
+) -> int:
+    """Run an UPDATE, INSERT or DELETE ending in `RETURNING …customer_id` and note those; how many rows it touched."""
+    noting = text(_NOTING.format(statement=statement)).bindparams(bindparam("noted_sources", type_=ARRAY(Text)))
+    given = {**(values or {}), "noted_sources": [sources] if isinstance(sources, str) else sorted(sources)}
+    return int((await conn.execute(noting, given)).scalar_one())
+
+
+_NOTING = """
+    WITH changed AS ({statement}), noted AS (
+        INSERT INTO changed_customers (sources, ids)
+        SELECT :noted_sources, array_agg(DISTINCT customer_id) FROM changed HAVING count(*) > 0
+    )
+    SELECT count(*) FROM changed
+"""
