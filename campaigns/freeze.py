@@ -33,6 +33,7 @@ from campaigns.options import Options
 from campaigns.permission import chosen_address, with_reason
 from campaigns.states import LIVE, RunState
 from channels.registry import channel_named
+from customers.changes import note_changed
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.errors import Conflict, Invalid
@@ -48,6 +49,7 @@ from tracking.states import State
 log = logging.getLogger(__name__)
 
 BATCH = 1_000
+LISTED = 100_000  # messages whose customers are noted one by one
 LONGEST = 900.0  # seconds that the freezing statement may take
 NOBODY = "the audience is empty: nobody to write to"
 DUPLICATE = "duplicate_address"
@@ -103,7 +105,14 @@ async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext)
     async with time_limit(conn, LONGEST):
         frozen = await conn.execute(statement)
     await conn.execute(_skip_duplicates(plan.run_id))
+    await _note(conn, plan.run_id, frozen.rowcount)
     await _let_go(conn, plan, context.now, batches, NOBODY if frozen.rowcount == 0 else None)
+
+
+async def _note(conn: AsyncConnection, run_id: int, number: int) -> None:
+    """Who got a message; a list of very many helps nobody who looks at them again."""
+    written = select(messages.c.customer_id).where(messages.c.run_id == run_id)
+    await note_changed(conn, "messages", written if number <= LISTED else None)
 
 
 async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int, note: str | None) -> None:

@@ -17,13 +17,14 @@ from campaigns.models import campaigns, templates
 from campaigns.options import Options
 from campaigns.states import State, Verb, require
 from channels.registry import channels
+from customers.changes import note_changed
 from customers.models import attribute_definitions
 from runtime.errors import Invalid, NotFound, Problem
 from runtime.settings import Settings
 from runtime.text import fold
 from segments.models import audiences, segments
 from segments.store import check_rule
-from tracking.models import campaign_names
+from tracking.models import campaign_names, events
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ async def delete_campaign(conn: AsyncConnection, campaign_id: int) -> None:
     require(Verb.DELETE, found.state, str(found))
     await conn.execute(delete(campaigns).where(campaigns.c.id == campaign_id))
     await conn.execute(delete(campaign_names).where(campaign_names.c.campaign_id == campaign_id))
+    await _note_named(conn, campaign_id)
 
 
 async def campaign(conn: AsyncConnection, campaign_id: int, *, lock: bool = False) -> Campaign:
@@ -190,3 +192,9 @@ async def _publish_name(conn: AsyncConnection, campaign_id: int, name: str) -> N
     values = {"name": name, "name_folded": fold(name)}
     statement = upsert(campaign_names).values(campaign_id=campaign_id, **values)
     await conn.execute(statement.on_conflict_do_update(index_elements=["campaign_id"], set_=values))
+    await _note_named(conn, campaign_id)
+
+
+async def _note_named(conn: AsyncConnection, campaign_id: int) -> None:
+    """Others tell events of drafts too; a draft has no messages."""
+    await note_changed(conn, "events", select(events.c.customer_id).where(events.c.campaign_id == campaign_id))

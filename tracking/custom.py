@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.attributes import attribute_kinds, define_attributes, folded_attributes, read_attributes
 from customers.bulk import among, put, put_new, with_folded
+from customers.changes import note_changed
 from customers.models import record_numbers
 from customers.moments import read_instant
 from customers.owned import OwnedKind, number_owners, refuse_foreign, settle_customers
@@ -151,6 +152,7 @@ async def _write(conn: AsyncConnection, changed: Mapping[Key, _Stored]) -> None:
         for (customer, key), each in changed.items()
     ]
     await put(conn, events, [with_folded(events, row) for row in rows])
+    await note_changed(conn, "events", {customer for customer, _ in changed})
 
 
 def _hashed(pair: tuple[int, str]) -> Key:

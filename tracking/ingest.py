@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.changes import ACTIVITY, note_changed
 from customers.consents import MARKETING, ConsentEntry, record_consents
 from customers.results import Consent
 from runtime.text import fold
@@ -43,6 +44,7 @@ async def _store_seen(conn: AsyncConnection, facts: Sequence[Fact]) -> None:
         return
     events = _event_arrays(new)
     moved = (await conn.execute(_UPDATE_MESSAGES, events)).all()
+    await note_changed(conn, ("events", "messages", ACTIVITY), {row.customer_id for row in new})
     if all(row.machine for row in new):
         return
     points = [OPEN_POINTS * row.first_open + CLICK_POINTS * row.first_click for row in moved]
@@ -58,6 +60,7 @@ async def _store_words(conn: AsyncConnection, facts: Sequence[Fact], now: dateti
     if changed:
         keys = {"changed": [row.key for row in changed]}
         await conn.execute(_INSERT_WORDS, {**arrays, **keys})
+        await note_changed(conn, "events", {row.customer_id for row in changed})
     entries = [
         ConsentEntry(row.customer_id, Consent(row.channel, MARKETING, granted, row.source, row.at), {"run": row.run_id})
         for row in found
@@ -175,7 +178,7 @@ _STANDING = text(f"""
 
 _WORD = """
     UPDATE messages m SET unsubscribed_at = {value} FROM {facts}
-    WHERE {message} AND m.unsubscribed_at IS {before} RETURNING f.key
+    WHERE {message} AND m.unsubscribed_at IS {before} RETURNING f.key, m.customer_id
 """
 _UNSUBSCRIBE = text(_WORD.format(value="f.at", facts=_FACTS, message=_MESSAGE, before="NULL"))
 _RESUBSCRIBE = text(_WORD.format(value="NULL", facts=_FACTS, message=_MESSAGE, before="NOT NULL"))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.changes import ACTIVITY, change_and_note, note_changed
 from tracking.counts import campaign_counts, count_states, messages_page
 from tracking.states import State, moves
 
@@ -100,17 +101,19 @@ async def mark_sending(conn: AsyncConnection, keys: Sequence[MessageKey]) -> set
     Commit before the submit: after a crash they stay `sending` until `give_up` says that nobody knows.
     """
     rows = await conn.execute(_MARK, _key_arrays(sorted(keys)))
-    return {MessageKey(*row) for row in rows}
+    marked = {MessageKey(*row) for row in rows}
+    await note_changed(conn, "messages", {key.customer_id for key in marked})
+    return marked
 
 
 async def give_up(conn: AsyncConnection, run_id: int, batch: int) -> int:
     """What a sender that died left as `sending` is `unknown` from now on: held for a person. Answers how many."""
-    return (await conn.execute(_GIVE_UP, {"run": run_id, "batch": batch})).rowcount
+    return await change_and_note(conn, "messages", _GIVE_UP, {"run": run_id, "batch": batch})
 
 
 async def cancel_queued(conn: AsyncConnection, run_id: int) -> int:
     """Cancel what of a run was not handed over yet. Answers how many."""
-    return (await conn.execute(_CANCEL, {"run": run_id})).rowcount
+    return await change_and_note(conn, "messages", _CANCEL, {"run": run_id})
 
 
 async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[MessageKey]:
@@ -123,6 +126,7 @@ async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[Mess
     if sent:
         contacted = {"people": [row.customer_id for row in sent], "at": [row.sent_at for row in sent]}
         await conn.execute(_CONTACTED, contacted)
+    await note_changed(conn, ("messages", ACTIVITY), {row.customer_id for row in rows})
     return {MessageKey(row.customer_id, row.run_id, row.step) for row in rows}
 
 
@@ -193,12 +197,16 @@ _MARK = text("""
     RETURNING m.customer_id, m.run_id, m.step
 """)
 
-_GIVE_UP = text("""
+_GIVE_UP = """
     UPDATE messages SET state = 'unknown', reason = 'the sender stopped before the answer came'
     WHERE run_id = :run AND batch = :batch AND state = 'sending'
-""")
+    RETURNING customer_id
+"""
 
-_CANCEL = text("UPDATE messages SET state = 'cancelled', not_before = NULL WHERE run_id = :run AND state = 'queued'")
+_CANCEL = """
+    UPDATE messages SET state = 'cancelled', not_before = NULL WHERE run_id = :run AND state = 'queued'
+    RETURNING customer_id
+"""
 
 _RECORD = text("""
     UPDATE messages m SET

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.activity import fold_orders
+from customers.changes import ACTIVITY, change_and_note
 from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SCORE_FOLD, SEEN_KINDS
 
 
@@ -31,14 +32,14 @@ class Differences:
 async def recount(conn: AsyncConnection) -> Differences:
     """Rebuild every fold, in the order in which they build on each other; nothing may be written meanwhile."""
     await conn.execute(text("LOCK TABLE messages, events, activity, orders IN SHARE ROW EXCLUSIVE MODE"))
-    messages = (await conn.execute(_MESSAGES)).rowcount
-    activity = (await conn.execute(_ACTIVITY)).rowcount
+    messages = await change_and_note(conn, "messages", _MESSAGES)
+    activity = await change_and_note(conn, ACTIVITY, _ACTIVITY)
     return Differences(messages, activity, await fold_orders(conn))
 
 
 _KINDS = ", ".join(f"'{kind}'" for kind in SEEN_KINDS)
 
-_MESSAGES = text(f"""
+_MESSAGES = f"""
     UPDATE messages m SET opens = f.opens, clicks = f.clicks, opened_at = f.opened_at, clicked_at = f.clicked_at,
         machine_opened_at = f.machine_opened_at, machine_clicked_at = f.machine_clicked_at,
         unsubscribed_at = f.unsubscribed_at
@@ -62,9 +63,10 @@ _MESSAGES = text(f"""
     ) IS DISTINCT FROM (
         f.opens, f.clicks, f.opened_at, f.clicked_at, f.machine_opened_at, f.machine_clicked_at, f.unsubscribed_at
     )
-""")  # noqa: S608 -- put together from our own words
+    RETURNING m.customer_id
+"""  # noqa: S608 -- put together from our own words
 
-_ACTIVITY = text(f"""
+_ACTIVITY = f"""
     UPDATE activity a SET last_contacted_at = f.last_contacted_at, last_opened_at = f.last_opened_at,
         last_clicked_at = f.last_clicked_at, engagement_score = f.engagement_score
     FROM (
@@ -86,4 +88,5 @@ _ACTIVITY = text(f"""
     ) IS DISTINCT FROM (
         f.last_contacted_at, f.last_opened_at, f.last_clicked_at, CAST(f.engagement_score AS numeric)
     )
-""")  # noqa: S608
+    RETURNING a.customer_id
+"""  # noqa: S608
