@@ -39,7 +39,7 @@ def attribute_field(source: Source, key: str, kind: Kind) -> Field:
     """The field `attributes.<key>` of `source`, of the defined kind."""
     raw = source.attributes
     assert raw is not None
-    folded = source.table.c.get(f"{getattr(raw, 'name', '')}_folded")
+    folded = None if kind is Kind.CODE else source.table.c.get(f"{getattr(raw, 'name', '')}_folded")
     column = _typed(raw, key, kind)
     return Field(f"attributes.{key}", kind, column, None if folded is None else _typed(folded, key, kind))
 
@@ -53,11 +53,13 @@ def _typed(raw: ColumnElement[Any], key: str, kind: Kind) -> ColumnElement[Any]:
         return _where_json(value, "boolean", cast(text, Boolean))
     if kind is Kind.LIST:
         return _where_json(value, "array", value)
+    if kind is Kind.TEXT:
+        return _where_json(value, "string", text)
     if kind is Kind.DATE:
         return case((text.regexp_match(_DAY), cast(text, Date)), else_=null())
     if kind is Kind.INSTANT:
         return case((text.regexp_match(_INSTANT), cast(text, DateTime(timezone=True))), else_=null())
-    return text
+    return text  # a raw fact: whatever came, as text
 
 
 def _where_json(value: ColumnElement[Any], type_name: str, typed: ColumnElement[Any]) -> ColumnElement[Any]:

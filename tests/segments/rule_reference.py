@@ -1,13 +1,15 @@
 """RULES.md in plain Python: the same rule over the same rows, evaluated one by one, to compare the SQL with.
 
-Written from the document and sharing no code with the room. A customer is a dict of its fields, with `tags`,
-`attributes`, `records` ({source: [record, …]}), `addresses`, `suppressions`, `audiences` (ids); None is missing.
+Written from the document and sharing no code with the room. A customer is a dict of its fields, with `merged_into`,
+`tags`, `attributes` (JSON as it is stored), `records` ({source: [record, …]}), `addresses`, `suppressions`, `audiences`
+(ids); None is missing.
 """
 
 from __future__ import annotations
 
 import calendar
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -37,6 +39,7 @@ class World:
     zone: ZoneInfo
     segments: dict[int, Any] = field(default_factory=dict)
     suppressed_addresses: list[Row] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=lambda: {"email": "email"})
 
     @property
@@ -44,7 +47,28 @@ class World:
         return self.now.astimezone(self.zone).date()
 
 
+def member(rule: Any, customer: Row, world: World) -> bool:
+    """Whether the customer is a member: an alias of a merged one never is."""
+    return customer["merged_into"] is None and belongs(rule, customer, world)
+
+
+def explained(rule: Any, customer: Row, world: World) -> list[tuple[str, bool]]:
+    """Each condition about the customer, by its JSON path, and whether it holds."""
+    return [(path, belongs(condition, customer, world)) for path, condition in conditions(rule)]
+
+
+def conditions(rule: Any, path: str = "") -> list[tuple[str, Any]]:
+    """What stands in the rule's groups, in the order written, by JSON path."""
+    for kind in ("all", "any", "none"):
+        if kind in rule:
+            before = f"{path}.{kind}" if path else kind
+            parts = [conditions(child, f"{before}[{index}]") for index, child in enumerate(rule[kind])]
+            return [found for part in parts for found in part]
+    return [(path, rule)]
+
+
 def belongs(rule: Any, customer: Row, world: World) -> bool:
+    """What the rule says of a customer, or the `where` of a record."""
     for kind in ("all", "any", "none"):
         if kind in rule:
             said = [belongs(child, customer, world) for child in rule[kind]]
@@ -54,22 +78,55 @@ def belongs(rule: Any, customer: Row, world: World) -> bool:
     if "in_audience" in rule:
         return rule["in_audience"] in customer["audiences"]
     if "bucket" in rule:
-        digest = hashlib.sha256(f"rule:{customer['id']}".encode()).digest()
-        return rule["bucket"]["from"] <= int.from_bytes(digest[:8], "big") % 10_000 <= rule["bucket"]["to"]
+        return bool(rule["bucket"]["from"] <= bucket_of(customer["id"]) <= rule["bucket"]["to"])
     if "has" in rule:
         return _related(rule, customer, world)
     return _field(rule, customer, world)
+
+
+def bucket_of(customer_id: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"rule:{customer_id}".encode()).digest()[:8], "big") % 10_000
 
 
 def _field(rule: Any, row: Row, world: World) -> bool:
     name: str = rule["field"]
     if name.startswith("reachable."):
         value: Any = _reachable(name.removeprefix("reachable."), row, world)
-    elif name.startswith("attributes."):
-        value = (row["attributes"] or {}).get(name.removeprefix("attributes."))
     else:
-        value = row[name]
-    return _holds(value, rule["op"], rule.get("value"), world, exact=name in EXACT)
+        value = _value(row, name, world)
+    exact = name in EXACT or (
+        name.startswith("attributes.") and name.removeprefix("attributes.") not in world.attributes
+    )
+    return _holds(value, rule["op"], rule.get("value"), world, exact)
+
+
+def _value(row: Row, name: str, world: World) -> Any:
+    if not name.startswith("attributes."):
+        return row[name]
+    key = name.removeprefix("attributes.")
+    stored = row["attributes"].get(key)
+    if key not in world.attributes and stored is not None:
+        return stored if isinstance(stored, str) else json.dumps(stored)
+    return typed(stored, world.attributes.get(key, "text"))
+
+
+def typed(stored: Any, kind: str) -> Any:
+    """A stored attribute's value as one of `kind`; what is of another kind is missing."""
+    if kind == "number":
+        fits = isinstance(stored, int | float) and not isinstance(stored, bool)
+        return Fraction(repr(stored)) if fits else None
+    if kind in ("date", "instant"):
+        return _moment(stored, kind) if isinstance(stored, str) else None
+    return stored if type(stored) is {"text": str, "yes_no": bool, "list": list}[kind] else None
+
+
+def _moment(stored: str, kind: str) -> Any:
+    if (len(stored) == 10) is not (kind == "date"):
+        return None
+    try:
+        return date.fromisoformat(stored) if kind == "date" else datetime.fromisoformat(stored)
+    except ValueError:
+        return None
 
 
 def _holds(value: Any, op: str, given: Any, world: World, exact: bool = False) -> bool:
@@ -194,14 +251,30 @@ def _months(day: Any, months: int) -> Any:
     return day.replace(year=year, month=month + 1, day=min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
-def _related(rule: Any, customer: Row, world: World) -> bool:
+def matching(rule: Any, customer: Row, world: World) -> list[Row]:
+    """The records that a `has` is about. What machines did counts only where the rule asks about machines."""
     where = rule.get("where", {"all": []})
-    asked = str(where) + str(rule)
-    records = [
-        record
-        for record in customer["records"].get(rule["has"], [])
-        if belongs(where, record, world) and (not record.get("machine") or "'machine'" in asked)
-    ]
+    found = [record for record in customer["records"][rule["has"]] if belongs(where, record, world)]
+    asked = "machine" in [condition["field"] for _, condition in conditions(where)]
+    return [record for record in found if asked or not record.get("machine")]
+
+
+def speaking(rule: Any, customer: Row, world: World, source: str, wanted: bool = True) -> list[Row]:
+    """The records of `source` that spoke for membership: those of each `has` that asks for some, not under `none`."""
+    for kind in ("all", "any", "none"):
+        if kind in rule:
+            towards = wanted is (kind != "none")
+            return [found for child in rule[kind] for found in speaking(child, customer, world, source, towards)]
+    if "in_segment" in rule:
+        return speaking(world.segments[rule["in_segment"]], customer, world, source, wanted)
+    nothing = {**customer, "records": {source: []}}
+    if not wanted or rule.get("has") != source or _related(rule, nothing, world):
+        return []
+    return matching(rule, customer, world)
+
+
+def _related(rule: Any, customer: Row, world: World) -> bool:
+    records = matching(rule, customer, world)
     for name in ("sum", "avg", "min", "max"):
         if name in rule:
             return _aggregate(name, rule[name], records, world)
@@ -210,7 +283,7 @@ def _related(rule: Any, customer: Row, world: World) -> bool:
 
 
 def _aggregate(name: str, test: Any, records: list[Row], world: World) -> bool:
-    values = [value for record in records if (value := _value(record, test["field"])) is not None]
+    values = [value for record in records if (value := _value(record, test["field"], world)) is not None]
     if name == "sum":
         return _holds(sum(map(Fraction, values), Fraction(0)), test["op"], test["value"], world)
     if not values:
@@ -220,15 +293,11 @@ def _aggregate(name: str, test: Any, records: list[Row], world: World) -> bool:
     return _holds(min(values) if name == "min" else max(values), test["op"], test["value"], world)
 
 
-def _value(record: Row, name: str) -> Any:
-    return record[name]
-
-
 def _reachable(channel: str, customer: Row, world: World) -> bool:
     kind = world.channels[channel]
     consented = any(
         consent["channel"] == channel and consent["purpose"] == "marketing" and consent["granted"]
-        for consent in customer["records"].get("consents", [])
+        for consent in customer["records"]["consents"]
     )
     return consented and any(
         address["kind"] == kind and not _spoken_against(address, channel, customer, world)
