@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import heapq
 import io
-from collections import deque
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _LINE_LIMIT = 1 << 20  # characters
 _CELL_LIMIT = 100_000
 _SPAN_LIMIT = 200  # physical lines that one quoted cell may run over
 _SHOWN = 200  # characters of a cell, or line, that is refused
+_CHUNK = 1 << 17  # characters that are read at once
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 csv.field_size_limit(_LINE_LIMIT + _CELL_LIMIT)
 
@@ -34,6 +37,15 @@ class Row:
     cells: Sequence[str]
     fault: str | None = None
     column: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that stand together: of the sound ones the numbers and cells, side by side, and those with a fault."""
+
+    numbers: list[int]
+    cells: list[list[str]]
+    faults: list[Row]
 
 
 class Grid:
@@ -54,11 +66,41 @@ class Grid:
 
     def rows(self) -> Iterator[Row]:
         """All rows but empty ones, which nobody meant."""
-        width = len(self.header)
-        while (line := self._lines.next()) is not None:
-            row = self._row(line, width)
-            if row.fault is not None or any(row.cells):
-                yield row
+        for block in self.blocks():
+            sound = (Row(number, cells) for number, cells in zip(block.numbers, block.cells, strict=True))
+            yield from heapq.merge(sound, block.faults, key=lambda row: row.line) if block.faults else sound
+
+    def blocks(self) -> Iterator[Block]:
+        """The same by the thousand."""
+        while lines := self._lines.take():
+            yield self._block(lines)
+
+    def _block(self, lines: list[str]) -> Block:
+        """`lines` as cells; a line that is out of order ends the block, and what follows it is put back."""
+        width, delimiter = len(self.header), self.delimiter
+        number = self._lines.number - len(lines)
+        block = Block([], [], [])
+        odd = _odd("".join(lines), lines)
+        for place, line in enumerate(lines):
+            number += 1
+            cells = line.rstrip("\r\n").split(delimiter) if not odd or _is_plain(line) else _tidy(line, delimiter)
+            if cells is not None and len(cells) == width:
+                if cells[0] or any(cells):
+                    block.numbers.append(number)
+                    block.cells.append(cells)
+                continue
+            self._lines.put_back(len(lines) - place - 1)
+            self._enter(self._row(line, width), block)
+            break
+        return block
+
+    @staticmethod
+    def _enter(row: Row, block: Block) -> None:
+        if row.fault is not None:
+            block.faults.append(row)
+        elif any(row.cells):
+            block.numbers.append(row.line)
+            block.cells.append(list(row.cells))
 
     def _announced(self) -> str | None:
         """Excel's own `sep=;` before the header."""
@@ -116,7 +158,7 @@ class Grid:
             if '"' in after:
                 cells, fault = self._parse(taken)
         if len(taken) > 1 and (fault is not None or (width is not None and len(cells) != width)):
-            self._lines.put_back(taken[1:])
+            self._lines.put_back(len(taken) - 1)
             return [], _OPEN
         return cells, fault
 
@@ -131,43 +173,101 @@ _OPEN = "a quote is opened and never closed"
 
 
 class _Lines:
-    """Physical lines with their number; some can be looked at ahead, or put back."""
+    """Physical lines, `number` of which are given out; some can be looked at ahead, or put back."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
-        self._ahead: deque[str] = deque()
+        self._held: list[str] = []
+        self._at = 0  # how many of the held ones are given out
+        self._rest = ""  # the beginning of a line whose end is not read yet
         self.number = 0
 
     def next(self) -> str | None:
-        line = self._ahead.popleft() if self._ahead else self._read()
-        self.number += bool(line)
-        return line or None
+        if self._at == len(self._held) and not self._read():
+            return None
+        line = self._held[self._at]
+        self._at += 1
+        self.number += 1
+        return line
 
     def peek(self, count: int) -> list[str]:
-        while len(self._ahead) < count and (line := self._read()):
-            self._ahead.append(line)
-        return list(self._ahead)[:count]
+        while len(self._held) - self._at < count and self._read():
+            pass
+        return self._held[self._at : self._at + count]
 
-    def put_back(self, lines: Sequence[str]) -> None:
-        self._ahead.extendleft(reversed(lines))
-        self.number -= len(lines)
+    def take(self) -> list[str]:
+        """As many as are at hand; none at the end."""
+        if self._at == len(self._held):
+            self._read()
+        lines = self._held[self._at :]
+        self._at += len(lines)
+        self.number += len(lines)
+        return lines
 
-    def _read(self) -> str:
-        line = self._text.readline(_LINE_LIMIT)
-        if len(line) == _LINE_LIMIT and line[-1] not in "\r\n":
-            while (rest := self._text.readline(_LINE_LIMIT)) and rest[-1] not in "\r\n":
-                pass
-        return line
+    def put_back(self, count: int) -> None:
+        """Let the last `count` lines come again; at most those of one quoted cell, or of the last `take`."""
+        self._at -= count
+        self.number -= count
+
+    def _read(self) -> bool:
+        """Hold at least one line more; False at the end."""
+        self._held = self._held[max(0, self._at - _SPAN_LIMIT - 1) :]
+        self._at = min(self._at, _SPAN_LIMIT + 1)
+        kept = len(self._held)
+        while len(self._held) == kept:
+            piece = self._text.read(_CHUNK)
+            if not piece:
+                self._held += [self._rest] if self._rest else []
+                self._rest = ""
+                break
+            # A line feed may follow a carriage return that ends the piece; a line without end is cut.
+            piece += self._text.read(1) if piece[-1] == "\r" else ""
+            lines = _split(self._rest + piece)
+            self._rest = "" if lines[-1][-1] in "\r\n" else lines.pop()[:_LINE_LIMIT]
+            self._held += [line[:_LINE_LIMIT] for line in lines]
+        return len(self._held) > kept
+
+
+def _split(text: str) -> list[str]:
+    """The lines of `text`, with their ends: only `\\r`, `\\n` and both together end one."""
+    lines = text.splitlines(keepends=True)
+    if len(lines) == text.count("\n") + (text[-1] != "\n"):  # no other sign has split any
+        return lines
+    return _LINE.findall(text)
+
+
+def _odd(text: str, lines: Sequence[str]) -> bool:
+    """Whether any of `lines`, which are `text`, needs a closer look."""
+    return '"' in text or "\0" in text or MARK in text or len(max(lines, key=len)) > _CELL_LIMIT
+
+
+def _is_plain(line: str) -> bool:
+    return not _odd(line, (line,))
+
+
+def _tidy(line: str, delimiter: str) -> list[str] | None:
+    """The cells of a line whose quotes are in order; None where it needs a closer look."""
+    if line.count('"') % 2 or "\0" in line or MARK in line or len(line) > _CELL_LIMIT:
+        return None
+    reader = csv.reader((line,), delimiter=delimiter, strict=True)
+    try:
+        return next(reader)
+    except csv.Error:
+        return None
 
 
 @contextmanager
 def open_grid(source: Source, *, encoding: str | None = None, delimiter: str | None = None) -> Iterator[Grid]:
     """Open a file as a table; encoding and delimiter are detected where not given. Raises Invalid."""
     if encoding is None:
-        with source.open() as stream:
-            encoding = detect_encoding(source.name, iter(lambda: stream.read(PIECE) or b"", b""))
+        encoding = detect_encoding(source.name, lambda: _pieces(source))
     with source.open() as stream:
         yield Grid(source.name, stream, checked_encoding(encoding), delimiter)
+
+
+def _pieces(source: Source) -> Iterator[bytes]:
+    with source.open() as stream:
+        yield from iter(lambda: stream.read(PIECE) or b"", b"")
 
 
 def _sound(number: int, cells: list[str]) -> Row:

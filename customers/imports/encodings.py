@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from runtime.errors import Invalid
@@ -26,6 +26,7 @@ _HAN = re.compile("[一-鿿]+")
 _SAMPLE = 50_000  # Chinese characters that are looked at
 _WIDE_SHARE = 0.05  # of the characters of a table, at least, are plain ones
 _WIDE_LEAST = 2  # and so few zero bytes may be dirt
+_HOPELESS = 50_000  # faults, after which a trial that does not fit is given up
 _TOLERATED = 0.1  # of the bytes beyond ASCII, in a file that is damaged here and there
 
 
@@ -50,20 +51,17 @@ def checked_encoding(name: str) -> str:
     return "utf-8-sig" if found.name == "utf-8" else found.name
 
 
-def detect_encoding(name: str, pieces: Iterable[bytes]) -> str:
-    """The encoding of the file `name`, from all its bytes. Raises Invalid where no known one fits."""
-    trials: list[_Trial] = []
-    beyond_ascii = 0
-    for piece in pieces:
-        if not trials:
-            known = _marked(piece) or _wide(piece)
-            if known is not None:
-                return known
-            trials = [_Trial("utf-8"), *(_Trial(each) for each in _CHINESE)]
-        beyond_ascii += len(piece) - len(piece.translate(None, _HIGH))
-        for trial in trials:
-            trial.feed(piece)
-    return _best(name, trials, beyond_ascii) if trials else "utf-8-sig"
+def detect_encoding(name: str, pieces: Callable[[], Iterable[bytes]]) -> str:
+    """The encoding of the file `name`, from all its bytes; `pieces` gives them, from the beginning each time. Raises
+    Invalid where no known one fits."""
+    utf8 = _Trial("utf-8")
+    for number, piece in enumerate(pieces()):
+        if number == 0 and (known := _marked(piece) or _wide(piece)):
+            return known
+        utf8.feed(piece)
+    if utf8.fits:  # what is not UTF-8 fails at nearly every character
+        return "utf-8-sig"
+    return _best(name, [_tried(encoding, pieces()) for encoding in _CHINESE])
 
 
 _HIGH = bytes(range(128, 256))
@@ -75,16 +73,24 @@ class _Trial:
 
     encoding: str
     faults: int = 0
+    beyond_ascii: int = 0
     seen: list[str] = field(default_factory=list)
     count: int = 0
 
     def __post_init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder(self.encoding)(errors=ERRORS)
 
+    @property
+    def fits(self) -> bool:
+        return self.faults <= self.beyond_ascii * _TOLERATED
+
     def feed(self, piece: bytes) -> None:
+        if self.faults > _HOPELESS and not self.fits:
+            return
         text = self._decoder.decode(piece)
         if text.isascii():
             return
+        self.beyond_ascii += len(piece) - len(piece.translate(None, _HIGH))
         self.faults += text.count(MARK)
         if self.count < _SAMPLE:
             self.seen.append("".join(_HAN.findall(text)))
@@ -109,13 +115,16 @@ def _wide(piece: bytes) -> str | None:
     return None
 
 
-def _best(name: str, trials: Sequence[_Trial], beyond_ascii: int) -> str:
-    utf8, *chinese = trials
-    tolerated = beyond_ascii * _TOLERATED
-    if utf8.faults <= tolerated:  # what is not UTF-8 fails at nearly every character
-        return "utf-8-sig"
-    clean = [trial for trial in chinese if trial.faults == 0]
-    fitting = clean or [trial for trial in chinese if trial.faults <= tolerated]
+def _tried(encoding: str, pieces: Iterable[bytes]) -> _Trial:
+    trial = _Trial(encoding)
+    for piece in pieces:
+        trial.feed(piece)
+    return trial
+
+
+def _best(name: str, trials: Sequence[_Trial]) -> str:
+    clean = [trial for trial in trials if trial.faults == 0]
+    fitting = clean or [trial for trial in trials if trial.fits]
     best = max(fitting, key=_Trial.commonness, default=None)
     if best is None or best.commonness() < 0.5:
         raise Invalid(
