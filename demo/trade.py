@@ -74,7 +74,17 @@ def draw_visits(rng: Random, appliance: Appliance, today: date) -> Iterator[dict
     age = (today - appliance.purchased_on) / YEAR
     for kind, yearly in (("repair", 0.02 + 0.008 * age), ("maintenance", 0.12 if appliance.category.consumable else 0)):
         if rng.random() < yearly * years:
-            yield _visit(rng, appliance, kind, today - timedelta(days=rng.randrange(int(years * 365) + 1)), today)
+            day = today - timedelta(days=rng.randrange(int(years * 365) + 1))
+            yield _visit(rng, appliance, kind, day, today)
+            if kind == "repair":
+                yield from _second_repair(appliance, day, today)
+
+
+def _second_repair(appliance: Appliance, first: date, today: date) -> Iterator[dict[str, Any]]:
+    """One repaired appliance in four is repaired again. Dice of its own: the rest of the world stays as it was."""
+    rng = Random(appliance.number)  # noqa: S311 – a believable world, no secret
+    if rng.random() < 0.25 and first < today:
+        yield _visit(rng, appliance, "repair", first + timedelta(days=1 + rng.randrange((today - first).days)), today)
 
 
 def _appliance_orders(rng: Random, home: Household, owned: list[Appliance], today: date) -> Iterator[Order]:

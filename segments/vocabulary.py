@@ -152,6 +152,7 @@ PHRASES: Mapping[str, Words] = {
     "records_where": ("{many} with {where}", "（{where}）的{many}"),
     "reachable": ("reachable by {value}", "可通过{value}联系"),
     "not_reachable": ("not reachable by {value}", "无法通过{value}联系"),
+    "by_today": ("{field} today or earlier", "{field}不晚于今天"),
     "in_segment": ("in the segment {value}", "属于人群{value}"),
     "in_audience": ("on the list {value}", "在名单{value}中"),
     "bucket": ("in the buckets {low} to {high} of 10,000", "在 10000 个桶中的 {low} 到 {high}"),

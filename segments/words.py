@@ -19,6 +19,7 @@ from segments.vocabulary import CHANNELS, FIELDS, LANGUAGES, MEASURES, OPERATORS
 _SHOWN = 5
 _NO_SUCH = ({"op": "eq", "value": 0}, {"op": "lt", "value": 1}, {"op": "lte", "value": 0})
 _RELATIVE = {name for name, takes in operators.OPERATORS[Kind.INSTANT].items() if takes is Takes.DURATION}
+_SOME = re.compile(r"[1-9]")
 _DURATION = re.compile(r"([\d.]+)([YMWDHS])")
 
 
@@ -95,6 +96,8 @@ class _Speaker:
         template = OPERATORS[op][self.language]
         if op == "between":
             return template.format(field=field_name, low=self.value(value[0]), high=self.value(value[1]))
+        if op == "older_than" and not _SOME.search(value):
+            return self.phrase("by_today", field=field_name)
         said = self.duration(value) if op in _RELATIVE else self.values(op, value)
         return template.format(field=field_name, value=said)
 

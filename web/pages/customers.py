@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,7 +11,6 @@ from customers.consents import MARKETING, record_consent
 from customers.erasing import erase
 from customers.models import communities, customers, dealers, salespeople
 from customers.reading import SORTS, Search, find_customers, get_customer
-from customers.reference import list_categories
 from customers.results import Consent
 from customers.suppressions import suppressed_addresses_of, suppressions_of
 from customers.timeline import timeline
@@ -20,10 +18,11 @@ from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid
 from runtime.registry import channel_kinds
 from web.access import KEEPERS, MARKETERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
-from web.i18n import _, current_language
+from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.names import names_of
 from web.render import page, redirect
+from web.sentences import category_names
 from web.vocabulary import channel_label
 
 ENTRIES = 30
@@ -118,12 +117,6 @@ async def remove(request: Request) -> Response:
             raise Invalid(_("Nothing was erased: the name that was typed is another."))
         await erase(conn, customer["id"])
     return redirect(request, "customers", flash=_("The customer is erased."))
-
-
-async def category_names(conn: AsyncConnection) -> dict[str, str]:
-    """Appliance categories by code, as the reader calls them."""
-    chinese = current_language() == "zh"
-    return {one.code: (one.name_zh if chinese else None) or one.name for one in await list_categories(conn)}
 
 
 def _own(viewer: Viewer) -> str | None:

@@ -15,8 +15,8 @@ from runtime.registry import channel_kinds
 from sales.period import period_of
 from sales.scores import ranking
 from web.access import SIGNED_IN, Route, house_of, viewer_of
-from web.pages.customers import category_names
 from web.render import page
+from web.sentences import category_names
 
 CHANNEL = "email"  # of the tile that says how many can be reached
 LATELY = timedelta(days=30)

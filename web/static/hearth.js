@@ -25,6 +25,7 @@
     const plain = (answer.getResponseHeader("Content-Type") || "").startsWith("text/plain");
     toast(plain && answer.responseText ? answer.responseText : toasts().dataset.failed, "danger");
   });
+  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind)); // an answer's HX-Trigger
   document.addEventListener("htmx:sendError", () => toast(toasts().dataset.offline, "danger"));
 
   // A search keeps how the list is sorted and narrowed by now, whatever it was when the page was loaded.
