@@ -17,12 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import changed_customers
 
-CUSTOMERS = "customers"  # a customer's own fields and contact addresses; one is made, merged
+CUSTOMERS = "customers"  # a customer's own fields and contact addresses
 ACTIVITY = "activity"
 CONSENTS = "consents"
 SUPPRESSIONS = "suppressions"  # of a person, or of an address that they have
 AUDIENCES = "audiences"  # what `in_audience` asks about
-EVERYTHING = "*"  # merged, erased: whatever a rule asks about
+EVERYTHING = "*"  # whatever a rule asks about: a customer is new, merged, erased
 
 
 async def note_changed(

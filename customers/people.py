@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.attributes import attribute_kinds, define_attributes, folded_attributes
 from customers.bulk import among, put, put_new, take_turn, with_folded
-from customers.changes import ACTIVITY, CUSTOMERS, note_changed
+from customers.changes import CUSTOMERS, EVERYTHING, note_changed
 from customers.consents import ConsentEntry, record_consents
 from customers.erased import erased_among
 from customers.households import household_ids
@@ -121,7 +121,7 @@ async def _write(conn: AsyncConnection, people: Sequence[Known], now: datetime) 
     await put(conn, customers, [customer_row(known, now) for known in changed])
     await put_new(conn, activity, [{"customer_id": known.id} for known in people if known in new])
     await _write_ties(conn, people, now)
-    await note_changed(conn, (CUSTOMERS, ACTIVITY), [known.id for known in new if known.id is not None])
+    await note_changed(conn, EVERYTHING, [known.id for known in new if known.id is not None])
     old = [known.id for known in people if known not in new and (known.changed or known.addresses_changed)]
     await note_changed(conn, CUSTOMERS, [number for number in old if number is not None])
 

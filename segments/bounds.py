@@ -30,6 +30,11 @@ class YearDays:
     low: int
     high: int
 
+    def __contains__(self, day: int) -> bool:
+        if self.low <= self.high:
+            return self.low <= day <= self.high
+        return day >= self.low or day <= self.high
+
 
 EVERY_DAY = YearDays(101, 1231)
 

@@ -68,6 +68,11 @@ def matching_records(rule: Rule, source: Source, evaluation: Evaluation) -> Cond
     return or_(*found) if found else None
 
 
+def compile_where(where: Rule, source: Source, evaluation: Evaluation) -> Condition:
+    """A condition on the records of `source` that keeps those that `where` describes; may be NULL for the others."""
+    return _says(where, True, _Asked(evaluation, source))
+
+
 @dataclass(frozen=True)
 class _Asked:
     """The rows that a part of the rule is about: the customers (PERSON), or the records of a `has`."""
