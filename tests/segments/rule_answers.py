@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from tests.segments.rule_reference import World, explained, member, speaking
 from tests.segments.rule_worlds import Person, keep
 
 Rule = Any
+SOAK = os.environ.get("HEARTH_SOAK") == "1"
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _holds(value: Any, op: str, given: Any, world: World, exact: bool = False) -
     if isinstance(value, list):
         return _list(value, op, given)
     if isinstance(value, date):
-        return _time(value, op, given, world)
+        return compare_time(value, op, given, world)
     return _number(Fraction(value), op, given)
 
 
@@ -189,7 +189,7 @@ def _fraction(given: Any) -> Fraction:
     return Fraction(str(given))
 
 
-def _time(value: Any, op: str, given: Any, world: World) -> bool:
+def compare_time(value: Any, op: str, given: Any, world: World) -> bool:
     if op == "anniversary_within_next":
         return _anniversary(value, given, world)
     if op in ("older_than", "within_last", "within_next"):

@@ -124,11 +124,16 @@ def moments(rng: Random) -> World:
     zone = ZoneInfo(rng.choice(ZONES))
     if rng.random() < 0.5:
         return World(rng.choice(NOWS), zone)
-    start = datetime(rng.randrange(2017, 2031), 1, 1, tzinfo=UTC)
-    days = [start + timedelta(days=number) for number in range(366)]
-    turns = [day for day in days if day.astimezone(zone).utcoffset() != (day + DAY).astimezone(zone).utcoffset()]
-    day = rng.choice(turns or days)
+    year = rng.randrange(2017, 2031)
+    day = rng.choice(turns(zone, year) or [datetime(year, 1, 1, tzinfo=UTC) + DAY * rng.randrange(365)])
     return World(day + timedelta(seconds=rng.randrange(-86_400, 2 * 86_400, 900)), zone)
+
+
+def turns(zone: ZoneInfo, year: int) -> list[datetime]:
+    """The days of a year, as beginnings of days of UTC, during which the zone's clock is turned."""
+    days = [datetime(year, 1, 1, tzinfo=UTC) + DAY * number for number in range(365)]
+    offsets = [day.astimezone(zone).utcoffset() for day in [*days, days[-1] + DAY]]
+    return [day for day, before, after in zip(days, offsets, offsets[1:], strict=False) if before != after]
 
 
 DAY = timedelta(days=1)

@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.segments.rule_answers import Case, first_difference
+from tests.segments.rule_answers import SOAK, Case, first_difference
 from tests.segments.rule_maker import SEGMENTS, THEMES, Maker, Theme, add_segments
 from tests.segments.rule_values import moments
 from tests.segments.rule_worlds import people
 
-SOAK = os.environ.get("HEARTH_SOAK") == "1"
 CASES = int(os.environ.get("HEARTH_RULE_CASES", "50000" if SOAK else "2000"))
 RULES_PER_WORLD = 25
 PEOPLE = 24
