@@ -22,6 +22,7 @@ ACTIVITY = "activity"
 CONSENTS = "consents"
 SUPPRESSIONS = "suppressions"  # of a person, or of an address that they have
 AUDIENCES = "audiences"  # what `in_audience` asks about
+ERASED = "erased"  # with EVERYTHING: nothing is left of them, their memberships neither
 EVERYTHING = "*"  # whatever a rule asks about: a customer is new, merged, erased
 
 

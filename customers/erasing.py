@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import among, take_turn
-from customers.changes import EVERYTHING, note_changed
+from customers.changes import ERASED, EVERYTHING, note_changed
 from customers.erased import remember_erased
 from customers.merging import resolve
 from customers.models import (
@@ -36,7 +36,7 @@ async def erase(conn: AsyncConnection, customer_id: int) -> None:
         await conn.execute(delete(table).where(among(table.c.customer_id, ids)))
     await conn.execute(delete(customers).where(among(customers.c.id, ids)))
     await _forget_traces(conn, pairs, {home for home in homes if home is not None})
-    await note_changed(conn, EVERYTHING, ids)
+    await note_changed(conn, (EVERYTHING, ERASED), ids)
 
 
 async def _signs(conn: AsyncConnection, customer_id: int) -> list[Pair]:

@@ -1,0 +1,47 @@
+"""How long the feed and the log are kept, and what becomes of a segment that was deleted."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from segments.models import segment_changes, segment_members, segment_sizes, segment_states, segments
+from segments.standing import LOG_KEPT, exclude_others
+
+FEED_KEPT = timedelta(days=90)
+
+
+async def purge(conn: AsyncConnection, now: datetime) -> None:
+    """Drop entries of the feed that are older than 90 days, and changes that every segment has seen, or at the latest
+    after three days (a segment that slept longer looks at everyone)."""
+    await conn.execute(_PURGE_FEED, {"until": now - FEED_KEPT})
+    await conn.execute(_PURGE_LOG, {"until": now - LOG_KEPT})
+
+
+async def forget(conn: AsyncConnection, segment_id: int) -> None:
+    """Drop all that is kept of a segment that is gone; nothing happens to one that is there."""
+    await exclude_others(conn, segment_id)
+    if await conn.scalar(select(func.count()).select_from(segments).where(segments.c.id == segment_id)):
+        return
+    for table in (segment_members, segment_changes, segment_sizes, segment_states):
+        await conn.execute(delete(table).where(table.c.segment_id == segment_id))
+
+
+_PURGE_FEED = text("""
+    WITH gone AS (
+        DELETE FROM segment_changes WHERE at < :until RETURNING segment_id, evaluation
+    ), last AS (
+        SELECT segment_id, max(evaluation) AS evaluation FROM gone GROUP BY segment_id
+    )
+    UPDATE segment_states s SET feed_from = last.evaluation + 1 FROM last WHERE s.segment_id = last.segment_id
+""")
+
+_PURGE_LOG = text("""
+    DELETE FROM changed_customers WHERE noted_at < :until OR transaction < (
+        SELECT min(CAST(CAST(pg_snapshot_xmin(CAST(s.snapshot AS pg_snapshot)) AS text) AS bigint))
+        FROM segment_states s JOIN segments g ON g.id = s.segment_id
+        WHERE s.snapshot IS NOT NULL AND s.evaluated_at >= :until
+    )
+""")
