@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, DateTime, FromClause, Select, Text, case, cast, func, select
 
-from customers.models import appliances, consents, order_items, orders, service_visits
+from customers.models import appliances, consents, order_items, orders, service_visits, suppressions
 from customers.timeline import contribute, entry, newest
 
 _ITEMS_SHOWN = 5
@@ -19,6 +19,7 @@ def contribute_records() -> None:
     contribute("service_visits", _service_visits)
     contribute("consents", _consents)
     contribute("appliances", _appliances)
+    contribute("lifts", _lifts)
 
 
 def _orders(customer_id: int, before: datetime, limit: int) -> Select[Any]:
@@ -69,6 +70,16 @@ def _appliances(customer_id: int, before: datetime, limit: int) -> Select[Any]:
         *("serial", row.serial, "status", row.status, "day", day),
     )
     return _mine(entry(at, kind, data), appliances, at, customer_id, before, limit)
+
+
+def _lifts(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    """Suppressions that somebody ended by hand."""
+    row = suppressions.c
+    data = func.jsonb_build_object(
+        *("reason", row.reason, "address", row.address, "by", row.lifted_by, "note", row.lift_note)
+    )
+    entries = entry(row.expires_at, "suppression_lifted", data, channel=row.channel).where(row.lifted_by.is_not(None))
+    return _mine(entries, suppressions, row.expires_at, customer_id, before, limit)
 
 
 def _mine(

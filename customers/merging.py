@@ -48,6 +48,14 @@ _STAND = text("""
         source = excluded.source, source_folded = excluded.source_folded
 """)
 
+# A suppression of `keep` that ended makes room for the same one of `lose` that stands longer.
+_LET_STAND = text("""
+    DELETE FROM suppressions ended USING suppressions standing
+    WHERE ended.customer_id = :keep AND standing.customer_id = :lose
+        AND ended.channel = standing.channel AND ended.reason = standing.reason
+        AND coalesce(ended.expires_at, 'infinity') < coalesce(standing.expires_at, 'infinity')
+""")
+
 
 async def resolve(conn: AsyncConnection, customer_id: int) -> int:
     """The id under which a customer lives today. Raises NotFound."""
@@ -74,6 +82,7 @@ async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -
     await conn.execute(_STAND, {"keep": keep, "lose": lose})
     for table in (activity, standing_consents):
         await conn.execute(delete(table).where(table.c.customer_id == lose))
+    await conn.execute(_LET_STAND, {"keep": keep, "lose": lose})
     for table in person_tables():
         if table.info.get("merge") != LEAVE:
             await _move(conn, table, keep, lose)

@@ -283,6 +283,12 @@ standing_consents = Table(  # the ledger's last word per channel and purpose
     info=PERSON,
 )
 
+
+def lifted() -> list[Column[Any]]:
+    """Who ended a suppression by hand, at `expires_at`, and why."""
+    return [Column("lifted_by", Text), Column("lift_note", Text)]
+
+
 suppressions = Table(  # who must not be contacted whatever they consented to
     "suppressions",
     metadata,
@@ -293,6 +299,7 @@ suppressions = Table(  # who must not be contacted whatever they consented to
     Column("at", Instant, nullable=False, server_default=func.now()),
     Column("expires_at", Instant),
     Column("detail", Text),
+    *lifted(),
     info=PERSON,
 )
 
@@ -305,6 +312,7 @@ suppressed_addresses = Table(  # addresses that nobody may be contacted at, whoe
     Column("at", Instant, nullable=False, server_default=func.now()),
     Column("expires_at", Instant),
     Column("detail", Text),
+    *lifted(),
     info=LOOKUP,
 )
 

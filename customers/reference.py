@@ -6,16 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import ARRAY, Text, bindparam, delete, select, text
+from sqlalchemy import ARRAY, Text, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.bulk import among
 from customers.changes import change_and_note
-from customers.models import appliance_categories
+from customers.models import appliance_categories, appliances
 from runtime.errors import Invalid, NotFound, Problem
+from runtime.house import House
+from runtime.jobs import defer, job
 from runtime.text import fold
 
 _LONGEST_SERVICE = 100
+MANY = 20_000
+"""Appliances of a category whose expiry is recomputed at once; of more, in a job."""
 
 # Fractions of a year count in whole months: 14.5 years are 174 months. Dates clamp to the month's end.
 _EXPIRE = """
@@ -75,31 +80,53 @@ async def categories_in_use(conn: AsyncConnection, *, with_consumables: bool = F
     return [one for one in known if one.code in found]
 
 
-async def save_category(conn: AsyncConnection, category: Category) -> None:
-    """Create or change a category; the expiry of its appliances follows. Raises Invalid."""
+async def save_category(conn: AsyncConnection, category: Category) -> bool:
+    """Create or change a category; the expiry of its appliances follows, of very many in a job. Whether it is done.
+
+    Raises Invalid.
+    """
     years = category.service_years
     if years is not None and not 0 < years <= _LONGEST_SERVICE:
         raise Invalid(Problem("service_years", f"must be more than 0 and at most {_LONGEST_SERVICE}"))
     if not category.code.strip() or not category.name.strip():
         raise Invalid(Problem("code" if not category.code.strip() else "name", "is required"))
-    row = {
-        "code": category.code,
-        "name": category.name,
-        "name_zh": category.name_zh,
-        "service_years": years,
-        "source": category.source,
-    }
-    statement = insert(appliance_categories).values(row)
-    await conn.execute(statement.on_conflict_do_update(index_elements=["code"], set_=row))
-    await change_and_note(conn, "appliances", _EXPIRE_CATEGORY, {"category": fold(category.code)})
+    statement = insert(appliance_categories).values(vars(category))
+    await conn.execute(statement.on_conflict_do_update(index_elements=["code"], set_=vars(category)))
+    return await _expire(conn, category.code)
 
 
-async def delete_category(conn: AsyncConnection, code: str) -> None:
-    """Remove a category; its appliances keep their word for it and lose their expiry. Raises NotFound."""
+async def delete_category(conn: AsyncConnection, code: str) -> bool:
+    """Remove a category; its appliances keep their word for it and lose their expiry, as `save_category` tells.
+
+    Raises NotFound.
+    """
     gone = await conn.execute(delete(appliance_categories).where(appliance_categories.c.code == code))
     if not gone.rowcount:
         raise NotFound(f"there is no appliance category {code!r}")
+    return await _expire(conn, code)
+
+
+async def appliances_in(conn: AsyncConnection, codes: Collection[str]) -> dict[str, int]:
+    """How many appliances there are of each of these categories, whatever became of them."""
+    folded = {fold(code): code for code in codes}
+    own = appliances.c.category_folded
+    rows = await conn.execute(select(own, func.count()).where(among(own, folded)).group_by(own))
+    return dict.fromkeys(codes, 0) | {folded[word]: number for word, number in rows}
+
+
+@job("customers.expire_category")
+async def expire_category_job(house: House, *, code: str) -> None:
+    async with house.database.begin() as conn:
+        await change_and_note(conn, "appliances", _EXPIRE_CATEGORY, {"category": fold(code)})
+
+
+async def _expire(conn: AsyncConnection, code: str) -> bool:
+    """Let the expiry of a category's appliances follow; False: a job will."""
+    if (await appliances_in(conn, [code]))[code] > MANY:
+        await defer(conn, expire_category_job, code=code)
+        return False
     await change_and_note(conn, "appliances", _EXPIRE_CATEGORY, {"category": fold(code)})
+    return True
 
 
 async def category_words(conn: AsyncConnection) -> Mapping[str, str]:

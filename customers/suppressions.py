@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Table, delete, literal, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, DateTime, Select, Table, literal, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import put
 from customers.changes import SUPPRESSIONS, note_changed
 from customers.models import contact_addresses, suppressed_addresses, suppressions
+from runtime.errors import Invalid, Problem
+from runtime.text import printable
+
+_LONGEST_NOTE = 500
 
 
 @dataclass(frozen=True)
 class Suppression:
     """One person over one channel. `reason`: unsubscribed, bounced, complained, manual. With `address` it is about that
-    address of theirs alone; `expires_at` None: until lifted."""
+    address of theirs alone; `expires_at` None: until lifted, which `lifted_by` did then."""
 
     customer_id: int
     channel: str
@@ -26,6 +31,8 @@ class Suppression:
     address: str | None = None
     expires_at: datetime | None = None
     detail: str | None = None
+    lifted_by: str | None = None
+    lift_note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class SuppressedAddress:
     at: datetime
     expires_at: datetime | None = None
     detail: str | None = None
+    lifted_by: str | None = None
+    lift_note: str | None = None
 
 
 async def suppress(conn: AsyncConnection, entries: Sequence[Suppression]) -> None:
@@ -54,20 +63,47 @@ async def suppress_addresses(conn: AsyncConnection, entries: Sequence[Suppressed
     await _note_holders(conn, rows)
 
 
-async def lift(conn: AsyncConnection, customer_id: int, channel: str, reason: str | None = None) -> int:
-    """End a person's suppressions over `channel` (for `reason`, None: all of them); how many there were."""
+@dataclass(frozen=True)
+class Lift:
+    """That somebody ends a suppression by hand at `at`: who, and why."""
+
+    by: str
+    note: str
+    at: datetime
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the row says of it. Raises Invalid without a note."""
+        note = " ".join(printable(self.note).split())
+        if not note:
+            raise Invalid(Problem("note", "say why it is lifted"))
+        return {"expires_at": self.at, "lifted_by": self.by, "lift_note": note[:_LONGEST_NOTE]}
+
+
+async def lift(
+    conn: AsyncConnection, customer_id: int, channel: str, lifting: Lift, *, reason: str | None = None
+) -> int:
+    """End a person's suppressions over `channel` (for `reason`, None: all of them); how many were in force.
+
+    The rows stay, as what once stood. Raises Invalid without a note.
+    """
     row = suppressions.c
-    gone = delete(suppressions).where(row.customer_id == customer_id, row.channel == channel)
+    ended = update(suppressions).where(
+        row.customer_id == customer_id, row.channel == channel, in_force(suppressions, lifting.at)
+    )
+    ended = ended if reason is None else ended.where(row.reason == reason)
     await note_changed(conn, SUPPRESSIONS, [customer_id])
-    return (await conn.execute(gone if reason is None else gone.where(row.reason == reason))).rowcount
+    return (await conn.execute(ended.values(**lifting.values))).rowcount
 
 
-async def lift_address(conn: AsyncConnection, kind: str, value: str) -> bool:
-    """End the suppression of an address; whether there was one."""
+async def lift_address(conn: AsyncConnection, kind: str, value: str, lifting: Lift) -> bool:
+    """End the suppression of an address; whether one was in force. Raises Invalid without a note."""
     row = suppressed_addresses.c
-    gone = delete(suppressed_addresses).where(row.kind == kind, row.value == value)
+    ended = update(suppressed_addresses).where(
+        row.kind == kind, row.value == value, in_force(suppressed_addresses, lifting.at)
+    )
     await _note_holders(conn, [(kind, value)])
-    return bool((await conn.execute(gone)).rowcount)
+    return bool((await conn.execute(ended.values(**lifting.values))).rowcount)
 
 
 def in_force(table: Table, now: datetime) -> ColumnElement[bool]:
@@ -78,21 +114,31 @@ def in_force(table: Table, now: datetime) -> ColumnElement[bool]:
 async def suppressions_of(conn: AsyncConnection, customer_id: int, now: datetime) -> list[Suppression]:
     """What is in force against a person at `now`, newest first."""
     row = suppressions.c
-    query = select(row.customer_id, row.channel, row.reason, row.at, row.address, row.expires_at, row.detail).where(
+    query = select(*_columns(suppressions, Suppression)).where(
         row.customer_id == customer_id, in_force(suppressions, now)
     )
-    return [Suppression(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
+    return [Suppression(**found._mapping) for found in await conn.execute(query.order_by(row.at.desc()))]
 
 
 async def suppressed_addresses_of(conn: AsyncConnection, customer_id: int, now: datetime) -> list[SuppressedAddress]:
     """Which of a person's addresses are suppressed at `now`."""
     row, held = suppressed_addresses.c, contact_addresses.c
     query = (
-        select(row.kind, row.value, row.reason, row.at, row.expires_at, row.detail)
+        select(*_columns(suppressed_addresses, SuppressedAddress))
         .join(contact_addresses, (held.kind == row.kind) & (held.value == row.value))
         .where(held.customer_id == customer_id, in_force(suppressed_addresses, now))
     )
-    return [SuppressedAddress(*found) for found in await conn.execute(query.order_by(row.at.desc()))]
+    return [SuppressedAddress(**found._mapping) for found in await conn.execute(query.order_by(row.at.desc()))]
+
+
+def suppressed_rows(now: datetime, *, ended: bool = False) -> Select[Any]:
+    """Suppressed addresses, for lists: those in force at `now`, or those that ended."""
+    known = in_force(suppressed_addresses, now)
+    return select(suppressed_addresses).where(~known if ended else known)
+
+
+def _columns(table: Table, shape: type[Suppression] | type[SuppressedAddress]) -> list[Column[Any]]:
+    return [table.c[name] for name in shape.__dataclass_fields__]
 
 
 async def _note_holders(conn: AsyncConnection, addresses: Iterable[tuple[str, str]]) -> None:

@@ -114,7 +114,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe(
         "best_customers",
         "growth",
-        _all(_is("rfm.recency", "gte", "{rank}"), _is("rfm.monetary", "gte", "{rank}")),
+        _all(_is("rfm.monetary", "gte", "{rank}"), _is("rfm.recency", "gte", "{rank}")),
         {"rank": 4},
     ),
     Recipe(

@@ -72,4 +72,8 @@ def upgrade() -> None:
     op.add_column('audiences', sa.Column('created', sa.BigInteger(), server_default=sa.text('0'), nullable=False))
     op.add_column('audiences', sa.Column('consent', postgresql.JSONB(astext_type=sa.Text()), nullable=True))
     op.add_column('import_rejects', sa.Column('kind', sa.Text(), nullable=True))
+    op.add_column('suppressed_addresses', sa.Column('lifted_by', sa.Text(), nullable=True))
+    op.add_column('suppressed_addresses', sa.Column('lift_note', sa.Text(), nullable=True))
+    op.add_column('suppressions', sa.Column('lifted_by', sa.Text(), nullable=True))
+    op.add_column('suppressions', sa.Column('lift_note', sa.Text(), nullable=True))
     # ### end Alembic commands ###

@@ -33,6 +33,7 @@ from customers.ranks import refresh_ranks
 from customers.results import Consent
 from customers.spread import lookup_tables, person_tables
 from customers.suppressions import (
+    Lift,
     SuppressedAddress,
     Suppression,
     lift,
@@ -42,8 +43,9 @@ from customers.suppressions import (
     suppressed_addresses_of,
     suppressions_of,
 )
+from customers.timeline import timeline
 from runtime.database import metadata
-from runtime.errors import Conflict, NotFound
+from runtime.errors import Conflict, Invalid, NotFound
 from tests.customers.door import NOW, Door
 
 EMAIL = {"channel": "email", "source": "shop"}
@@ -174,12 +176,37 @@ async def test_suppressions_stand_until_lifted_or_expired(door: Door) -> None:
     )
     standing = await suppressions_of(door.conn, 1, NOW)
     assert [(one.reason, one.at) for one in standing] == [("unsubscribed", NOW), ("bounced", past)]
-    assert await lift(door.conn, 1, "email", "unsubscribed") == 1
-    assert await lift(door.conn, 1, "email") == 2
-    assert await door.count(suppressions) == 0
+    lifting = Lift("Mei", " asked for  it ", NOW)
+    assert await lift(door.conn, 1, "email", lifting, reason="unsubscribed") == 1
+    assert [await lift(door.conn, 1, "email", lifting) for _ in range(2)] == [1, 0]
+    assert await suppressions_of(door.conn, 1, NOW) == []
+    row = await door.one(suppressions, suppressions.c.reason == "bounced")
+    assert (row["expires_at"], row["lifted_by"], row["lift_note"]) == (NOW, "Mei", "asked for it")
+    told = [entry for entry in (await timeline(door.conn, 1)).items if entry.kind == "suppression_lifted"]
+    assert [entry.data["reason"] for entry in told] == ["bounced", "unsubscribed"]
+    await suppress(door.conn, [Suppression(1, "email", "bounced", NOW)])
+    assert [(one.reason, one.lifted_by) for one in await suppressions_of(door.conn, 1, NOW)] == [("bounced", None)]
     await suppress_addresses(door.conn, [SuppressedAddress("email", "a@example.com", "bounced", NOW)])
     assert [one.value for one in await suppressed_addresses_of(door.conn, 1, NOW)] == ["a@example.com"]
-    assert [await lift_address(door.conn, "email", "a@example.com") for _ in range(2)] == [True, False]
+    with pytest.raises(Invalid, match="note"):
+        await lift_address(door.conn, "email", "a@example.com", Lift("Mei", " ", NOW))
+    assert [await lift_address(door.conn, "email", "a@example.com", lifting) for _ in range(2)] == [True, False]
+    assert await suppressed_addresses_of(door.conn, 1, NOW) == []
+
+
+async def test_a_merge_lets_the_suppression_stand_that_stands_longer(door: Door) -> None:
+    await two_records_of_one_person(door)
+    past, future = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    await suppress(door.conn, [
+        Suppression(1, "email", "bounced", past, expires_at=past), Suppression(2, "email", "bounced", past),
+        Suppression(1, "email", "manual", past), Suppression(2, "email", "manual", past, expires_at=future),
+        Suppression(1, "email", "complained", past, expires_at=future),
+        Suppression(2, "email", "complained", past, expires_at=past),
+    ])  # fmt: skip
+    await merge(door.conn, 1, 2, now=NOW)
+    standing = await suppressions_of(door.conn, 1, NOW)
+    ends = {one.reason: one.expires_at for one in standing}
+    assert ends == {"bounced": None, "manual": None, "complained": future}
 
 
 async def test_ranks_follow_the_cut_points(door: Door) -> None:
