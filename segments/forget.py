@@ -8,15 +8,18 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from segments.models import segment_changes, segment_members, segment_sizes, segment_states, segments
-from segments.standing import LOG_KEPT, exclude_others
+from segments.standing import exclude_others
 
 FEED_KEPT = timedelta(days=90)
+LOG_KEPT = timedelta(days=3)
+"""How long a change stays in the log though some segment did not look yet; that one then begins anew."""
 
 
 async def purge(conn: AsyncConnection, now: datetime) -> None:
-    """Drop entries of the feed that are older than 90 days, and changes that every segment has seen, or at the latest
-    after three days (a segment that slept longer looks at everyone)."""
+    """Drop entries of the feed that are older than 90 days, and changes that every segment has seen, at the latest
+    after three days: a segment that slept as long looks at everyone when it wakes."""
     await conn.execute(_PURGE_FEED, {"until": now - FEED_KEPT})
+    await conn.execute(_BEGIN_ANEW, {"until": now - LOG_KEPT})
     await conn.execute(_PURGE_LOG, {"until": now - LOG_KEPT})
 
 
@@ -38,10 +41,10 @@ _PURGE_FEED = text("""
     UPDATE segment_states s SET feed_from = last.evaluation + 1 FROM last WHERE s.segment_id = last.segment_id
 """)
 
+_BEGIN_ANEW = text("UPDATE segment_states SET snapshot = NULL WHERE evaluated_at < :until AND snapshot IS NOT NULL")
 _PURGE_LOG = text("""
     DELETE FROM changed_customers WHERE noted_at < :until OR transaction < (
         SELECT min(CAST(CAST(pg_snapshot_xmin(CAST(s.snapshot AS pg_snapshot)) AS text) AS bigint))
-        FROM segment_states s JOIN segments g ON g.id = s.segment_id
-        WHERE s.snapshot IS NOT NULL AND s.evaluated_at >= :until
+        FROM segment_states s JOIN segments g ON g.id = s.segment_id WHERE s.snapshot IS NOT NULL
     )
 """)

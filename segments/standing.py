@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, Select, Table, func, select, text, union_all
@@ -32,9 +31,6 @@ from segments.scratch import keep_ids
 from segments.states import State, keep_size, keep_state, state_of
 
 LONGEST = 900.0  # seconds that a statement with a pattern may take
-LOG_KEPT = timedelta(days=3)
-"""How long a change stays in the log though some segment has not seen it; one that slept longer looks at everyone."""
-
 _SHARE = 0.05  # of all customers: to look at more of them one by one costs more than to look at everyone
 _FEW = 5_000
 
@@ -139,7 +135,7 @@ async def _begin(conn: AsyncConnection, segment_id: int, context: EvaluationCont
 
 
 async def _changes(conn: AsyncConnection, task: _Task) -> _Changes:
-    if task.before is None:
+    if task.before is None or task.before.snapshot is None:
         return _Changes(any=True, everyone=True, erased=False)
     row = (await conn.execute(_CHANGES, {**_since(task), "erased": ERASED})).one()
     return _Changes(row.rows > 0, row.everyone, row.erased)
@@ -148,11 +144,10 @@ async def _changes(conn: AsyncConnection, task: _Task) -> _Changes:
 def _follows(task: _Task, changes: _Changes) -> bool:
     """Whether this evaluation can go on from the one before it."""
     before = task.before
-    if before is None or task.by_rule or changes.everyone:
+    if before is None or before.snapshot is None or task.by_rule or changes.everyone:
         return False
-    slept = task.context.now - before.evaluated_at >= LOG_KEPT - timedelta(days=1)
     # Transactions are numbered anew where a database was restored from a dump: the log then says nothing.
-    return not slept and _oldest(before.snapshot) <= _oldest(task.snapshot)
+    return _oldest(before.snapshot) <= _oldest(task.snapshot)
 
 
 async def _affected(conn: AsyncConnection, task: _Task, changes: _Changes) -> _Some | None:

@@ -19,7 +19,8 @@ class State:
     """A segment as of its last evaluation, number `evaluation` (1: the first). `error`: why the latest try failed.
 
     `fingerprint`: what the rule meant; `sources`, `moves`: what its answer hangs on (segments/crossing.py);
-    `snapshot`: the transactions that it saw; `feed_from`: the first evaluation whose entries are still in the feed.
+    `snapshot`: the transactions that it saw, None: it slept so long that the log is gone. `feed_from`: the first
+    evaluation whose entries are still in the feed.
     """
 
     segment_id: int
@@ -29,7 +30,7 @@ class State:
     fingerprint: str
     sources: tuple[str, ...]
     moves: str | None
-    snapshot: str
+    snapshot: str | None
     milliseconds: int
     feed_from: int
     error: str | None

@@ -17,6 +17,7 @@ from segments.context import EvaluationContext
 from segments.models import segments
 from segments.patterns import check_patterns, patterns
 from segments.references import load_references
+from segments.refresh import refresh_soon
 from segments.rule import parse_rule
 from segments.schema import load_schema
 from segments.uses import segment_users
@@ -46,7 +47,9 @@ async def create_segment(
     await _one_at_a_time(conn)
     values = {"name": await _name(conn, name, None), "description": _plain(description), "created_by": by}
     await check_rule(conn, rule)
-    return segment_of((await conn.execute(insert(segments).values(**values, rule=rule).returning(segments))).one())
+    made = segment_of((await conn.execute(insert(segments).values(**values, rule=rule).returning(segments))).one())
+    await refresh_soon(conn, made.id)
+    return made
 
 
 async def update_segment(
@@ -66,6 +69,7 @@ async def update_segment(
     if rule is not None:
         await check_rule(conn, rule, segment_id)
         values |= {"rule": rule, "count": None, "counted_at": None}
+        await refresh_soon(conn, segment_id)
     statement = update(segments).where(segments.c.id == segment_id).values(**values, updated_at=func.now())
     return segment_of((await conn.execute(statement.returning(segments))).one())
 
