@@ -10,6 +10,17 @@ from runtime.registry import Field, Kind, Source
 from segments.operators import AGGREGATES, OPERATORS, measure_operators
 from segments.schema import ATTRIBUTES, REACHABLE, Schema
 from segments.vocabulary import CHANNELS, FIELDS, LANGUAGES, RECORDS
+from web.builder_words import (
+    BUILDER_WORDS,
+    DEFAULTS,
+    FIRST,
+    KIND_DEFAULTS,
+    MONEY,
+    REACH,
+    SUBJECTS,
+    UNITS,
+    VERBS,
+)
 from web.i18n import N_, _, current_language
 
 OPERATOR_LABELS: Mapping[str, str] = {
@@ -46,15 +57,15 @@ OPERATOR_LABELS: Mapping[str, str] = {
 NUMBER_OPERATOR_LABELS: Mapping[str, str] = {"eq": N_("exactly"), "ne": N_("not exactly")}
 
 
-def builder_vocabulary(schema: Schema) -> dict[str, Any]:
+def builder_vocabulary(schema: Schema, currency: str) -> dict[str, Any]:
     """All that the builder's menus offer, in the language of the request."""
     return {
-        "fields": _customer_fields(schema),
-        "sources": [_source(source, schema) for source in schema.sources.values()],
+        "fields": _customer_fields(schema, currency),
+        "sources": [_source(source, currency) for source in schema.sources.values()],
         "operators": {kind.value: _operators(kind) for kind in Kind},
         "measures": {kind.value: _measures(kind) for kind in (Kind.NUMBER, Kind.DATE, Kind.INSTANT)},
         "aggregates": {name: sorted(kind.value for kind in kinds) for name, kinds in AGGREGATES.items()},
-        "words": {name: _(text) for name, text in WORDS.items()},
+        "words": {name: _(text) for name, text in BUILDER_WORDS.items()},
     }
 
 
@@ -67,9 +78,22 @@ def channel_label(name: str) -> str:
     return _said(CHANNELS[name]) if name in CHANNELS else name
 
 
-def _customer_fields(schema: Schema) -> list[dict[str, str]]:
-    own = [_field(found) for found in CUSTOMER_FIELDS.values()]
-    reach = [
+def _customer_fields(schema: Schema, currency: str) -> list[dict[str, Any]]:
+    """Grouped by what they are about, as `SUBJECTS` orders them."""
+    own = {name: _field(found, currency) for name, found in CUSTOMER_FIELDS.items()}
+    listed = [
+        {**field, "group": _(subject)}
+        for subject, names in SUBJECTS.items()
+        for field in [*(own.pop(name) for name in names if name in own), *(_reach(schema) if subject == REACH else [])]
+    ]
+    custom = [
+        {"name": ATTRIBUTES + key, "label": key, "kind": kind.value} for key, kind in sorted(schema.attributes.items())
+    ]
+    return listed + [{**field, "group": _("Fields of your own")} for field in [*own.values(), *custom]]
+
+
+def _reach(schema: Schema) -> list[dict[str, Any]]:
+    return [
         {
             "name": REACHABLE + name,
             "label": _("Reachable: %(channel)s", channel=channel_label(name)),
@@ -77,25 +101,36 @@ def _customer_fields(schema: Schema) -> list[dict[str, str]]:
         }
         for name in schema.channels
     ]
-    custom = [
-        {"name": ATTRIBUTES + key, "label": key, "kind": kind.value} for key, kind in sorted(schema.attributes.items())
-    ]
-    return own + reach + custom
 
 
-def _source(source: Source, schema: Schema) -> dict[str, Any]:
+def _source(source: Source, currency: str) -> dict[str, Any]:
     _one, *several = RECORDS.get(source.name, (source.name,) * 3)
-    return {"name": source.name, "label": _said(several), "fields": [_field(found) for found in source.fields.values()]}
+    label = _said(several)
+    return {
+        "name": source.name,
+        "label": label,
+        "verb": _(VERBS[source.name]) if source.name in VERBS else label,
+        "fields": [_field(found, currency) for found in source.fields.values()],
+    }
 
 
-def _field(found: Field) -> dict[str, str]:
-    return {"name": found.name, "label": field_label(found.name), "kind": found.kind.value}
+def _field(found: Field, currency: str) -> dict[str, Any]:
+    """What the builder must know of a field; `default`: the comparison that a new condition begins with."""
+    unit = currency if found.name in MONEY else _(UNITS[found.name]) if found.name in UNITS else None
+    wanted = DEFAULTS.get(found.name) or KIND_DEFAULTS[found.kind]
+    return {
+        "name": found.name,
+        "label": field_label(found.name),
+        "kind": found.kind.value,
+        "default": dict(zip(("op", "value"), wanted, strict=False)),
+        **({"unit": unit} if unit else {}),
+    }
 
 
 def _operators(kind: Kind) -> list[dict[str, str]]:
     return [
         {"name": name, "label": _operator_label(kind, name), "takes": takes.value}
-        for name, takes in OPERATORS[kind].items()
+        for name, takes in sorted(OPERATORS[kind].items(), key=lambda one: one[0] not in FIRST)
     ]
 
 
@@ -115,45 +150,3 @@ def _said(words: Sequence[str]) -> str:
     """English or Chinese, as a menu begins it."""
     said = words[LANGUAGES.index(current_language())]
     return said[:1].upper() + said[1:]
-
-
-WORDS: Mapping[str, str] = {
-    "all": N_("All of these hold"),
-    "any": N_("Any of these holds"),
-    "none": N_("None of these holds"),
-    "where_all": N_("of which all of these hold"),
-    "where_any": N_("of which any of these holds"),
-    "where_none": N_("of which none of these holds"),
-    "add_field": N_("About the customer"),
-    "add_related": N_("About what they have or did"),
-    "add_group": N_("Group"),
-    "add_segment": N_("Another segment"),
-    "add_condition": N_("Condition"),
-    "remove": N_("Remove"),
-    "in_segment": N_("Belongs to the segment"),
-    "in_audience": N_("Is on the uploaded list"),
-    "bucket": N_("Permanent bucket (0 to 9999)"),
-    "from": N_("from"),
-    "to": N_("to"),
-    "field": N_("Field"),
-    "operator": N_("Comparison"),
-    "measure": N_("How many"),
-    "has": N_("Has"),
-    "exists": N_("at least one"),
-    "no_such": N_("none"),
-    "count": N_("number of them"),
-    "sum": N_("sum of"),
-    "avg": N_("average of"),
-    "min": N_("smallest"),
-    "max": N_("largest"),
-    "yes": N_("yes"),
-    "no": N_("no"),
-    "and": N_("and"),
-    "D": N_("days"),
-    "W": N_("weeks"),
-    "M": N_("months"),
-    "Y": N_("years"),
-    "H": N_("hours"),
-    "values": N_("several, separated by commas"),
-    "empty_group": N_("No conditions yet: add one below."),
-}

@@ -1,0 +1,77 @@
+// What the server said about parts of the rule, shown at the very part: problems, what is unfinished, the funnel.
+import { el, fill, number, percent, root, words } from "./page.js";
+
+// The drawn part that a path of the rule lies in.
+function partAt(path) {
+  const parts = [...root.querySelectorAll("[data-path]")].filter(({ dataset }) => dataset.path === "" || path === dataset.path || path.startsWith(`${dataset.path}.`) || path.startsWith(`${dataset.path}[`));
+  return parts.sort((a, b) => b.dataset.path.length - a.dataset.path.length)[0];
+}
+
+const slotOf = (part) => [...part.querySelectorAll("[data-problem]")].find((slot) => slot.dataset.problem === part.dataset.path);
+const ownInputs = (part) => [...part.querySelectorAll("input, select, .rule-pick")].filter((input) => input.closest("[data-path]") === part);
+
+// The inputs that a problem is about: those of its own path, else all of its part.
+function culprits(part, path) {
+  const own = ownInputs(part);
+  const rest = path.slice(part.dataset.path.length).replace(/^\./, "");
+  const last = { op: /:op$/, field: /:(pick|field)$/, value: /:(v|u|\d+|from|to)$/ }[rest.split(/[.[]/).find((step) => ["op", "field", "value"].includes(step))];
+  const named = last ? own.filter((input) => last.test(input.dataset.place || "")) : [];
+  return named.length ? named : own.slice(-1);
+}
+
+export function markProblems(problems) {
+  root.querySelectorAll(".is-wrong").forEach((one) => one.classList.remove("is-wrong"));
+  root.querySelectorAll("[aria-invalid]").forEach((one) => { one.removeAttribute("aria-invalid"); one.removeAttribute("aria-describedby"); one.classList.remove("is-invalid"); });
+  root.querySelectorAll("[data-problem]").forEach((slot) => { slot.hidden = true; slot.replaceChildren(); });
+  problems.forEach(({ path, message }, index) => {
+    const part = partAt(path);
+    const slot = slotOf(part);
+    if (!slot) return;
+    part.classList.add("is-wrong");
+    slot.id = `problem-${index}`;
+    slot.hidden = false;
+    slot.append(el("span", { class: "rule-problem-text" }, message));
+    for (const input of culprits(part, path)) {
+      input.setAttribute("aria-invalid", "true");
+      input.setAttribute("aria-describedby", slot.id);
+      if (!input.closest(".chips")) input.classList.add("is-invalid");
+    }
+  });
+}
+
+export function goTo(path) {
+  const part = partAt(path);
+  part.scrollIntoView({ block: "center", behavior: "smooth" });
+  const [input] = part.querySelectorAll("[aria-invalid]");
+  (input || ownInputs(part)[0] || part.querySelector("button, select"))?.focus({ preventScroll: true });
+}
+
+export function markUnfinished(paths) {
+  root.querySelectorAll(".is-unfinished").forEach((one) => one.classList.remove("is-unfinished"));
+  for (const path of paths) root.querySelector(`.rule-condition[data-path="${CSS.escape(path)}"]`)?.classList.add("is-unfinished");
+}
+
+const slots = () => [...root.querySelectorAll("[data-funnel]")];
+
+export const fadeFunnel = () => slots().forEach((slot) => slot.classList.add("is-old"));
+
+// Bars beside the conditions at the top: how many are left after each.
+export function markFunnel(found, whole) {
+  const steps = new Map(found.steps.map((step) => [whole(step.path), step]));
+  const kind = root.querySelector(".rule-top").classList.contains("rule-any") ? "any" : "all";
+  let before = kind === "any" ? 0 : found.everyone;
+  for (const slot of slots()) {
+    const step = steps.get(slot.dataset.funnel);
+    slot.classList.remove("is-old");
+    if (!step) { slot.replaceChildren(); slot.removeAttribute("title"); continue; }
+    const share = found.everyone ? step.kept / found.everyone : 0;
+    const change = step.kept - before;
+    const said = fill(kind === "any" ? words.funnel_in : words.funnel_left, { count: number(step.kept) });
+    slot.replaceChildren(
+      el("span", { class: "funnel-track" }, el("span", { class: "funnel-bar", style: `width:${Math.max(share * 100, step.kept ? 0.5 : 0)}%` })),
+      el("span", { class: "funnel-said figure" }, said, " ", el("span", { class: "funnel-change" }, change === 0 ? "±0" : `${change > 0 ? "+" : "−"}${number(Math.abs(change))}`)),
+    );
+    slot.title = fill(words.funnel_hint, { share: percent(share), alone: number(step.alone), without: number(step.without) });
+    before = step.kept;
+  }
+}
