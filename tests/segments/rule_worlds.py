@@ -64,7 +64,7 @@ def people(rng: Random, world: World, count: int) -> tuple[list[Person], Pools]:
 
 def _customer(rng: Random, pools: Pools, number: int) -> Person:
     row: Person = {"id": number, "merged_into": None, **pools.row(rng, COLUMNS)}
-    row["attributes"] = _attributes(rng, pools)
+    row["attributes"] = stored_attributes(rng, pools)
     row["records"] = {
         source: [_record(rng, pools, number, index, fields) for index in range(rng.choice([0, 0, 1, 2, 3]))]
         for source, fields in RECORD_COLUMNS.items()
@@ -73,7 +73,7 @@ def _customer(rng: Random, pools: Pools, number: int) -> Person:
     row["records"]["consents"] = list(standing.values())
     for event in row["records"]["events"]:
         event["told"] = rng.random() < 0.6  # by others; else by a channel: raw facts
-        event["attributes"] = _attributes(rng, pools) if event["told"] else _raw(rng, pools)
+        event["attributes"] = stored_attributes(rng, pools) if event["told"] else _raw(rng, pools)
     row["addresses"] = rng.sample(ADDRESSES, rng.randrange(3))
     row["suppressions"] = [_suppression(rng, pools)] if rng.random() < 0.5 else []
     row["audiences"] = rng.choice([[], [1]])
@@ -85,7 +85,7 @@ def _record(rng: Random, pools: Pools, number: int, index: int, fields: dict[str
     return {**row, "number": f"{number}-{index}"} if "number" in fields else row
 
 
-def _attributes(rng: Random, pools: Pools) -> dict[str, Any]:
+def stored_attributes(rng: Random, pools: Pools) -> dict[str, Any]:
     """Custom attributes as they are stored: JSON values, now and then of another kind than the definition says."""
     found = {}
     for key, kind in ATTRIBUTES.items():
