@@ -1,4 +1,4 @@
-"""What this room tells the others: its jobs and ticks, and which segments its campaigns use."""
+"""What this room tells the others: its jobs and ticks, and which segments and lists its campaigns use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns import freeze, schedule
 from campaigns.dispatch import batch
 from campaigns.models import campaigns
-from segments.uses import register_segment_users
+from segments.uses import Use, register_audience_users, register_segment_users
 
 JOBS = (freeze.prepare_run, batch.send_batch)
 TICKS = (schedule.start_due,)
@@ -18,6 +18,7 @@ TICKS = (schedule.start_due,)
 def install() -> None:
     """Importing the modules above declares their jobs and ticks; may run twice."""
     register_segment_users("campaigns", segment_users)
+    register_audience_users("campaigns", audience_users)
 
 
 async def segment_users(conn: AsyncConnection, segment_id: int) -> list[str]:
@@ -28,3 +29,12 @@ async def segment_users(conn: AsyncConnection, segment_id: int) -> list[str]:
     uses = or_(campaigns.c.segment_id == segment_id, excluded, in_rule)
     rows = await conn.execute(select(campaigns.c.id, campaigns.c.name).where(uses).order_by(campaigns.c.id))
     return [f"campaign {row.id} ({row.name})" for row in rows]
+
+
+async def audience_users(conn: AsyncConnection, audience_id: int) -> list[Use]:
+    """The campaigns that go to a list, or ask about it in their own rule."""
+    within = cast(f"$.**.in_audience ? (@ == {int(audience_id)})", JSONPATH)
+    in_rule = func.jsonb_path_exists(campaigns.c.rule, within, type_=Boolean)
+    uses = or_(campaigns.c.audience_id == audience_id, in_rule)
+    rows = await conn.execute(select(campaigns.c.id, campaigns.c.name).where(uses).order_by(campaigns.c.id))
+    return [Use("campaign", row.id, row.name) for row in rows]

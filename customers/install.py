@@ -5,6 +5,7 @@ from __future__ import annotations
 from customers import ranks as _ranks  # noqa: F401 -- registers its tick and job
 from customers.fields import as_text
 from customers.history import contribute_records
+from customers.imports import pending as _pending  # noqa: F401 -- registers its tick
 from customers.imports import uploads as _uploads  # noqa: F401 -- registers its job
 from customers.models import appliances, order_items, orders, service_visits, standing_consents
 from runtime.registry import Kind, Source, fields, register_source, text_fields

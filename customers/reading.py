@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, exists, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Table, exists, literal, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.addresses import read_email, read_phone
@@ -171,3 +171,20 @@ def _plain(reader: Any, text: str, context: Context) -> str:
         return reader(text, context) or ""
     except ValueError:
         return text.replace("\0", "")
+
+
+async def identity_kinds(conn: AsyncConnection) -> list[str]:
+    """The kinds of identities that people have, beside external ids and addresses: from value to value in the index."""
+    found = await conn.execute(_IDENTITY_KINDS)
+    return [kind for kind in found.scalars() if kind not in ("external_id", "email", "phone")]
+
+
+_IDENTITY_KINDS = text("""
+    WITH RECURSIVE known AS (
+        (SELECT kind FROM identities ORDER BY kind LIMIT 1)
+        UNION ALL
+        SELECT (SELECT i.kind FROM identities i WHERE i.kind > known.kind ORDER BY i.kind LIMIT 1)
+        FROM known WHERE known.kind IS NOT NULL
+    )
+    SELECT kind FROM known WHERE kind IS NOT NULL
+""")

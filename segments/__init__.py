@@ -17,8 +17,11 @@ segments.engine      await count(conn, rule, context, salesperson=None) -> int
                      await record_condition(conn, rule, context, "appliances") -> condition on those records | None
 segments.store       create_segment, update_segment, delete_segment, segment, segment_rows, segment_of, recount,
                      check_rule
-segments.uses        register_segment_users(room, users): who else uses a segment, asked before it is deleted
-segments.audiences   create_audience, enqueue_audience, audience, audience_rows, audience_of
+segments.uses        register_segment_users(room, users), register_audience_users(room, users): who else uses a segment
+                     or a list, asked before it is deleted; await audience_users(conn, id) -> list[Use(kind, id, name)]
+segments.audiences   create_audience, create_from_upload, enqueue_audience, look_again, rename_audience,
+                     delete_audience, audience, audience_rows, audience_of, reasons, lines_csv
+segments.found       await try_lines(conn, lines) -> what would become of them; the statements of the matching
 segments.bucket      bucket(prefix, id) -> int, bucket_sql(prefix, column): 0 to 9,999
 segments.words       rule_in_words(rule, language, names) -> str
 segments.suggestions  await suggest(conn, source, field, prefix) -> the commonest values with counts

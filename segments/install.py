@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segments import matching
 
-JOBS = (matching.match_audience,)
+JOBS = (matching.match_audience, matching.match_audience_again)
 
 
 def install() -> None:

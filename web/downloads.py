@@ -9,6 +9,8 @@ from starlette.responses import StreamingResponse
 
 from customers.imports.uploads import get_import
 from runtime.database import Database
+from runtime.errors import NotFound
+from segments.audiences import LINE_KINDS, Audience, lines_csv
 
 
 async def csv_download(
@@ -23,5 +25,23 @@ async def csv_download(
             async for piece in made(conn, import_id):
                 yield piece.encode()
 
+    return _csv(stream(), filename)
+
+
+async def lines_download(database: Database, found: Audience, kind: str | None) -> StreamingResponse:
+    """The lines of a list that are not matched, of one of LINE_KINDS or all. Raises NotFound."""
+    import_id = found.import_id
+    if import_id is None:
+        raise NotFound(f"audience {found.id} ({found.name}) was made without a file")
+
+    async def stream() -> AsyncIterator[bytes]:
+        async with database.connect() as conn:
+            async for piece in lines_csv(conn, import_id, LINE_KINDS[kind] if kind else ()):
+                yield piece.encode()
+
+    return _csv(stream(), f"audience-{found.id}-{kind or 'rejects'}.csv")
+
+
+def _csv(pieces: AsyncIterator[bytes], filename: str) -> StreamingResponse:
     headers = {"Content-Disposition": f'attachment; filename="{filename}"', "Cache-Control": "no-store"}
-    return StreamingResponse(stream(), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=headers)

@@ -31,7 +31,9 @@ SECTIONS = (
         (
             Item("customers", N_("Customers"), "users"),
             Item("segments", N_("Segments"), "filter"),
+            Item("audiences", N_("Lists"), "list-check"),
             Item("imports", N_("Imports"), "file-import"),
+            Item("suppressed", N_("Suppressed addresses"), "mail-off"),
         ),
     ),
     Section(
@@ -52,6 +54,7 @@ SECTIONS = (
     Section(
         N_("Set-up"),
         (
+            Item("categories", N_("Appliance categories"), "category"),
             Item("users", N_("Users"), "user-cog"),
             Item("tokens", N_("API tokens"), "key"),
         ),

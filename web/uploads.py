@@ -11,6 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
 from runtime.errors import Invalid, Problem, TooLarge
 from segments.audiences import create_audience, enqueue_audience
+from segments.strangers import ListConsent, read_list_consent
 from web.access import MIB
 from web.strict_json import read_json
 
@@ -36,20 +37,31 @@ async def take_import(conn: AsyncConnection, form: FormData, by: str) -> int:
 
 
 async def take_audience(conn: AsyncConnection, form: FormData, by: str) -> int:
-    """Queue the list that a form asks for (`name`, `file`, `mapping?`, `create_missing?`): its id. Raises Invalid."""
+    """Queue the list that a form asks for (`name`, `file`, `mapping?`, `create_missing?` with `consent_…`): its id.
+    Raises Invalid."""
     upload = uploaded(form)
     made = await create_audience(
         conn,
         name=str(form.get("name", "")),
         filename=upload.filename or "file",
         mapping=await mapping_of(form),
-        create_missing=said_yes(form, "create_missing"),
+        consent=consent_of(form),
         by=by,
     )
     assert made.import_id is not None, "a list that is made from a file has its import"
     await store_pieces(conn, made.import_id, upload)
     await enqueue_audience(conn, made.id)
     return made.id
+
+
+def consent_of(form: FormData) -> ListConsent | None:
+    """What the people whom a list makes customers agreed to; None where it makes none (`create_missing`). Channels are
+    given several times, or in one text with commas. Raises Invalid."""
+    if not said_yes(form, "create_missing"):
+        return None
+    given = ",".join(str(one) for one in form.getlist("consent_channels"))
+    channels = [one.strip().lower() for one in given.split(",") if one.strip()]
+    return read_list_consent(str(form.get("consent_source", "")), str(form.get("consent_text", "")), channels)
 
 
 async def store_pieces(conn: AsyncConnection, import_id: int, upload: UploadFile) -> None:

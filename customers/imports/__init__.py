@@ -7,4 +7,5 @@ mapping.py    which column is which field (given, or guessed by guess.py), read 
 units.py      what is one record: a line, or all lines of one key (grouping.py)
 run.py        batch by batch into customers.upsert, with an account
 uploads.py    the same as a job, over a file that was uploaded in pieces
+pending.py    uploads that wait to be confirmed; head.py: what the beginning of such a file looks like
 """

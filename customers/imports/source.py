@@ -94,6 +94,12 @@ def _opened(name: str, raw: IO[bytes]) -> Iterator[IO[bytes]]:
         yield raw
 
 
+def is_archive(path: Path) -> bool:
+    """Whether the file at `path` begins as a .zip does."""
+    with path.open("rb") as file:
+        return file.read(len(_ZIP)) == _ZIP
+
+
 def _archive(name: str, raw: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(raw)

@@ -200,7 +200,8 @@ def _stored(refusal: Refusal) -> dict[str, Any]:
 
 
 def _standing() -> Any:
-    return select(*(imports.c[name] for name in Import.__dataclass_fields__))
+    """All but drafts (pending.py), which are not imports yet."""
+    return select(*(imports.c[name] for name in Import.__dataclass_fields__)).where(imports.c.state != "draft")
 
 
 async def download_upload(house: House, import_id: int, path: Path) -> None:

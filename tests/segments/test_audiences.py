@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from customers.imports.uploads import append_chunk, rejects_csv
+from customers.imports.uploads import append_chunk
 from customers.models import customers, import_chunks
 from customers.upsert import upsert
 from runtime.errors import Conflict, Invalid, NotFound
 from runtime.house import House
 from segments import engine
-from segments.audiences import Audience, audience, create_audience, enqueue_audience
+from segments.audiences import Audience, audience, create_audience, enqueue_audience, lines_csv
 from segments.context import context_at
 from segments.matching import match_audience
 from segments.models import audience_members
@@ -77,7 +77,7 @@ async def test_every_line_is_accounted_for_with_its_reason(house: House) -> None
     assert counts(found) == (7, 2, 3, 1, 1)
     assert await external_ids(house, found) == ["a", "c"]
     async with house.database.connect() as conn:
-        told = "".join([piece async for piece in rejects_csv(conn, found.import_id or 0)])
+        told = "".join([piece async for piece in lines_csv(conn, found.import_id or 0)])
     assert "no customer is known by this" in told
     assert "2 customers are known by this" in told
     assert "the same customer as in line 2" in told
@@ -149,17 +149,13 @@ async def test_a_bad_mapping_is_refused_by_name(house: House, mapping: Any, path
     assert [problem.path for problem in refused.value.problems] == [path], json.dumps(mapping)
 
 
-async def test_names_are_taken_once_and_create_missing_is_refused(house: House) -> None:
+async def test_names_are_taken_once(house: House) -> None:
     found = await uploaded(house, b"external_id\na\n")
     async with house.database.begin() as conn:
-        for name, create_missing, path in (
-            ("list", False, "name"),
-            (" ", False, "name"),
-            ("y", True, "create_missing"),
-        ):
+        for name in ("list", " ", "x" * 201):
             with pytest.raises(Invalid) as refused:
-                await create_audience(conn, name=name, filename="f", create_missing=create_missing)
-            assert refused.value.problems[0].path == path
+                await create_audience(conn, name=name, filename="f")
+            assert refused.value.problems[0].path == "name"
         with pytest.raises(Conflict):
             await enqueue_audience(conn, found.id)
         with pytest.raises(NotFound):

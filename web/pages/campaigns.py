@@ -68,7 +68,11 @@ async def show(request: Request) -> Response:
 
 async def new(request: Request) -> Response:
     asked = request.query_params
-    chosen = CampaignForm(segment_id=asked.get("segment", ""), template_id=asked.get("template", ""))
+    chosen = CampaignForm(
+        segment_id=asked.get("segment", ""),
+        audience_id=asked.get("audience", ""),
+        template_id=asked.get("template", ""),
+    )
     form = replace(chosen, subject=starter_subject(), source=starter_mjml())
     return await _form_page(request, form)
 

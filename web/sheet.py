@@ -1,0 +1,315 @@
+"""The sheet of an upload: its first rows with what each column means, between a browser's form and a mapping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from customers.imports.guess import guess_mapping
+from customers.imports.head import Head, is_email, is_phone
+from customers.imports.mapping import Entry, FileMapping, read_mapping
+from customers.imports.targets import KINDS, OWNED, targets_of
+from customers.values import Context
+from runtime.errors import Invalid, Problem
+from segments.lines import LIST_KIND, SIGNS, guess_list_mapping, read_list_mapping
+from web.i18n import N_, _
+from web.vocabulary import channel_label, field_label
+
+KIND_LABELS = {
+    "customers": N_("Customers"),
+    "orders": N_("Orders"),
+    "appliances": N_("Appliances"),
+    "service_visits": N_("Service visits"),
+    "salespeople": N_("Salespeople"),
+    "dealers": N_("Dealers"),
+    "communities": N_("Communities"),
+    "products": N_("Products"),
+    LIST_KIND: N_("A list of people"),
+}
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "gb18030": "GB18030 (GBK, GB2312)",
+    "big5hkscs": "Big5",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16 LE",
+    "utf-16-be": "UTF-16 BE",
+    "shift_jis": "Shift-JIS",
+    "euc_kr": "EUC-KR",
+    "cp1252": "Windows-1252",
+}
+DELIMITERS = {",": N_("Comma"), ";": N_("Semicolon"), "\t": N_("Tab"), "|": N_("Vertical bar")}
+NAMED_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+MESSENGERS = ("wechat", "wecom", "whatsapp", "line", "telegram", "messenger", "qq", "dingtalk")
+LABELS = {
+    "id": N_("Hearth's own number"),
+    "household_size": N_("Household size"),
+    "order_number": N_("Order number"),
+    "note": N_("Note"),
+    "appliance": N_("Appliance number"),
+    "code": N_("Code"),
+    "active": N_("Active"),
+}
+IGNORED = "-"  # a column that is left out
+
+Group = tuple[str, list[tuple[str, str]]]
+"""A group of choices: its label, and each target with its own."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the form asks for, as the browser sent it. `targets`: by column, None where it says nothing of them (or of
+    other columns: the sheet was read differently then)."""
+
+    kind: str
+    encoding: str = ""
+    delimiter: str = ""
+    header_mark: str = ""
+    targets: Mapping[int, str] = field(default_factory=dict)
+    group_by: str | None = None
+    creating: bool = False
+
+    @property
+    def delimiter_sign(self) -> str | None:
+        return NAMED_DELIMITERS.get(self.delimiter)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the sheet; `entry`: as the mapping that came with the file reads it."""
+
+    place: int
+    name: str
+    samples: Sequence[str]
+    target: str
+    entry: Entry | None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The columns with their meaning; `rest`: what else the mapping fills, from no column of its own."""
+
+    asked: Asked
+    head: Head
+    columns: Sequence[Column]
+    rest: Mapping[str, Entry]
+    group_by: str | None
+
+    @property
+    def mark(self) -> str:
+        return mark_of(self.head.header)
+
+    def mapping(self) -> dict[str, Any]:
+        """The mapping as JSON (API.md). Raises Invalid: a field that two columns fill, or what reading it refuses."""
+        filled = {target: _entry_json(entry) for target, entry in self.rest.items()}
+        problems = []
+        for one in self.columns:
+            if one.target == IGNORED:
+                continue
+            if one.target in filled:
+                problems.append(Problem(f"c{one.place}", _("another column is this already: choose one of them")))
+            filled[one.target] = _entry_json(one.entry or Entry(one.name))
+        if problems:
+            raise Invalid(problems)
+        items = {target[6:]: entry for target, entry in filled.items() if target.startswith("items.")}
+        columns = {target: entry for target, entry in filled.items() if not target.startswith("items.")}
+        made = {"kind": self.asked.kind, "columns": columns, **({"items": items} if items else {})}
+        made |= {"group_by": self.group_by} if self.group_by else {}
+        return made | self._reading()
+
+    def checked(self) -> FileMapping:
+        """The mapping, read. Raises Invalid."""
+        given = self.mapping()
+        if self.asked.kind == LIST_KIND:
+            return read_list_mapping(given, creating=self.asked.creating)
+        return read_mapping(given, self.asked.kind)
+
+    def _reading(self) -> dict[str, str]:
+        """Encoding and delimiter as they were looked at; a beginning of plain ASCII says nothing of the rest."""
+        encoding = self.asked.encoding or ("" if self.head.plain else self.head.encoding)
+        delimiter = self.asked.delimiter_sign or self.head.delimiter
+        return {**({"encoding": encoding} if encoding else {}), "delimiter": delimiter}
+
+
+def read_asked(params: QueryParams | Mapping[str, Any], kind: str) -> Asked:
+    """What a form's fields ask for; unknown words fall back to finding out. `kind`: where the form does not say."""
+    given = {name: str(value) for name, value in params.items()}
+    asked_kind = given.get("kind", kind)
+    targets = {int(name[1:]): value for name, value in given.items() if name[:1] == "c" and name[1:5].isdecimal()}
+    return Asked(
+        kind=asked_kind if kind != LIST_KIND and asked_kind in KINDS else kind,
+        encoding=given.get("encoding", "") if given.get("encoding") in ENCODINGS else "",
+        delimiter=given.get("delimiter", "") if given.get("delimiter") in NAMED_DELIMITERS else "",
+        header_mark=given.get("columns", ""),
+        targets=targets,
+        group_by=given.get("group_by"),
+        creating=given.get("create_missing") == "yes",
+    )
+
+
+def make_sheet(asked: Asked, head: Head, given: Any, context: Context) -> Sheet:
+    """The sheet over the first rows: what was asked for, else the mapping that came with the file, else a guess."""
+    base = _base(asked, head, given, context)
+    same = asked.header_mark == mark_of(head.header)
+    filled = [(target, entry) for target, entry in base.columns.items()]
+    filled += [(f"items.{target}", entry) for target, entry in base.items.items()]
+    columns: list[Column] = []
+    used: set[str] = set()
+    for place, name in enumerate(head.header):
+        found = next(((target, entry) for target, entry in filled if entry.column == name and target not in used), None)
+        target = found[0] if found else IGNORED
+        used.add(target)
+        chosen = asked.targets.get(place, target) if same else target
+        entry = found[1] if found and chosen == found[0] else None
+        columns.append(Column(place, name, head.samples(place), chosen, entry))
+    rest = {target: entry for target, entry in filled if target not in used}
+    return Sheet(asked, head, columns, rest, _group_by(asked, base, columns, same=same))
+
+
+def mark_of(header: Sequence[str]) -> str:
+    """Tells one row of columns from another, so that what was said of columns is not taken for others."""
+    return hashlib.sha256("\0".join(header).encode(errors="replace")).hexdigest()[:12]
+
+
+def choices(asked: Asked, identity_kinds: Iterable[str]) -> list[Group]:
+    """What a column can mean."""
+    kind = asked.kind
+    messengers = list(dict.fromkeys([*identity_kinds, *MESSENGERS]))
+    if kind in (LIST_KIND, "customers"):
+        who = _who("", messengers)
+        if kind == LIST_KIND and not asked.creating:
+            return [(_("Who it is"), who)]
+        groups = [(_("Who it is"), who), (_("About the customer"), _plain(_about("customers")))]
+        return groups + ([] if kind == LIST_KIND else [_consent_choices("")])
+    own = [name for name in targets_of(kind) if not name.startswith("customer.")]
+    groups = [(_(KIND_LABELS[kind]), _plain(own))]
+    if kind == "orders":
+        items = [(f"items.{name}", _label(name)) for name in targets_of("orders.items")]
+        groups.append((_("The order's items"), items))
+    if kind in OWNED:
+        groups.append((_("Whose it is"), _who("customer.", messengers)))
+        about = [(f"customer.{name}", _label(name)) for name in _about("customers")]
+        groups.append((_("About the customer"), about))
+    return groups
+
+
+def attribute_of(kind: str, creating: bool, column: str) -> str:
+    """The target by which a column is kept as an attribute of the customer; empty where there is none."""
+    key = "_".join("".join(sign if sign.isalnum() else " " for sign in column).split()).lower()[:64]
+    if (
+        not key
+        or key[0].isnumeric()
+        or kind not in (*OWNED, "customers", LIST_KIND)
+        or (kind == LIST_KIND and not creating)
+    ):
+        return ""
+    return f"{'customer.' if kind in OWNED else ''}attributes.{key}"
+
+
+def target_label(target: str) -> str:
+    """What a target is called beside a column that is not in any list of choices."""
+    plain = target.removeprefix("customer.").removeprefix("items.")
+    return _identity_label(plain[11:]) if plain.startswith("identities.") else _label(plain)
+
+
+def _base(asked: Asked, head: Head, given: Any, context: Context) -> FileMapping:
+    if given is not None:
+        try:
+            if asked.kind == LIST_KIND:
+                return read_list_mapping(given, creating=asked.creating)
+            if given.get("kind", asked.kind) == asked.kind:
+                return read_mapping(given, asked.kind)
+        except Invalid:  # it was for another kind of records
+            pass
+    if asked.kind == LIST_KIND:
+        guessed = guess_list_mapping(head.header, creating=asked.creating)
+    else:
+        guessed = guess_mapping(asked.kind, head.header)
+    return _with_addresses(guessed, head, context)
+
+
+def _with_addresses(guessed: FileMapping, head: Head, context: Context) -> FileMapping:
+    """A column whose name says nothing but whose values are all e-mail addresses, or phone numbers, is that."""
+    if guessed.kind not in (*OWNED, "customers"):
+        return guessed
+    before = "customer." if guessed.kind in OWNED else ""
+    columns = dict(guessed.columns)
+    taken = {entry.column for entry in (*columns.values(), *guessed.items.values())}
+    for place, name in enumerate(head.header):
+        values = head.samples(place, len(head.rows))
+        if name in taken or not values:
+            continue
+        for target, fits in ((f"{before}email", is_email), (f"{before}phone", is_phone)):
+            if target not in columns and all(fits(value, context) for value in values):
+                columns[target] = Entry(name)
+                break
+    return FileMapping(guessed.kind, columns, guessed.items, guessed.group_by, guessed.encoding, guessed.delimiter)
+
+
+def _group_by(asked: Asked, base: FileMapping, columns: Sequence[Column], *, same: bool) -> str | None:
+    """The column by which lines belong together; an order with items stands on as many lines as it has items."""
+    names = {str(one.place): one.name for one in columns}
+    if same and asked.group_by is not None:
+        return names.get(asked.group_by)
+    if base.group_by is not None:
+        return base.group_by
+    if asked.kind == "orders" and any(one.target.startswith("items.") for one in columns):
+        return next((one.name for one in columns if one.target == "number"), None)
+    return None
+
+
+def _who(before: str, messengers: Sequence[str]) -> list[tuple[str, str]]:
+    plain = [(f"{before}{name}", _label(name)) for name in ("external_id", "email", "phone", "id")]
+    return plain + [(f"{before}identities.{name}", _identity_label(name)) for name in messengers]
+
+
+def _about(kind: str) -> list[str]:
+    return [name for name in targets_of(kind) if name not in SIGNS and "…" not in name]
+
+
+def _plain(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name, _label(name)) for name in names if "…" not in name]
+
+
+def _consent_choices(before: str) -> Group:
+    channels = ("email", "sms")
+    told = [(one, _("Consents to %(channel)s (yes or no)", channel=channel_label(one))) for one in channels]
+    return _("Consent"), [(f"{before}consents.{one}", label) for one, label in told]
+
+
+def _label(name: str) -> str:
+    text = _(LABELS[name]) if name in LABELS else field_label(name)
+    return text[:1].upper() + text[1:].replace("_", " ")
+
+
+def _identity_label(kind: str) -> str:
+    return _("%(kind)s account", kind=MESSENGER_LABELS.get(kind, kind))
+
+
+MESSENGER_LABELS = {
+    "wechat": "WeChat",
+    "wecom": "WeCom",
+    "whatsapp": "WhatsApp",
+    "line": "LINE",
+    "telegram": "Telegram",
+    "messenger": "Messenger",
+    "qq": "QQ",
+    "dingtalk": "DingTalk",
+}
+
+
+def _entry_json(entry: Entry) -> Any:
+    if entry.template is not None:
+        return {"template": entry.template}
+    if entry.column is None:
+        return {"value": entry.value}
+    return entry.column if entry.transform is None else {"column": entry.column, "transform": entry.transform}
+
+
+def text_of(mapping: Mapping[str, Any]) -> str:
+    """The mapping as a file, to be used again."""
+    return json.dumps(mapping, ensure_ascii=False, indent=2)
