@@ -60,7 +60,7 @@ async def _store_words(conn: AsyncConnection, facts: Sequence[Fact], now: dateti
     if changed:
         keys = {"changed": [row.key for row in changed]}
         await conn.execute(_INSERT_WORDS, {**arrays, **keys})
-        await note_changed(conn, "events", {row.customer_id for row in changed})
+        await note_changed(conn, ("events", "messages"), {row.customer_id for row in changed})
     entries = [
         ConsentEntry(row.customer_id, Consent(row.channel, MARKETING, granted, row.source, row.at), {"run": row.run_id})
         for row in found
