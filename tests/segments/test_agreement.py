@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.fields import FIELDS
+from runtime.registry import channel_kinds, sources
 from tests.segments.rule_answers import SOAK, Case, first_difference
+from tests.segments.rule_fields import CUSTOMER_FIELDS, RECORD_COLUMNS
 from tests.segments.rule_maker import SEGMENTS, THEMES, Maker, Theme, add_segments
 from tests.segments.rule_values import moments
 from tests.segments.rule_worlds import people
@@ -43,3 +46,14 @@ async def test_answers_agree(conn: AsyncConnection, theme: Theme, pick: Random) 
     cases = [Case(maker.rule(), rows, world, rng) for _ in range(RULES_PER_WORLD)]
     found = await first_difference(conn, cases)
     assert found is None, found
+
+
+def test_every_field_is_asked_for() -> None:
+    """Whoever adds a field to the language adds it to the generated rules."""
+    assert {name for name in CUSTOMER_FIELDS if "." not in name or name.startswith("rfm.")} == {*FIELDS}
+    assert {name: {*found.fields} for name, found in sources().items()} == {
+        name: {*fields} for name, fields in RECORD_COLUMNS.items()
+    }
+    assert {name for name in CUSTOMER_FIELDS if name.startswith("reachable.")} == {
+        f"reachable.{name}" for name in channel_kinds()
+    }
