@@ -19,18 +19,10 @@ class Circle:
 
 @dataclass(frozen=True)
 class Venn:
-    """Circles in a picture of `WIDTH` × `HEIGHT`; `middle`: where the shared part is widest."""
+    """Circles in a picture of `WIDTH` × `HEIGHT`."""
 
     a: Circle
     b: Circle
-
-    @property
-    def middle(self) -> float:
-        return round((max(self.a.x - self.a.radius, self.b.x - self.b.radius) + self._inner_right) / 2, 1)
-
-    @property
-    def _inner_right(self) -> float:
-        return min(self.a.x + self.a.radius, self.b.x + self.b.radius)
 
 
 def venn(only_a: int, both: int, only_b: int) -> Venn:
