@@ -41,7 +41,7 @@ OPERATOR_LABELS: Mapping[str, str] = {
     "before": N_("before"),
     "after": N_("after"),
     "on": N_("on"),
-    "older_than": N_("more than … ago"),
+    "older_than": N_("longer ago than"),
     "within_last": N_("within the last"),
     "within_next": N_("within the next"),
     "not_within_last": N_("not within the last"),
