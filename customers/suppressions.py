@@ -131,6 +131,16 @@ async def suppressed_addresses_of(conn: AsyncConnection, customer_id: int, now: 
     return [SuppressedAddress(**found._mapping) for found in await conn.execute(query.order_by(row.at.desc()))]
 
 
+async def suppressed_address(conn: AsyncConnection, kind: str, value: str, now: datetime) -> SuppressedAddress | None:
+    """What is in force against an address (plain form) at `now`."""
+    row = suppressed_addresses.c
+    query = select(*_columns(suppressed_addresses, SuppressedAddress)).where(
+        row.kind == kind, row.value == value, in_force(suppressed_addresses, now)
+    )
+    found = (await conn.execute(query)).one_or_none()
+    return None if found is None else SuppressedAddress(**found._mapping)
+
+
 def suppressed_rows(now: datetime, *, ended: bool = False) -> Select[Any]:
     """Suppressed addresses, for lists: those in force at `now`, or those that ended."""
     known = in_force(suppressed_addresses, now)

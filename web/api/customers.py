@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from customers.consents import record_consent
 from customers.erasing import erase
+from customers.merging import merge
 from customers.reading import Search, get_customer, list_customers
 from customers.results import Consent
 from customers.timeline import timeline
@@ -17,8 +18,9 @@ from customers.upsert import upsert
 from runtime.errors import Conflict, Invalid, Problem
 from runtime.registry import channel_kinds
 from web.access import KEEPERS, SIGNED_IN, Route
-from web.api.contract import Ask, Body, call
+from web.api.contract import Ask, Body, Id, call
 from web.api.shapes import PAGE_QUERY, Page
+from web.lifting import lift_of_person
 from web.listing import read_listing
 
 ROUTES: list[Route] = []
@@ -124,6 +126,16 @@ class ConsentIn(Body):
     text_version: str | None = None
 
 
+class MergeIn(Body):
+    lose: Id = Field(description="the customer that goes into this one")
+
+
+class LiftIn(Body):
+    channel: str
+    reason: str | None = Field(None, description="one reason only; without it whatever stands against the channel")
+    note: str = Field(min_length=1, description="why it is lifted")
+
+
 FIND = {
     "external_id": "the firm's own number",
     "email": "an address that is theirs",
@@ -165,6 +177,22 @@ async def change(ask: Ask) -> Any:
 async def remove(ask: Ask) -> None:
     """Forget a customer: only a keyed hash stays, which keeps them from being imported again."""
     await erase(ask.conn, ask.id)
+
+
+@call(ROUTES, "POST", "/customers/{id:int}/merge", name="merge_customers", body=MergeIn, answer=Customer)
+async def merge_with(ask: Ask) -> Any:
+    """Move all that another customer has to this one; the other id leads here from now on."""
+    await merge(ask.conn, ask.id, ask.body.lose, now=ask.now)
+    return await get_customer(ask.conn, ask.id)
+
+
+@call(ROUTES, "POST", "/customers/{id:int}/lift", name="lift_suppression", body=LiftIn, answer=Customer)
+async def lift_from(ask: Ask) -> Any:
+    """End what stands against a customer over a channel; a complaint takes an administrator's token."""
+    given: LiftIn = ask.body
+    found = await get_customer(ask.conn, ask.id)
+    await lift_of_person(ask.conn, ask.viewer, found["id"], given.channel, given.reason, given.note, ask.now)
+    return await get_customer(ask.conn, found["id"])
 
 
 @call(

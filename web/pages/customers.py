@@ -16,9 +16,10 @@ from customers.suppressions import suppressed_addresses_of, suppressions_of
 from customers.timeline import timeline
 from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid
-from runtime.registry import channel_kinds
-from web.access import KEEPERS, MARKETERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
+from runtime.registry import ChannelKind, channel_kinds
+from web.access import KEEPERS, MARKETERS, SIGNED_IN, Role, Route, Viewer, house_of, viewer_of
 from web.i18n import _
+from web.lifting import COMPLAINED
 from web.listing import fetch_page, read_listing
 from web.names import names_of
 from web.render import page, redirect
@@ -42,6 +43,9 @@ KINDS = {
     "bounced": "mail-x",
     "complained": "alert-triangle",
     "replied": "message",
+    "suppression_lifted": "mail-check",
+    "segment_entered": "user-plus",
+    "segment_left": "user-minus",
 }
 
 
@@ -86,9 +90,12 @@ async def show(request: Request) -> Response:
         partial="entries",
         customer=customer,
         entries=entries,
+        now=now,
         today=local_date(now, house.settings.timezone),
         icons=KINDS,
         channels=_channels(customer, context),
+        may_lift_complaints=viewer.role is Role.ADMIN,
+        complained=COMPLAINED,
         **context,
     )
 
@@ -129,7 +136,6 @@ def _called(customer: dict[str, Any]) -> str:
 
 def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[str, Any]]:
     """For each channel: where the customer can be reached, what they consented to, what stands against it."""
-    blocked = {one.value: one.reason for one in context["suppressed_addresses"]}
     return [
         {
             "name": kind.name,
@@ -139,15 +145,39 @@ def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[st
                 (one for one in customer["consents"] if one["channel"] == kind.name and one["purpose"] == MARKETING),
                 None,
             ),
-            "against": [one.reason for one in context["suppressions"] if one.channel == kind.name]
-            + [
-                blocked[one["value"]]
-                for one in customer["addresses"]
-                if one["kind"] == kind.address_kind and one["value"] in blocked
-            ],
+            "against": _against(kind, context),
         }
         for kind in channel_kinds().values()
     ]
+
+
+def _against(channel: ChannelKind, context: dict[str, Any]) -> list[dict[str, Any]]:
+    """What stands against a channel: what, why, since when, and how a form names it to lift it."""
+    people = [
+        {
+            "what": one.address or channel_label(channel.name),
+            "reason": one.reason,
+            "at": one.at,
+            "detail": one.detail,
+            "fields": {"channel": one.channel, "reason": one.reason},
+            "about": "person",
+        }
+        for one in context["suppressions"]
+        if one.channel == channel.name
+    ]
+    addresses = [
+        {
+            "what": one.value,
+            "reason": one.reason,
+            "at": one.at,
+            "detail": one.detail,
+            "fields": {"kind": one.kind, "value": one.value},
+            "about": "address",
+        }
+        for one in context["suppressed_addresses"]
+        if one.kind == channel.address_kind
+    ]
+    return people + addresses
 
 
 ROUTES = [
