@@ -16,7 +16,7 @@ from customers.imports.mapping import Entry, FileMapping, read_mapping
 from customers.imports.targets import KINDS, OWNED, targets_of
 from customers.values import Context
 from runtime.errors import Invalid, Problem
-from segments.lines import LIST_KIND, SIGNS, guess_list_mapping, read_list_mapping
+from segments.lines import LIST_KIND, SIGNS, guess_list_mapping, is_sign, read_list_mapping
 from web.i18n import N_, _
 from web.vocabulary import channel_label, field_label
 
@@ -54,6 +54,7 @@ LABELS = {
     "code": N_("Code"),
     "active": N_("Active"),
 }
+MOST = 0.75  # of the values of a column tell what it is
 IGNORED = "-"  # a column that is left out
 
 Group = tuple[str, list[tuple[str, str]]]
@@ -72,6 +73,7 @@ class Asked:
     targets: Mapping[int, str] = field(default_factory=dict)
     group_by: str | None = None
     creating: bool = False
+    chosen_for: str = ""  # new: the targets were chosen when people could become customers; known: when not
 
     @property
     def delimiter_sign(self) -> str | None:
@@ -124,6 +126,8 @@ class Sheet:
     def checked(self) -> FileMapping:
         """The mapping, read. Raises Invalid."""
         given = self.mapping()
+        if not given["columns"]:
+            raise Invalid(_("No column has a meaning yet: choose at least the one that says who or what it is."))
         if self.asked.kind == LIST_KIND:
             return read_list_mapping(given, creating=self.asked.creating)
         return read_mapping(given, self.asked.kind)
@@ -148,6 +152,7 @@ def read_asked(params: QueryParams | Mapping[str, Any], kind: str) -> Asked:
         targets=targets,
         group_by=given.get("group_by"),
         creating=given.get("create_missing") == "yes",
+        chosen_for=given.get("shown_for", ""),
     )
 
 
@@ -163,11 +168,22 @@ def make_sheet(asked: Asked, head: Head, given: Any, context: Context) -> Sheet:
         found = next(((target, entry) for target, entry in filled if entry.column == name and target not in used), None)
         target = found[0] if found else IGNORED
         used.add(target)
-        chosen = asked.targets.get(place, target) if same else target
+        chosen = _chosen(asked, place, target) if same else target
         entry = found[1] if found and chosen == found[0] else None
         columns.append(Column(place, name, head.samples(place), chosen, entry))
     rest = {target: entry for target, entry in filled if target not in used}
     return Sheet(asked, head, columns, rest, _group_by(asked, base, columns, same=same))
+
+
+def _chosen(asked: Asked, place: int, guessed: str) -> str:
+    """What was chosen for a column. Where people become customers, more can be said of them than who they are: what was
+    left out for want of that is guessed, and goes again without it."""
+    chosen = asked.targets.get(place, guessed)
+    if asked.kind != LIST_KIND:
+        return chosen
+    if chosen == IGNORED and asked.creating and asked.chosen_for == "known":
+        return guessed
+    return chosen if asked.creating or chosen == IGNORED or is_sign(chosen) else IGNORED
 
 
 def mark_of(header: Sequence[str]) -> str:
@@ -233,7 +249,7 @@ def _base(asked: Asked, head: Head, given: Any, context: Context) -> FileMapping
 
 
 def _with_addresses(guessed: FileMapping, head: Head, context: Context) -> FileMapping:
-    """A column whose name says nothing but whose values are all e-mail addresses, or phone numbers, is that."""
+    """A column whose name says nothing but whose values are e-mail addresses, or phone numbers, is that."""
     if guessed.kind not in (*OWNED, "customers"):
         return guessed
     before = "customer." if guessed.kind in OWNED else ""
@@ -244,7 +260,7 @@ def _with_addresses(guessed: FileMapping, head: Head, context: Context) -> FileM
         if name in taken or not values:
             continue
         for target, fits in ((f"{before}email", is_email), (f"{before}phone", is_phone)):
-            if target not in columns and all(fits(value, context) for value in values):
+            if target not in columns and sum(fits(value, context) for value in values) >= MOST * len(values):
                 columns[target] = Entry(name)
                 break
     return FileMapping(guessed.kind, columns, guessed.items, guessed.group_by, guessed.encoding, guessed.delimiter)

@@ -82,3 +82,20 @@ def value_of(answer: httpx.Response, name: str) -> str:
     assert field is not None, f"there is no field {name}"
     found = re.search(r'\bvalue="([^"]*)"', field[0])
     return unescape(found[1]) if found else ""
+
+
+def fields_of(answer: httpx.Response, within: str = "sheet-form") -> dict[str, str]:
+    """What a browser would send of the form with the id `within`, untouched."""
+    assert answer.status_code in (200, 422), answer.text
+    form = re.search(rf'<form[^>]*id="{within}".*?</form>', answer.text, flags=re.S)
+    assert form is not None, f"there is no form {within}"
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", form[0]):
+        name, kind = re.search(r'name="([^"]*)"', tag), re.search(r'type="([^"]*)"', tag)
+        value = re.search(r'value="([^"]*)"', tag)
+        if name and (kind is None or kind[1] not in ("checkbox", "radio") or " checked" in tag):
+            found[unescape(name[1])] = unescape(value[1]) if value else ""
+    for name, options in re.findall(r'<select[^>]*name="([^"]*)"[^>]*>(.*?)</select>', form[0], flags=re.S):
+        values = re.findall(r'<option value="([^"]*)"( selected)?', options)
+        found[unescape(name)] = unescape(next((value for value, chosen in values if chosen), values[0][0]))
+    return found

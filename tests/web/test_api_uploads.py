@@ -157,7 +157,14 @@ async def test_a_list_of_people_is_matched(api: OpenApi, house: House) -> None:
     [
         ({}, csv(PEOPLE), "name"),
         ({"name": "x"}, {}, "file"),
-        ({"name": "x", "create_missing": "true"}, csv(PEOPLE), "create_missing"),
+        ({"name": "x", "create_missing": "true"}, csv(PEOPLE), "consent_source"),
+        ({"name": "x", "create_missing": "perhaps"}, csv(PEOPLE), "create_missing"),
+        ({"name": "x", "create_missing": "1", "consent_source": "s" * 201}, csv(PEOPLE), "consent_source"),
+        (
+            {"name": "x", "create_missing": "1", "consent_source": "s", "consent_channels": "email,fax"},
+            csv(PEOPLE),
+            "consent_channels",
+        ),
         ({"name": "x", "mapping": '{"columns": {"name": "x"}}'}, csv(PEOPLE), "columns.name"),
     ],
 )

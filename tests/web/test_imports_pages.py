@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy import delete
 
+from customers.imports.uploads import create_import
+from customers.models import import_chunks
 from runtime.house import House
 from tests.campaigns.scene import work_off
 from tests.web.conftest import SignIn
-from tests.web.scene import invalid_fields, links, next_page, text_of
+from tests.web.scene import fields_of, invalid_fields, links, next_page, text_of
 
 PEOPLE = "客户编号,姓名,邮箱\n1,王伟,w@example.com\n2,李娜,no address\n"
 ROW = r"/imports/\d+"
@@ -19,11 +23,18 @@ def csv(text: str = PEOPLE, name: str = "people.csv") -> dict[str, Any]:
     return {"file": (name, text.encode(), "text/csv")}
 
 
+async def begun(client: httpx.AsyncClient, kind: str = "customers", files: Any = None, **more: str) -> httpx.Response:
+    """The answer to confirming an upload as it was guessed."""
+    stored = await client.post("/imports/new", data={"kind": kind}, files=files or csv())
+    path = stored.headers["location"]
+    shown = await client.get(path)
+    return await client.post(path, data={**fields_of(shown), **more})
+
+
 async def test_a_file_is_uploaded_and_watched_until_it_is_done(sign_in: SignIn, house: House) -> None:
     client = await sign_in("marketer", name="Mei")
     assert "No imports yet" in (await client.get("/imports")).text
-    made = await client.post("/imports/new", data={"kind": "customers"}, files=csv())
-    path = made.headers["location"]
+    path = (await begun(client)).headers["location"]
     waiting = await client.get(path)
     assert "waits for a worker" in waiting.text
     assert 'hx-trigger="every 1s"' in waiting.text
@@ -53,7 +64,7 @@ async def test_a_file_is_uploaded_and_watched_until_it_is_done(sign_in: SignIn, 
 
 async def test_a_dry_run_says_that_nothing_was_changed(sign_in: SignIn, house: House) -> None:
     client = await sign_in("marketer")
-    made = await client.post("/imports/new", data={"kind": "customers", "dry_run": "yes"}, files=csv())
+    made = await begun(client, dry_run="yes")
     await work_off(house)
     told = text_of(await client.get(made.headers["location"]))
     assert "Dry run" in told
@@ -63,7 +74,22 @@ async def test_a_dry_run_says_that_nothing_was_changed(sign_in: SignIn, house: H
 
 async def test_a_file_that_cannot_be_taken_in_says_why(sign_in: SignIn, house: House) -> None:
     client = await sign_in("marketer")
-    made = await client.post("/imports/new", data={"kind": "orders"}, files=csv("a,b\n1,2\n"))
+    stored = await client.post("/imports/new", data={"kind": "orders"}, files=csv("a,b\n1,2\n"))
+    path = stored.headers["location"]
+    shown = await client.get(path)
+    assert "No column has a meaning yet" in text_of(shown)
+    refused = await client.post(path, data=fields_of(shown))
+    assert refused.status_code == 422
+    assert "alert-danger" in refused.text
+    await work_off(house)
+    assert "No imports yet" in (await client.get("/imports")).text
+
+
+async def test_a_file_that_fails_later_says_why(sign_in: SignIn, house: House) -> None:
+    client = await sign_in("marketer")
+    made = await begun(client, files=csv(PEOPLE))
+    async with house.database.begin() as conn:
+        await conn.execute(delete(import_chunks))
     await work_off(house)
     page = await client.get(made.headers["location"])
     assert "Failed" in text_of(page)
@@ -86,10 +112,11 @@ async def test_what_is_wrong_stands_beside_its_field(sign_in: SignIn, data: Any,
     assert "No imports yet" in (await client.get("/imports")).text
 
 
-async def test_the_list_is_paged_newest_first(sign_in: SignIn) -> None:
+async def test_the_list_is_paged_newest_first(sign_in: SignIn, house: House) -> None:
     client = await sign_in("marketer")
     for number in range(52):
-        await client.post("/imports/new", data={"kind": "customers"}, files=csv(name=f"f{number}.csv"))
+        async with house.database.begin() as conn:
+            await create_import(conn, kind="customers", filename=f"f{number}.csv")
     first = await client.get("/imports")
     assert links(first, ROW)[:2] == ["f51.csv", "f50.csv"]
     assert links(await client.get(next_page(first)), ROW) == ["f1.csv", "f0.csv"]
@@ -102,7 +129,7 @@ async def test_an_upload_without_the_csrf_token_is_refused(sign_in: SignIn) -> N
 
 
 async def test_analysts_look_and_salespeople_do_not(sign_in: SignIn) -> None:
-    made = await (await sign_in("marketer")).post("/imports/new", data={"kind": "customers"}, files=csv())
+    made = await begun(await sign_in("marketer"))
     path = made.headers["location"]
     analyst, salesperson = await sign_in("analyst"), await sign_in("salesperson", salesperson="s1")
     assert (await analyst.get(path)).status_code == 200

@@ -198,6 +198,7 @@ async def _sheet_page(
         sheet=sheet,
         trial=trial,
         errors=errors,
+        refused=error is not None,
         groups=choices(asked, kinds),
         given=given,
         is_list=found.kind == LIST_KIND,
@@ -266,8 +267,8 @@ OWN_FIELDS = frozenset(
 
 
 def _plain(problem: Problem) -> str:
-    """`columns` is the mapping's own word: in the form there is no such field."""
-    return problem.message if problem.path == "columns" else str(problem)
+    """Without the words of a mapping file, which the form has no fields for."""
+    return problem.message.partition("; the file has: ")[0] if problem.path == "columns" else str(problem)
 
 
 def _form_page(request: Request, kind: str, errors: dict[str, str]) -> Response:
