@@ -12,12 +12,16 @@ from customers.values import Context, narrow, read_code, read_word
 
 _LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{2,59})|localhost")
+_PLAIN_EMAIL = re.compile(f"{_LOCAL.pattern}@(?:{_DOMAIN.pattern})")
+_PLAIN_LENGTH = 64  # so short, neither part is too long
 _CHINESE_MOBILE = re.compile(r"(?:\+86|0086|86)?[- ]?(1[3-9]\d)[- ]?(\d{4})[- ]?(\d{4})")
 _MOBILE = re.compile(r"1[3-9]\d{9}")
 
 
 def read_email(value: Any, context: Context) -> str | None:
     """An e-mail address in lower case, an international domain in its ASCII form."""
+    if isinstance(value, str) and len(value) <= _PLAIN_LENGTH and _PLAIN_EMAIL.fullmatch(value):
+        return value
     text = read_code(value, context)
     if text is None:
         return None

@@ -59,7 +59,7 @@ def read_attributes(
     problems: list[Problem] = []
     for key, value in given.items():
         try:
-            values[key] = _read(key, value, kinds, context)
+            values[key] = read_attribute(key, value, kinds, context)
         except ValueError as error:
             problems.append(Problem(f"{path}.{key}", str(error)))
     return values, problems
@@ -74,7 +74,8 @@ def folded_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(key: str, value: Any, kinds: dict[str, Kind], context: Context) -> Any:
+def read_attribute(key: str, value: Any, kinds: dict[str, Kind], context: Context) -> Any:
+    """One value as stored; a new key enters `kinds`. Raises ValueError."""
     if not _KEY.fullmatch(key):
         raise ValueError("an attribute's key is letters, digits and _, not beginning with a digit, at most 64")
     if value is None:

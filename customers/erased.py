@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,13 +25,20 @@ async def remember_erased(conn: AsyncConnection, pairs: Iterable[Pair]) -> None:
 
 async def erased_among(conn: AsyncConnection, people: Mapping[int, Person]) -> list[int]:
     """The keys of those who were erased: by any identity, by phone where there is none."""
-    if not people or (await conn.execute(select(erased.c.hash).limit(1))).first() is None:
+    return await erased_pairs(conn, people, lambda index: _pairs(people[index]))
+
+
+async def erased_pairs(
+    conn: AsyncConnection, places: Collection[int], pairs: Callable[[int], Iterable[Pair]]
+) -> list[int]:
+    """Those of `places` of whose `pairs` any was an erased person's."""
+    if not places or (await conn.execute(select(erased.c.hash).limit(1))).first() is None:
         return []
     key = await lasting_key(conn, _PURPOSE)
-    hashes = {index: {_hash(key, pair) for pair in _pairs(person)} for index, person in people.items()}
+    hashes = {place: {_hash(key, pair) for pair in pairs(place)} for place in places}
     wanted = {value for values in hashes.values() for value in values}
     found = set((await conn.execute(select(erased.c.hash).where(among(erased.c.hash, wanted)))).scalars())
-    return [index for index, values in hashes.items() if values & found]
+    return [place for place, values in hashes.items() if values & found]
 
 
 def _pairs(person: Person) -> tuple[Pair, ...]:

@@ -37,7 +37,12 @@ async def household_ids(conn: AsyncConnection, homes: Sequence[Mapping[str, Any]
     }
     if not rows:
         return [None] * len(homes)
+    ids = await ids_of_keys(conn, rows)
+    return [ids.get(household_key(home) or "") for home in homes]
+
+
+async def ids_of_keys(conn: AsyncConnection, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The ids of the households with these keys; `rows` (key, community, address) make those that are new."""
     await put_new(conn, households, [rows[key] for key in sorted(rows)])
     found = await conn.execute(select(households.c.key, households.c.id).where(among(households.c.key, rows)))
-    ids: dict[str | None, int] = {key: number for key, number in found}  # noqa: C416 -- rows, not pairs, to mypy
-    return [ids.get(household_key(home)) for home in homes]
+    return {key: number for key, number in found}  # noqa: C416 -- rows, not pairs, to mypy

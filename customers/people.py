@@ -26,7 +26,7 @@ from runtime.settings import Settings
 from runtime.text import fold
 
 _NEW_IDS = text("SELECT nextval(pg_get_serial_sequence('customers', 'id')) FROM generate_series(1, :count)")
-_CODES: Mapping[str, Table] = {"community": communities, "dealer": dealers, "salesperson": salespeople}
+CODES: Mapping[str, Table] = {"community": communities, "dealer": dealers, "salesperson": salespeople}
 
 
 async def upsert_customers(
@@ -64,6 +64,11 @@ async def settle(
     await define_attributes(conn, {key: kind for key, kind in kinds.items() if key not in defined})
     await _write(conn, list(dict.fromkeys(found.values())), now)
     return tally, {index: known.id for index, known in found.items() if known.id is not None}
+
+
+async def new_ids(conn: AsyncConnection, count: int) -> Sequence[int]:
+    """So many ids that no customer has."""
+    return (await conn.execute(_NEW_IDS, {"count": count})).scalars().all()
 
 
 async def ensure_codes(conn: AsyncConnection, table: Table, codes: Iterable[str | None]) -> None:
@@ -113,7 +118,7 @@ def _apply(
 async def _write(conn: AsyncConnection, people: Sequence[Known], now: datetime) -> None:
     new = await _number(conn, [known for known in people if known.id is None])
     changed = [known for known in people if known.changed or known in new]
-    for name, table in _CODES.items():
+    for name, table in CODES.items():
         await ensure_codes(conn, table, (known.values[name] for known in changed))
     homes = await household_ids(conn, [known.values for known in people if known.moved])
     for known, home in zip([known for known in people if known.moved], homes, strict=True):
@@ -128,8 +133,7 @@ async def _write(conn: AsyncConnection, people: Sequence[Known], now: datetime) 
 
 async def _number(conn: AsyncConnection, new: Sequence[Known]) -> set[Known]:
     if new:
-        ids = (await conn.execute(_NEW_IDS, {"count": len(new)})).scalars()
-        for known, number in zip(new, ids, strict=True):
+        for known, number in zip(new, await new_ids(conn, len(new)), strict=True):
             known.id = number
     return set(new)
 

@@ -64,6 +64,11 @@ class Grid:
         """How many bytes of the file are read."""
         return self._stream.place
 
+    @property
+    def read_characters(self) -> int:
+        """How many characters of the file are read."""
+        return self._lines.size
+
     def rows(self) -> Iterator[Row]:
         """All rows but empty ones, which nobody meant."""
         for block in self.blocks():
@@ -181,6 +186,7 @@ class _Lines:
         self._at = 0  # how many of the held ones are given out
         self._rest = ""  # the beginning of a line whose end is not read yet
         self.number = 0
+        self.size = 0
 
     def next(self) -> str | None:
         if self._at == len(self._held) and not self._read():
@@ -222,6 +228,7 @@ class _Lines:
                 break
             # A line feed may follow a carriage return that ends the piece; a line without end is cut.
             piece += self._text.read(1) if piece[-1] == "\r" else ""
+            self.size += len(piece)
             lines = _split(self._rest + piece)
             self._rest = "" if lines[-1][-1] in "\r\n" else lines.pop()[:_LINE_LIMIT]
             self._held += [line[:_LINE_LIMIT] for line in lines]

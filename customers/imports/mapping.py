@@ -48,8 +48,20 @@ class CellFault(ValueError):
         super().__init__(reason)
 
 
-Fill = Callable[[Sequence[str], dict[str, Any]], None]
-"""Takes the cells of a line and sets one field of a record. Raises CellFault."""
+@dataclass(frozen=True)
+class Fill:
+    """What sets one field of a record: `read` takes the cells at `places` (none: a constant, set whatever it is) and
+    gives the value, None or "" where there is nothing to set. It raises CellFault."""
+
+    target: str
+    places: tuple[int, ...]
+    read: Callable[..., Any]
+    as_is: bool = False  # `read` does no more than take surrounding space away
+
+    def apply(self, cells: Sequence[str], record: dict[str, Any]) -> None:
+        value = self.read(*[cells[place] for place in self.places])
+        if (value is not None and value != "") or not self.places:
+            set_target(record, self.target, value)
 
 
 @dataclass(frozen=True)
@@ -130,8 +142,9 @@ class _Fitter:
         if entry.template is not None:
             return self._templated(target, entry.template, path)
         if entry.column is None:
-            return lambda _cells, record: set_target(record, target, entry.value)
-        return self._read(target, entry.column, self._step(entry, path), self.place(entry.column, path))
+            return Fill(target, (), lambda: entry.value)
+        step, place = self._step(entry, path), self.place(entry.column, path)
+        return Fill(target, (place,), _reading(entry.column, step), as_is=step is None)
 
     def place(self, column: str, path: str) -> int:
         """Which cell of a line the column is; a column that is not there becomes a problem."""
@@ -151,49 +164,47 @@ class _Fitter:
             self.problems += error.problems
             return None
 
-    @staticmethod
-    def _read(target: str, column: str, step: Step | None, place: int) -> Fill:
-        def fill(cells: Sequence[str], record: dict[str, Any]) -> None:
-            value: Any = cells[place].strip()
-            if value and step is not None:
-                try:
-                    value = step(value)
-                except ValueError as error:
-                    raise CellFault(column, str(error)) from None
-            if value is not None and value != "":
-                set_target(record, target, value)
-
-        return fill
-
     def _templated(self, target: str, template: str, path: str) -> Fill:
         """Each `{Column}` stands as the column's own entry reads it, else as it is; one without value, no field."""
         parts = _PLACE.split(template)
-        reads: list[tuple[str, Step | None, int]] = []
+        reads, places = [], []
         for column in parts[1::2]:
             entries = (*self._mapping.columns.values(), *self._mapping.items.values())
             own = next((entry for entry in entries if entry.column == column), Entry(column))
-            reads.append((column, self._step(own, path), self.place(column, path)))
+            reads.append(_reading(column, self._step(own, path)))
+            places.append(self.place(column, path))
 
-        def fill(cells: Sequence[str], record: dict[str, Any]) -> None:
+        def read(*cells: str) -> str | None:
             words = [parts[0]]
-            for (column, step, place), after in zip(reads, parts[2::2], strict=True):
-                value: Any = cells[place].strip()
-                try:
-                    value = step(value) if value and step is not None else value
-                except ValueError as error:
-                    raise CellFault(column, str(error)) from None
+            for one, cell, after in zip(reads, cells, parts[2::2], strict=True):
+                value = one(cell)
                 if value is None or value == "":
-                    return
+                    return None
                 words += [str(value), after]
-            set_target(record, target, "".join(words))
+            return "".join(words)
 
-        return fill
+        return Fill(target, tuple(places), read)
+
+
+def _reading(column: str, step: Step | None) -> Callable[[str], Any]:
+    """What a cell of `column` says. Raises CellFault."""
+
+    def read(cell: str) -> Any:
+        value = cell.strip()
+        if step is None or not value:
+            return value
+        try:
+            return step(value)
+        except ValueError as error:
+            raise CellFault(column, str(error)) from None
+
+    return read
 
 
 def _filled(fills: Sequence[Fill], cells: Sequence[str]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for fill in fills:
-        fill(cells, record)
+        fill.apply(cells, record)
     return record
 
 

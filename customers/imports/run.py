@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from psycopg.errors import DeadlockDetected, SerializationFailure
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.imports.cells import Grid, open_grid
-from customers.imports.guess import guess_mapping
-from customers.imports.mapping import FileMapping, Plan, fit
+from customers.attributes import attribute_kinds
+from customers.imports.batches import Batch, Reader, Task, plan_of
+from customers.imports.cells import Row
+from customers.imports.child import RemoteReader
+from customers.imports.drafts import shape_of
+from customers.imports.mapping import FileMapping, Plan
 from customers.imports.source import Source
-from customers.imports.units import Refusal, Unit, batches, read_units, refuse
+from customers.imports.taking import Taken, lines_of, take_draft
+from customers.imports.units import Refusal, Unit, refuse, unit_of
 from customers.results import Reject
 from customers.upsert import upsert
 from customers.values import Context
@@ -25,6 +29,8 @@ from runtime.database import Database
 from runtime.settings import Settings
 
 _TRIES = 5
+_SLICE = 1000  # records that go the careful way at once
+_OWN_PROCESS = 1 << 20  # bytes of a file for which another process is worth its start
 _ITEM = re.compile(r"items\[(\d+)\]\.?")
 
 
@@ -86,114 +92,119 @@ async def import_file(
     Raises Invalid where the file cannot be read at all or the mapping does not fit it, TooLarge for a bomb.
     """
     progress = start or Progress()
-    reader = _Reader(job, Context(settings.zone, settings.country), progress.units)
+    context = Context(settings.zone, settings.country)
+    async with database.connect() as conn:
+        kinds = await attribute_kinds(conn)
+    reading = _Reading(Task(job.source, job.kind, job.mapping, context, progress.units, kinds), account)
     try:
-        plan = await asyncio.to_thread(reader.open)
+        header = await reading.open(progress)
         progress = replace(progress, size=job.source.size)
-        await account.opened(reader.grid.header)
+        await account.opened(header)
+        plan = plan_of(job.kind, job.mapping, header, context)
+        writing = _Writing(database, plan, account, settings, now, dry_run=job.dry_run)
         while not (stopping and stopping.is_set()):
-            batch = await _next_batch(reader, progress, account)
+            batch = await reading.next(progress)
             if batch is None:
                 return replace(progress, place=progress.size)
-            progress = replace(progress, place=reader.place)
-            progress = await _take_in(database, job, plan, batch, progress, account, settings=settings, now=now)
+            progress = await writing.take_in(batch, replace(progress, place=batch.place))
         return progress
     finally:
-        await asyncio.to_thread(reader.close)
+        await reading.close()
 
 
-class _Reader:
-    """The blocking half, for a thread: from bytes to batches of units."""
+class _Reading:
+    """Batches, each read while the one before it is written; about once a second, word of how far it is."""
 
-    def __init__(self, job: Job, context: Context, skip: int) -> None:
-        self._job = job
-        self._context = context
-        self._skip = skip
-        self._stack = ExitStack()
-        self._batches: Iterator[list[Unit]] = iter(())
-        self.grid: Grid
+    def __init__(self, task: Task, account: Account) -> None:
+        self._reader = Reader(task) if task.source.size < _OWN_PROCESS else RemoteReader(task)
+        self._account = account
+        self._work: asyncio.Task[Any] | None = None
 
-    @property
-    def place(self) -> int:
-        return self.grid.place
+    async def open(self, progress: Progress) -> list[str]:
+        self._begin(self._reader.open)
+        header: list[str] = await self._waited(progress)
+        self._begin(self._reader.next)
+        return header
 
-    def open(self) -> Plan:
-        mapping = self._job.mapping
-        encoding, delimiter = (mapping.encoding, mapping.delimiter) if mapping else (None, None)
-        self.grid = self._stack.enter_context(open_grid(self._job.source, encoding=encoding, delimiter=delimiter))
-        plan = fit(mapping or guess_mapping(self._job.kind, self.grid.header), self.grid.header, self._context)
-        units = read_units(self.grid, plan)
-        self._stack.callback(units.close)
-        self._batches = batches(units, self._skip)
-        return plan
+    async def next(self, progress: Progress) -> Batch | None:
+        batch: Batch | None = await self._waited(progress)
+        if batch is not None:
+            self._begin(self._reader.next)
+        return batch
 
-    def next(self) -> list[Unit] | None:
-        return next(self._batches, None)
+    async def close(self) -> None:
+        self._reader.abandon()
+        if self._work is not None:
+            await asyncio.wait({self._work})
+            self._work.exception()  # nobody asks any more
+        await asyncio.to_thread(self._reader.close)
 
-    def close(self) -> None:
-        self._stack.close()
+    def _begin(self, step: Callable[[], Any]) -> None:
+        self._work = asyncio.create_task(asyncio.to_thread(step))
 
-
-async def _next_batch(reader: _Reader, progress: Progress, account: Account) -> list[Unit] | None:
-    """The next batch; meanwhile, word of how far the reading is."""
-    reading = asyncio.create_task(asyncio.to_thread(reader.next))
-    while True:
-        done, _ = await asyncio.wait({reading}, timeout=1.0)
-        if done:
-            return reading.result()
-        await account.reading(replace(progress, place=reader.place))
+    async def _waited(self, progress: Progress) -> Any:
+        assert self._work is not None
+        while True:
+            done, _ = await asyncio.wait({self._work}, timeout=1.0)
+            if done:
+                return self._work.result()
+            await self._account.reading(replace(progress, place=max(progress.place, self._reader.place)))
 
 
-async def _take_in(
-    database: Database,
-    job: Job,
-    plan: Plan,
-    batch: Sequence[Unit],
-    before: Progress,
-    account: Account,
-    *,
-    settings: Settings,
-    now: datetime,
-) -> Progress:
-    """One batch in one transaction, tried again where another one stood in the way."""
-    for tries_left in reversed(range(_TRIES)):
-        opened = database.connect() if job.dry_run else database.begin()
-        try:
-            async with opened as conn:
-                done, refusals = await _apply(conn, plan, batch, settings=settings, now=now)
-                progress = _sum(before, done)
-                if job.dry_run:
-                    await conn.rollback()
-                await account.record(conn, progress, refusals)
-                if job.dry_run:
-                    await conn.commit()
-            break
-        except DBAPIError as error:
-            if not tries_left or not isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
-                raise
-    await account.committed(progress, refusals)
-    return progress
+@dataclass(frozen=True)
+class _Writing:
+    database: Database
+    plan: Plan
+    account: Account
+    settings: Settings
+    now: datetime
+    dry_run: bool
 
+    async def take_in(self, batch: Batch, before: Progress) -> Progress:
+        """One batch in one transaction, tried again where another one stood in the way."""
+        for tries_left in reversed(range(_TRIES)):
+            opened = self.database.connect() if self.dry_run else self.database.begin()
+            try:
+                async with opened as conn:
+                    done, refusals = await self._write(conn, batch)
+                    progress = _sum(before, done)
+                    if self.dry_run:
+                        await conn.rollback()
+                    await self.account.record(conn, progress, refusals)
+                    if self.dry_run:
+                        await conn.commit()
+                break
+            except DBAPIError as error:
+                if not tries_left or not isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
+                    raise
+        await self.account.committed(progress, refusals)
+        return progress
 
-async def _apply(
-    conn: AsyncConnection, plan: Plan, batch: Sequence[Unit], *, settings: Settings, now: datetime
-) -> tuple[Progress, list[Refusal]]:
-    records = [unit for unit in batch if unit.record is not None]
-    result = await upsert(conn, plan.kind, [unit.record for unit in records], settings=settings, now=now)
-    refusals = [refusal for unit in batch for refusal in unit.refusals]
-    for reject in result.rejected:
-        refusals += _explain(records[reject.index], reject, plan)
-    rows = sum(len(unit.lines) for unit in batch)
-    done = Progress(
-        rows=rows,
-        accepted=rows - len(refusals),
-        rejected=len(refusals),
-        created=result.created,
-        updated=result.updated,
-        unchanged=result.unchanged,
-        units=len(batch),
-    )
-    return done, sorted(refusals, key=lambda refusal: refusal.line)
+    async def _write(self, conn: AsyncConnection, batch: Batch) -> tuple[Progress, list[Refusal]]:
+        """First what was drafted, then the rest record by record, in the order of the file."""
+        taken, groups = Taken(0, 0, ()), batch.groups
+        shape = shape_of(self.plan)
+        if batch.draft is not None and shape is not None:
+            taken = await take_draft(conn, shape, batch.draft, now=self.now)
+            left = [[Row(line, cells)] for line, cells in lines_of(batch.draft, taken.left)]
+            groups = sorted([*groups, *left], key=lambda rows: rows[0].line)
+        done = Progress(created=taken.created, unchanged=taken.unchanged)
+        refusals = list(batch.refusals)
+        for start in range(0, len(groups), _SLICE):
+            units = [unit_of(rows, self.plan) for rows in groups[start : start + _SLICE]]
+            done = _sum(done, await self._upsert(conn, units, refusals))
+        account = {"rows": batch.rows, "accepted": batch.rows - len(refusals), "rejected": len(refusals)}
+        return replace(done, **account, units=batch.units), sorted(refusals, key=lambda refusal: refusal.line)
+
+    async def _upsert(self, conn: AsyncConnection, units: Sequence[Unit], refusals: list[Refusal]) -> Progress:
+        """What was made of these units; those that are refused enter `refusals`."""
+        sound = [unit for unit in units if unit.record is not None]
+        records = [unit.record for unit in sound]
+        result = await upsert(conn, self.plan.kind, records, settings=self.settings, now=self.now)
+        refusals += [refusal for unit in units for refusal in unit.refusals]
+        for reject in result.rejected:
+            refusals += _explain(sound[reject.index], reject, self.plan)
+        return Progress(created=result.created, updated=result.updated, unchanged=result.unchanged)
 
 
 def _explain(unit: Unit, reject: Reject, plan: Plan) -> list[Refusal]:

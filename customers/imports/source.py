@@ -34,7 +34,11 @@ class Source:
 
     @property
     def size(self) -> int:
-        return self.path.stat().st_size
+        """In bytes, packed as it is. Raises Invalid where there is no such file."""
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise Invalid(f"{self.name}: {error.strerror or error}") from None
 
     @contextmanager
     def open(self) -> Iterator[Unpacked]:

@@ -12,8 +12,6 @@ from customers.imports.cells import Grid, Row
 from customers.imports.grouping import Sheaf
 from customers.imports.mapping import CellFault, Plan
 
-_BATCH_UNITS = 1000
-_BATCH_LINES = 10_000
 _GROUP_LIMIT = 20_000
 
 
@@ -41,20 +39,6 @@ def read_units(grid: Grid, plan: Plan) -> Generator[Unit, None, None]:
     return _single(grid, plan) if plan.key is None else _grouped(grid, plan, plan.key)
 
 
-def batches(units: Iterator[Unit], skip: int) -> Iterator[list[Unit]]:
-    """Units by the thousand, fewer where they have many lines; the first `skip` units are left out."""
-    batch: list[Unit] = []
-    lines = 0
-    for unit in islice(units, skip, None):
-        batch.append(unit)
-        lines += len(unit.lines)
-        if len(batch) >= _BATCH_UNITS or lines >= _BATCH_LINES:
-            yield batch
-            batch, lines = [], 0
-    if batch:
-        yield batch
-
-
 def refuse(lines: Sequence[Row], culprit: Row, column: str | None, reason: str) -> list[Refusal]:
     """The refusals of all `lines` of a record because of one of them."""
     return [
@@ -67,7 +51,7 @@ def refuse(lines: Sequence[Row], culprit: Row, column: str | None, reason: str) 
 
 def _single(grid: Grid, plan: Plan) -> Generator[Unit, None, None]:
     for row in grid.rows():
-        yield _bad_row(grid, row) if row.fault is not None else _unit([row], plan)
+        yield bad_row(grid, row) if row.fault is not None else unit_of([row], plan)
 
 
 def _grouped(grid: Grid, plan: Plan, key: int) -> Generator[Unit, None, None]:
@@ -75,7 +59,7 @@ def _grouped(grid: Grid, plan: Plan, key: int) -> Generator[Unit, None, None]:
     with Sheaf() as sheaf:
         for row in grid.rows():
             if row.fault is not None:
-                yield _bad_row(grid, row)
+                yield bad_row(grid, row)
             elif name := row.cells[key].strip():
                 sheaf.add(name, row)
             else:
@@ -86,10 +70,11 @@ def _grouped(grid: Grid, plan: Plan, key: int) -> Generator[Unit, None, None]:
             if len(lines) > _GROUP_LIMIT:
                 yield from _too_long(lines, (row for _, row in rows))
             else:
-                yield _unit(lines, plan)
+                yield unit_of(lines, plan)
 
 
-def _unit(lines: Sequence[Row], plan: Plan) -> Unit:
+def unit_of(lines: Sequence[Row], plan: Plan) -> Unit:
+    """What these lines make: one record, or their refusals."""
     row = lines[0]
     try:
         record = plan.record(row.cells)
@@ -102,7 +87,8 @@ def _unit(lines: Sequence[Row], plan: Plan) -> Unit:
     return Unit(lines, record)
 
 
-def _bad_row(grid: Grid, row: Row) -> Unit:
+def bad_row(grid: Grid, row: Row) -> Unit:
+    """The unit of a line that cannot be used."""
     column = None if row.column is None else grid.header[row.column]
     return Unit([row], None, [Refusal(row.line, column, row.fault or "", row.cells)])
 
