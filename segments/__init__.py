@@ -15,8 +15,12 @@ segments.engine      await count(conn, rule, context, salesperson=None) -> int
                      await expand(conn, rule) -> the rule with nested segments written out
                      await freeze_select(conn, rule, context, exclude=()) -> SELECT customers.id …
                      await record_condition(conn, rule, context, "appliances") -> condition on those records | None
-segments.store       create_segment, update_segment, delete_segment, segment, segment_rows, segment_of, recount,
-                     check_rule
+segments.store       create_segment, update_segment, delete_segment, segment, segment_rows, segment_of, check_rule
+segments.standing    await evaluate(conn, segment_id, context) -> Evaluated: who belongs, kept in segment_members
+segments.refresh     await refresh_soon(conn, segment_id): the same by a job; ticks find what is due
+segments.feed        await position(conn, segment_id), changes(conn, segment_id, position) -> Changes(items, position,
+                     more): who entered and left; history(conn, segment_id) -> [Size a day]
+segments.forecast    await forecast(conn, rule, context, days=30) -> Forecast(days=[Day(day, entered, left)])
 segments.uses        register_segment_users(room, users), register_audience_users(room, users): who else uses a segment
                      or a list, asked before it is deleted; await audience_users(conn, id) -> list[Use(kind, id, name)]
 segments.audiences   create_audience, create_from_upload, enqueue_audience, look_again, rename_audience,

@@ -90,9 +90,14 @@ async def position(conn: AsyncConnection, segment_id: int) -> Position:
 
 
 async def changes(
-    conn: AsyncConnection, segment_id: int, after: Position | None = None, *, limit: int = 100
+    conn: AsyncConnection,
+    segment_id: int,
+    after: Position | None = None,
+    *,
+    limit: int = 100,
+    salesperson: str | None = None,
 ) -> Changes:
-    """A page of the feed behind `after` (None: from the oldest entry kept).
+    """A page of the feed behind `after` (None: from the oldest entry kept); a `salesperson`'s own customers alone.
 
     Raises NotFound, and Invalid where entries behind `after` are no longer kept: read the members anew.
     """
@@ -109,6 +114,8 @@ async def changes(
         .outerjoin(customers, customers.c.id == row.customer_id)
         .where(row.segment_id == segment_id, behind)
     )
+    if salesperson is not None:
+        entries = entries.where(customers.c.salesperson == salesperson)
     ordered = entries.order_by(row.evaluation, row.customer_id).limit(limit + 1)
     rows = (await conn.execute(ordered)).all()
     items = [Change(each.customer_id, each.external_id, each.at, each.entered, each.by_rule) for each in rows[:limit]]

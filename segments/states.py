@@ -45,6 +45,14 @@ async def state_of(conn: AsyncConnection, segment_id: int) -> State | None:
     return None if row is None else State(**{**row, "sources": tuple(row["sources"])})
 
 
+async def failure_of(conn: AsyncConnection, segment_id: int) -> str | None:
+    """Why the latest try to evaluate the segment came to nothing; None: it did not."""
+    error: str | None = await conn.scalar(
+        select(segment_states.c.error).where(segment_states.c.segment_id == segment_id)
+    )
+    return error
+
+
 async def keep_state(conn: AsyncConnection, state: Mapping[str, Any], rule: Any) -> None:
     """Let `state` (columns of segment_states) stand; the segment's own count too, unless its rule is another by now."""
     row = insert(segment_states).values(**state, error=None)

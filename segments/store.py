@@ -12,8 +12,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.errors import Conflict, Invalid, NotFound, Problem
-from segments import engine
-from segments.context import EvaluationContext
 from segments.models import segments
 from segments.patterns import check_patterns, patterns
 from segments.references import load_references
@@ -27,7 +25,7 @@ NAME_LIMIT = 200
 
 @dataclass(frozen=True)
 class Segment:
-    """A kept rule. `count` as of `counted_at`: the last evaluation, None before the first."""
+    """A kept rule. `count` as of `counted_at`: the last evaluation of this rule, None before the first."""
 
     id: int
     name: str
@@ -104,15 +102,6 @@ def segment_rows() -> Select[Any]:
 def segment_of(row: Row[Any]) -> Segment:
     """A row of `segment_rows` (further columns are left aside)."""
     return Segment(**{column.name: row._mapping[column.name] for column in segments.columns})
-
-
-async def recount(conn: AsyncConnection, segment_id: int, context: EvaluationContext) -> int:
-    """Count the members of a segment now, and keep the number with it. Raises NotFound."""
-    found = await segment(conn, segment_id)
-    number = await engine.count(conn, found.rule, context)
-    counted = update(segments).where(segments.c.id == segment_id).values(count=number, counted_at=context.now)
-    await conn.execute(counted)
-    return number
 
 
 async def check_rule(conn: AsyncConnection, rule: object, own_id: int | None = None) -> None:

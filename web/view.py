@@ -159,6 +159,11 @@ def day(value: date | datetime | None) -> str:
     return str(format_date(value, "medium", locale=_locale()))
 
 
+def month_day(value: date) -> str:
+    """A date without its year, for a chart's axis."""
+    return str(format_skeleton("MMMd", value, locale=_locale()))
+
+
 def moment(value: datetime | None) -> str:
     """An instant in the workspace's zone."""
     if value is None:
@@ -269,6 +274,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "compact": compact,
     "percent": percent,
     "day": day,
+    "month_day": month_day,
     "moment": moment,
     "ago": ago,
     "iso": iso,

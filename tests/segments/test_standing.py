@@ -55,7 +55,9 @@ async def told(db: Database, segment_id: int) -> list[tuple[int, int, bool, bool
 
 async def test_the_first_evaluation_lays_the_ground(db: Database, settings: Settings) -> None:
     async with db.begin() as conn:
-        ids = await make_people(conn, settings, [{"external_id": n, "city": c} for n, c in (("a", "Xi'an"), ("b", "X"))])
+        ids = await make_people(
+            conn, settings, [{"external_id": n, "city": c} for n, c in (("a", "Xi'an"), ("b", "X"))]
+        )
     one = await made(db, city("Xi'an"))
     assert await evaluated(db, one) == Evaluated(1, 1, 1, 0, None)
     assert await standing(db, one) == {ids["a"]}

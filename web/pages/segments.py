@@ -1,4 +1,4 @@
-"""Segments: list and page; `segment_builder` writes them."""
+"""Segments: their list; `segment_builder` writes them, `segment_over_time` shows one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from segments.models import segments
 from web.access import MARKETERS, READERS, Route, house_of
 from web.i18n import _
 from web.listing import fetch_page, read_listing
-from web.pages.segment_builder import people_of
 from web.render import page, redirect
 from web.sentences import names_in, sentence
 from web.view import number
@@ -35,21 +34,12 @@ async def listing(request: Request) -> Response:
     return page(request, "segments/list.html", partial="results", listing=asked, found=found, sentences=sentences)
 
 
-async def show(request: Request) -> Response:
-    """A segment as it is now: counted at every look, the number kept for the list."""
-    async with house_of(request).database.begin() as conn:
-        segment = await store.segment(conn, request.path_params["id"])
-        count = await store.recount(conn, segment.id, _context(request))
-        sample = await people_of(conn, await engine.sample(conn, segment.rule, _context(request), size=20))
-        told = sentence(segment.rule, await names_in(conn, [segment.rule]))
-    return page(request, "segments/show.html", segment=segment, count=count, sample=sample, sentence=told)
-
-
 async def count_now(request: Request) -> Response:
-    """The members of a segment that was never counted, into its place in the list."""
-    async with house_of(request).database.begin() as conn:
-        found = await store.recount(conn, request.path_params["id"], _context(request))
-    return HTMLResponse(number(found))
+    """The members of a segment that was not evaluated yet, into its place in the list."""
+    async with house_of(request).database.connect() as conn:
+        found = await store.segment(conn, request.path_params["id"])
+        count = await engine.count(conn, found.rule, _context(request))
+    return HTMLResponse(number(count))
 
 
 async def remove(request: Request) -> Response:
@@ -71,7 +61,6 @@ def _context(request: Request) -> EvaluationContext:
 
 ROUTES = [
     Route("/segments", listing, "segments", READERS),
-    Route("/segments/{id:int}", show, "segment", READERS),
     Route("/segments/{id:int}/count", count_now, "segment_count", READERS),
     Route("/segments/{id:int}/delete", remove, "segment_delete", MARKETERS, methods=("POST",)),
 ]
