@@ -33,6 +33,11 @@ Instant = DateTime(timezone=True)
 Money = Numeric(18, 4)
 
 
+def crossing_index(table: str, column: str) -> Index:
+    """For finding whom the passing of time concerns (segments/crossing.py): rows whose time lies between two."""
+    return Index(f"ix_{table}_{column}_crossing", column, postgresql_where=text(f"{column} IS NOT NULL"))
+
+
 def person_column() -> Column[Any]:
     """The first column of every table about a person."""
     return Column("customer_id", BigInteger, primary_key=True, autoincrement=False)
@@ -71,6 +76,7 @@ customers = Table(
     Index("ix_customers_community", "community"),
     Index("ix_customers_name_folded", "name_folded", postgresql_ops={"name_folded": "text_pattern_ops"}),
     Index("ix_customers_tags_folded", "tags_folded", postgresql_using="gin"),
+    crossing_index("customers", "created_at"),
     info=PERSON,
 )
 
@@ -232,6 +238,10 @@ appliances = Table(
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('in_use', 'replaced', 'disposed')", name="status"),
     Index("ix_appliances_category_folded", "category_folded", "installed_on"),
+    *(
+        crossing_index("appliances", name)
+        for name in ("purchased_on", "installed_on", "warranty_until", "expires_on", "next_consumable_due_on")
+    ),
     info=PERSON,
 )
 
@@ -252,6 +262,7 @@ service_visits = Table(
     Column("note", Text),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    *(crossing_index("service_visits", name) for name in ("requested_at", "visited_at", "completed_at")),
     info=PERSON,
 )
 
@@ -300,6 +311,7 @@ suppressions = Table(  # who must not be contacted whatever they consented to
     Column("expires_at", Instant),
     Column("detail", Text),
     *lifted(),
+    crossing_index("suppressions", "expires_at"),
     info=PERSON,
 )
 
@@ -313,6 +325,7 @@ suppressed_addresses = Table(  # addresses that nobody may be contacted at, whoe
     Column("expires_at", Instant),
     Column("detail", Text),
     *lifted(),
+    crossing_index("suppressed_addresses", "expires_at"),
     info=LOOKUP,
 )
 
@@ -344,6 +357,8 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
     Column("rfm_recency", SmallInteger),
     Column("rfm_frequency", SmallInteger),
     Column("rfm_monetary", SmallInteger),
+    # Not of what a message moves (last_contacted_at …): those updates are many, and stay within their page.
+    *(crossing_index("activity", name) for name in ("first_order_at", "last_order_at", "next_order_expected_at")),
     info=PERSON,
 )
 

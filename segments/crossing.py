@@ -10,7 +10,7 @@ ends, leap days and the clocks of the time zone included.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.util import find_tables
 
 from customers.changes import ACTIVITY, AUDIENCES, CONSENTS, CUSTOMERS, EVERYTHING, SUPPRESSIONS
-from customers.models import activity, contact_addresses, suppressed_addresses, suppressions
+from customers.models import activity, contact_addresses, order_items, orders, suppressed_addresses, suppressions
 from runtime.registry import Field, Kind
 from segments.bounds import Bound, anniversary, window
 from segments.compiler import Evaluation, compile_where
@@ -144,6 +144,10 @@ def _records_crossed(node: Related, before: Evaluation, after: Evaluation) -> It
         name = test.name if isinstance(test, FieldTest) else test.field
         found = after.schema.field_of(source, name or "")
         assert found is not None, name
+        if found.column is order_items.c.ordered_at:  # repeats that of the order, which has the index
+            for turned in _moved_over(replace(found, column=orders.c.ordered_at), test, before, after):
+                yield select(orders.c.customer_id).where(turned)
+            continue
         for turned in _moved_over(found, test, before, after):
             crossed = select(source.person).where(turned)
             if isinstance(test, FieldTest) and node.where is not None:

@@ -88,6 +88,7 @@ segment_changes = Table(  # the feed: who entered and left. Evaluations of a seg
     Column("entered", Boolean, nullable=False),  # else left
     Column("by_rule", Boolean, nullable=False, server_default=false()),  # the rule had changed, not the customer
     Index("ix_segment_changes_segment_id_evaluation_customer_id", "segment_id", "evaluation", "customer_id"),
+    Index("ix_segment_changes_at", "at", postgresql_using="brin"),
     info={**PERSON, "merge": "leave"},
 )
 

@@ -53,6 +53,7 @@ messages = Table(
     Index("ix_messages_run_id_batch", "run_id", "batch", postgresql_where=text("state IN ('queued', 'sending')")),
     Index("ix_messages_run_id_state", "run_id", "state"),
     Index("ix_messages_campaign_id_customer_id", "campaign_id", "customer_id"),
+    Index("ix_messages_sent_at_crossing", "sent_at", postgresql_using="brin"),  # rows of a run stand together
     # After a merge a message whose like the survivor has stays with the old id, and so do its events.
     info={**PERSON, "merge": "stay"},
 )
@@ -76,6 +77,7 @@ events = Table(  # append-only; one row a fact, whatever the number of callbacks
     Column("attributes_folded", JSONB, nullable=False, server_default=text("'{}'")),  # of those that others told
     Column("recorded_at", Instant, nullable=False, server_default=func.now()),
     Index("ix_events_campaign_id_at", "campaign_id", "at"),
+    Index("ix_events_at_crossing", "at", postgresql_using="brin"),
     postgresql_partition_by="RANGE (at)",
     info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
 )

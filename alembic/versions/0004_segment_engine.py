@@ -31,6 +31,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('customer_id', 'segment_id', 'evaluation', name=op.f('pk_segment_changes')),
     info={'spread': 'person', 'merge': 'leave'}
     )
+    op.create_index('ix_segment_changes_at', 'segment_changes', ['at'], unique=False, postgresql_using='brin')
     op.create_index('ix_segment_changes_segment_id_evaluation_customer_id', 'segment_changes', ['segment_id', 'evaluation', 'customer_id'], unique=False)
     op.create_table('segment_members',
     sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -69,11 +70,27 @@ def upgrade() -> None:
     )
     op.add_column('activity', sa.Column('order_gap_days', sa.Numeric(precision=12, scale=4), nullable=True))
     op.add_column('activity', sa.Column('next_order_expected_at', sa.DateTime(timezone=True), nullable=True))
+    op.create_index('ix_activity_first_order_at_crossing', 'activity', ['first_order_at'], unique=False, postgresql_where=sa.text('first_order_at IS NOT NULL'))
+    op.create_index('ix_activity_last_order_at_crossing', 'activity', ['last_order_at'], unique=False, postgresql_where=sa.text('last_order_at IS NOT NULL'))
+    op.create_index('ix_activity_next_order_expected_at_crossing', 'activity', ['next_order_expected_at'], unique=False, postgresql_where=sa.text('next_order_expected_at IS NOT NULL'))
+    op.create_index('ix_appliances_expires_on_crossing', 'appliances', ['expires_on'], unique=False, postgresql_where=sa.text('expires_on IS NOT NULL'))
+    op.create_index('ix_appliances_installed_on_crossing', 'appliances', ['installed_on'], unique=False, postgresql_where=sa.text('installed_on IS NOT NULL'))
+    op.create_index('ix_appliances_next_consumable_due_on_crossing', 'appliances', ['next_consumable_due_on'], unique=False, postgresql_where=sa.text('next_consumable_due_on IS NOT NULL'))
+    op.create_index('ix_appliances_purchased_on_crossing', 'appliances', ['purchased_on'], unique=False, postgresql_where=sa.text('purchased_on IS NOT NULL'))
+    op.create_index('ix_appliances_warranty_until_crossing', 'appliances', ['warranty_until'], unique=False, postgresql_where=sa.text('warranty_until IS NOT NULL'))
     op.add_column('audiences', sa.Column('created', sa.BigInteger(), server_default=sa.text('0'), nullable=False))
     op.add_column('audiences', sa.Column('consent', postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.create_index('ix_customers_created_at_crossing', 'customers', ['created_at'], unique=False, postgresql_where=sa.text('created_at IS NOT NULL'))
+    op.create_index('ix_events_at_crossing', 'events', ['at'], unique=False, postgresql_using='brin')
     op.add_column('import_rejects', sa.Column('kind', sa.Text(), nullable=True))
+    op.create_index('ix_messages_sent_at_crossing', 'messages', ['sent_at'], unique=False, postgresql_using='brin')
+    op.create_index('ix_service_visits_completed_at_crossing', 'service_visits', ['completed_at'], unique=False, postgresql_where=sa.text('completed_at IS NOT NULL'))
+    op.create_index('ix_service_visits_requested_at_crossing', 'service_visits', ['requested_at'], unique=False, postgresql_where=sa.text('requested_at IS NOT NULL'))
+    op.create_index('ix_service_visits_visited_at_crossing', 'service_visits', ['visited_at'], unique=False, postgresql_where=sa.text('visited_at IS NOT NULL'))
     op.add_column('suppressed_addresses', sa.Column('lifted_by', sa.Text(), nullable=True))
     op.add_column('suppressed_addresses', sa.Column('lift_note', sa.Text(), nullable=True))
+    op.create_index('ix_suppressed_addresses_expires_at_crossing', 'suppressed_addresses', ['expires_at'], unique=False, postgresql_where=sa.text('expires_at IS NOT NULL'))
     op.add_column('suppressions', sa.Column('lifted_by', sa.Text(), nullable=True))
     op.add_column('suppressions', sa.Column('lift_note', sa.Text(), nullable=True))
+    op.create_index('ix_suppressions_expires_at_crossing', 'suppressions', ['expires_at'], unique=False, postgresql_where=sa.text('expires_at IS NOT NULL'))
     # ### end Alembic commands ###
