@@ -93,6 +93,11 @@ async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -
     await note_changed(conn, EVERYTHING, [keep, lose])
 
 
+def moves(table: Table) -> bool:
+    """Whether all rows of a table about people go to the survivor, so that it knows no id of a merged customer."""
+    return table.info.get("merge") != STAY and "stays_with" not in table.info
+
+
 async def _take_over_values(conn: AsyncConnection, keep: int, lose: int, now: datetime) -> None:
     """Fill the gaps of `keep`, and leave nothing about the person at `lose`."""
     known = await load_customers(conn, [keep, lose])

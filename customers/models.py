@@ -71,7 +71,8 @@ customers = Table(
     Column("merged_into", BigInteger),  # set: this id lives on only as an alias of the other
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
-    Index("ix_customers_city_folded", "city_folded"),
+    Index("ix_customers_city_folded_id", "city_folded", "id", postgresql_where=text("merged_into IS NULL")),
+    Index("ix_customers_merged_into", "merged_into", "id", postgresql_where=text("merged_into IS NOT NULL")),
     Index("ix_customers_salesperson", "salesperson"),
     Index("ix_customers_community", "community"),
     Index("ix_customers_name_folded", "name_folded", postgresql_ops={"name_folded": "text_pattern_ops"}),
@@ -191,6 +192,12 @@ orders = Table(
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('completed', 'cancelled', 'refunded', 'partly_refunded', 'pending')", name="status"),
     Index("ix_orders_ordered_at", "ordered_at"),
+    Index(  # what rules count and sum, in the order of customers: grouped without the table, and without sorting
+        "ix_orders_customer_id_ordered_at",
+        "customer_id",
+        "ordered_at",
+        postgresql_include=["status", "amount", "refunded"],
+    ),
     info=PERSON,
 )
 
@@ -237,7 +244,7 @@ appliances = Table(
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('in_use', 'replaced', 'disposed')", name="status"),
-    Index("ix_appliances_category_folded", "category_folded", "installed_on"),
+    Index("ix_appliances_kind", "category_folded", "brand_folded", "installed_on", "customer_id"),  # whose, by itself
     *(
         crossing_index("appliances", name)
         for name in ("purchased_on", "installed_on", "warranty_until", "expires_on", "next_consumable_due_on")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Exists, and_, exists, or_
+from sqlalchemy import ColumnElement, Exists, Select, and_, exists, or_, select
 
 from customers.consents import MARKETING
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
@@ -12,25 +12,34 @@ from customers.suppressions import in_force
 from runtime.registry import ChannelKind
 
 
-def reachable(channel: ChannelKind, now: datetime) -> ColumnElement[bool]:
+def reachable(
+    channel: ChannelKind, now: datetime, customer_id: ColumnElement[int] = customers.c.id
+) -> ColumnElement[bool]:
     """Whether a customer may be written to over `channel` at `now`: some address that nothing speaks against.
 
     A suppression without an address is about the person, one with an address about that address alone. Never NULL.
+    `customer_id`: the customers' ids in the statement around.
     """
-    consent, address = standing_consents.c, contact_addresses.c
-    consented = exists().where(
-        consent.customer_id == customers.c.id,
-        consent.channel == channel.name,
-        consent.purpose == MARKETING,
-        consent.granted,
-    )
-    addressed = exists().where(
-        address.customer_id == customers.c.id,
+    found = consenting(channel).where(standing_consents.c.customer_id == customer_id)
+    return and_(found.correlate(customer_id.table).exists(), addressed(channel, now, customer_id))
+
+
+def consenting(channel: ChannelKind) -> Select[tuple[int]]:
+    """`SELECT customer_id` of those who agreed to marketing over `channel`, each once."""
+    row = standing_consents.c
+    return select(row.customer_id).where(row.channel == channel.name, row.purpose == MARKETING, row.granted)
+
+
+def addressed(channel: ChannelKind, now: datetime, customer_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether there is an address that nothing speaks against."""
+    address = contact_addresses.c
+    found = exists().where(
+        address.customer_id == customer_id,
         address.kind == channel.address_kind,
         ~_suppressed_person(channel, now),
         ~_suppressed_address(now),
     )
-    return and_(consented.correlate(customers), addressed.correlate(customers))
+    return found.correlate(customer_id.table)
 
 
 def _suppressed_person(channel: ChannelKind, now: datetime) -> Exists:

@@ -23,12 +23,15 @@ import psycopg
 from runtime.account import account_for, command_prefix
 from runtime.errors import Unavailable
 
+_MB = 1024 * 1024
+_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MB
+
 DURABLE: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "256MB",
-    "effective_cache_size": "1GB",
+    "shared_buffers": f"{min(max(_MEMORY // 8, 128), 2048)}MB",  # taken as it fills: a small database takes little
+    "effective_cache_size": f"{_MEMORY // 2}MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",

@@ -31,3 +31,8 @@ def bucket_sql(prefix: str, customer_id: ColumnElement[int], buckets: int = BUCK
     turned = signed.bitwise_xor(literal(-(2**63), BigInteger))
     rest: ColumnElement[Any] = func.mod(turned, buckets, type_=BigInteger)
     return cast(func.mod(rest + (buckets + 2**63 % buckets), buckets), Integer)
+
+
+def bucket_within(prefix: str, customer_id: ColumnElement[int], low: int, high: int) -> ColumnElement[bool]:
+    """Whether the bucket is from `low` to `high`, the hash taken once (BETWEEN would take it twice)."""
+    return func.mod(bucket_sql(prefix, customer_id) + (BUCKETS - low), BUCKETS, type_=Integer) <= high - low

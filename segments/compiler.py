@@ -11,28 +11,25 @@ the records grouped by customer, which the planner turns into one grouped join. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Exists, Select, Table, and_, exists, false, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, Exists, Select, Table, and_, exists, false, literal, not_, or_, select, true
 from sqlalchemy.sql.util import find_tables
 
 from customers.models import customers
 from customers.reachable import reachable
-from runtime.registry import Field, Kind, Source
-from segments.bucket import RULE, bucket_sql
+from runtime.registry import Field, Source
+from segments.bucket import RULE, bucket_within
+from segments.measures import fits_none, measured, only_whether
 from segments.models import audience_members
 from segments.operators import NEGATED
-from segments.predicates import Condition, compare_number, compare_time, holds_for, predicate
+from segments.predicates import Condition, predicate
 from segments.schema import PERSON, REACHABLE, Schema
-from segments.tree import Bucket, FieldTest, Group, InAudience, InSegment, Measure, Related, Rule, tests
-
-_ZERO = Decimal(0)
-_ONE = Decimal(1)
+from segments.tree import Bucket, FieldTest, Group, InAudience, InSegment, Related, Rule, tests
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,16 @@ class Evaluation:
     few: bool = False
 
 
-def compile_rule(rule: Rule, evaluation: Evaluation, *, wanted: bool = True) -> Condition:
+def compile_rule(
+    rule: Rule, evaluation: Evaluation, *, wanted: bool = True, person: ColumnElement[int] = customers.c.id
+) -> Condition:
     """A condition for `select(customers.c.id).where(…)` that keeps exactly the members (`wanted` False: all others).
 
     It may be NULL instead of FALSE: to turn a rule round, pass `wanted=False` or write `{"none": [rule]}`; never NOT.
+    `person`: another column of customers' ids that the statement goes through; the rule must then ask for nothing that
+    stands in `customers` itself (`table_of`).
     """
-    return _says(rule, wanted, _Asked(evaluation, PERSON))
+    return _says(rule, wanted, _Asked(evaluation, PERSON, person))
 
 
 def matching_records(rule: Rule, source: Source, evaluation: Evaluation) -> Condition | None:
@@ -75,10 +76,16 @@ def compile_where(where: Rule, source: Source, evaluation: Evaluation) -> Condit
 
 @dataclass(frozen=True)
 class _Asked:
-    """The rows that a part of the rule is about: the customers (PERSON), or the records of a `has`."""
+    """The rows that a part of the rule is about: the customers (PERSON), or the records of a `has`. `person`: their id,
+    as the statement around has it."""
 
     evaluation: Evaluation
     source: Source
+    person: ColumnElement[Any] = customers.c.id
+
+    def has(self, *conditions: Condition) -> Exists:
+        """Whether there is a row somewhere else that belongs to this person."""
+        return exists().where(*conditions).correlate(self.person.table)
 
 
 def _says(node: Rule, wanted: bool, asked: _Asked) -> Condition:
@@ -87,12 +94,12 @@ def _says(node: Rule, wanted: bool, asked: _Asked) -> Condition:
     if isinstance(node, FieldTest):
         return _field(node, wanted, asked)
     if isinstance(node, Related):
-        return _related(node, wanted, asked.evaluation)
+        return _related(node, wanted, asked)
     if isinstance(node, InSegment):
         return _says(asked.evaluation.segments[node.segment_id], wanted, asked)
     if isinstance(node, InAudience):
-        return _in_audience(node, wanted)
-    return _in_bucket(node, wanted)
+        return _in_audience(node, wanted, asked)
+    return _in_bucket(node, wanted, asked)
 
 
 def _group(node: Group, wanted: bool, asked: _Asked) -> Condition:
@@ -101,8 +108,8 @@ def _group(node: Group, wanted: bool, asked: _Asked) -> Condition:
     parts: list[Condition] = []
     elsewhere: dict[Table, list[Rule]] = {}
     for child in node.rules:
-        table = _table_of(child, asked)
-        if table is None:
+        table = table_of(child, asked.evaluation) if asked.source is PERSON else None
+        if table is None or table is customers:
             parts.append(_says(child, wanted_of_each, asked))
         else:
             elsewhere.setdefault(table, []).append(child)
@@ -116,11 +123,11 @@ def _group(node: Group, wanted: bool, asked: _Asked) -> Condition:
 
 def _field(node: FieldTest, wanted: bool, asked: _Asked) -> Condition:
     if asked.source is PERSON and node.name.startswith(REACHABLE):
-        return _reachable(node, wanted, asked.evaluation)
-    table = _table_of(node, asked)
-    if table is not None:
-        return _on_own_table(node, table, wanted, asked)
-    return _test(node, wanted, asked)
+        return _reachable(node, wanted, asked)
+    table = table_of(node, asked.evaluation) if asked.source is PERSON else None
+    if table is None or table is customers:
+        return _test(node, wanted, asked)
+    return _on_own_table(node, table, wanted, asked)
 
 
 def _test(node: FieldTest, wanted: bool, asked: _Asked) -> Condition:
@@ -139,108 +146,77 @@ def _never_missing(found: Field) -> bool:
     return getattr(found.column, "nullable", True) is False
 
 
-def _reachable(node: FieldTest, wanted: bool, evaluation: Evaluation) -> Condition:
+def _reachable(node: FieldTest, wanted: bool, asked: _Asked) -> Condition:
     if node.op in NEGATED or node.op == "empty":  # it is never missing
         return true() if (node.op == "not_empty") is wanted else false()
-    channel = evaluation.schema.channels[node.name.removeprefix(REACHABLE)]
-    holds = reachable(channel, evaluation.now)
+    channel = asked.evaluation.schema.channels[node.name.removeprefix(REACHABLE)]
+    holds = reachable(channel, asked.evaluation.now, asked.person)
     return holds if wanted is (node.operand is True) else not_(holds)
 
 
-def _table_of(node: Rule, asked: _Asked) -> Table | None:
-    """The one other table, with a row a customer, that all of a part's fields live in (`activity`); else None."""
-    if asked.source is not PERSON:
-        return None
+def table_of(node: Rule, evaluation: Evaluation) -> Table | None:
+    """The one table with a row a customer (`customers`, `activity`) that all of a part's fields live in; else None."""
     if isinstance(node, Group):
-        found = {_table_of(child, asked) for child in node.rules}
+        found = {table_of(child, evaluation) for child in node.rules}
         return found.pop() if len(found) == 1 else None
-    if not isinstance(node, FieldTest):
-        return None
-    place = asked.evaluation.schema.field_of(PERSON, node.name)
+    place = evaluation.schema.field_of(PERSON, node.name) if isinstance(node, FieldTest) else None
     tables = find_tables(place.column, check_columns=True) if place else []
-    return next((table for table in tables if isinstance(table, Table) and table is not customers), None)
+    return next((table for table in tables if isinstance(table, Table)), None)
 
 
 def _on_own_table(node: Rule, table: Table, wanted: bool, asked: _Asked) -> Condition:
     """A part about one other table, asked there in one go; a customer without a row has all its fields missing."""
-    row = _Asked(asked.evaluation, Source(table.name, table, table.c.customer_id, PERSON.fields))
-    without_row = _if_missing(node) is wanted
-    there = exists().where(table.c.customer_id == customers.c.id, _says(node, wanted is not without_row, row))
-    found = there.correlate(customers)
+    without_row = if_missing(node) is wanted
+    there = on_rows(node, table, asked.evaluation, wanted=wanted is not without_row)
+    found = asked.has(table.c.customer_id == asked.person, there)
     return ~found if without_row else found
 
 
-def _if_missing(node: Rule) -> bool:
+def on_rows(node: Rule, table: Table, evaluation: Evaluation, *, wanted: bool = True) -> Condition:
+    """A part whose fields all live in `table`, as a condition on its rows."""
+    return _says(node, wanted, _Asked(evaluation, Source(table.name, table, table.c.customer_id, PERSON.fields)))
+
+
+def if_missing(node: Rule) -> bool:
     """What a part about fields says where all of them are missing."""
     if isinstance(node, Group):
-        said = [_if_missing(child) for child in node.rules]
+        said = [if_missing(child) for child in node.rules]
         return all(said) if node.kind == "all" else any(said) is (node.kind == "any")
     assert isinstance(node, FieldTest)
     return node.op == "empty" or (node.op in NEGATED and node.op != "not_empty")
 
 
-def _related(node: Related, wanted: bool, evaluation: Evaluation) -> Condition:
-    source = evaluation.schema.sources[node.source]
-    asked = _Asked(evaluation, source)
-    records = _records(node, asked)
-    measure = node.measure
-    none_fits = measure.name in ("count", "sum") and holds_for(_ZERO, measure.op, measure.operand)
-    if measure.name == "count" and _only_whether(measure, none_fits):
-        found = exists().where(source.person == customers.c.id, *records).correlate(customers)
+def _related(node: Related, wanted: bool, asked: _Asked) -> Condition:
+    if asked.evaluation.few or only_whether(node.measure):
+        source = asked.evaluation.schema.sources[node.source]
+        own = _matching(select(literal(1)), node, asked.evaluation).where(source.person == asked.person)
+        found = own.correlate(asked.person.table).exists()
     else:
-        found = _exists_group(source, records, measure, not none_fits, asked)
-    return found if wanted is not none_fits else ~found
+        owners = record_owners(node, asked.evaluation).subquery()
+        found = asked.has(owners.c.customer_id == asked.person)
+    return found if wanted is not fits_none(node.measure) else ~found
 
 
-def _only_whether(measure: Measure, none_fits: bool) -> bool:
-    """Whether the count decides nothing but "some" or "none"."""
-    rising = measure.op in ("gt", "gte", "ne")
-    falling = measure.op in ("lt", "lte", "eq")
-    one_fits = holds_for(_ONE, measure.op, measure.operand)
-    return (rising and not none_fits and one_fits) or (falling and none_fits and not one_fits)
+def record_owners(node: Related, evaluation: Evaluation) -> Select[tuple[int]]:
+    """`SELECT customer_id` of those whose matching records measure as asked; where having none does too (`fits_none`):
+    of those whose records do not. Once for each customer, but `only_whether` once for each matching record."""
+    person = evaluation.schema.sources[node.source].person
+    matching = _matching(select(person.label("customer_id")), node, evaluation)
+    return matching if only_whether(node.measure) else matching.group_by(person)
 
 
-def _exists_group(
-    source: Source, records: Sequence[Condition], measure: Measure, wanted: bool, asked: _Asked
-) -> Exists:
-    """Whether the customer's matching records, as a group, measure as `wanted`, which no records never do."""
-    measured = [*records]
-    if measure.field is not None:
-        found = asked.evaluation.schema.field_of(source, measure.field)
-        assert found is not None
-        measured.append(found.column.is_not(None))
-        holds = _aggregate(measure, found.column, asked.evaluation)
-    else:
-        holds = _numbers(func.count(), measure)
-    fits = holds if wanted else not_(holds)
-    if asked.evaluation.few:
-        return (
-            select(literal(1))
-            .where(source.person == customers.c.id, *measured)
-            .having(fits)
-            .correlate(customers)
-            .exists()
-        )
-    grouped: Select[Any] = select(source.person.label("customer_id")).where(*measured).group_by(source.person)
-    groups = grouped.having(fits).subquery()
-    return exists().where(groups.c.customer_id == customers.c.id).correlate(customers)
-
-
-def _aggregate(measure: Measure, column: ColumnElement[Any], evaluation: Evaluation) -> Condition:
-    if measure.name == "avg":  # sum against bound × count: exact, where a quotient would be rounded
-        return _numbers(func.sum(column), measure, func.count(column))
-    aggregate: ColumnElement[Any] = getattr(func, measure.name)(column)
-    if measure.kind is Kind.NUMBER:
-        return _numbers(aggregate, measure)
-    op = NEGATED.get(measure.op, measure.op)
-    holds = compare_time(aggregate, measure.kind, op, measure.operand, evaluation.now, evaluation.zone)
-    return holds if op == measure.op else not_(holds)
-
-
-def _numbers(value: ColumnElement[Any], measure: Measure, times: Any = None) -> Condition:
-    op = NEGATED.get(measure.op, measure.op)
-    holds = compare_number(value, op, measure.operand, times)
-    return holds if op == measure.op else not_(holds)
+def _matching(statement: Select[Any], node: Related, evaluation: Evaluation) -> Select[Any]:
+    """`statement` over the matching records, as a group where it is to be measured."""
+    source, measure = evaluation.schema.sources[node.source], node.measure
+    found = statement.where(*_records(node, _Asked(evaluation, source)))
+    if only_whether(measure):
+        return found
+    field_asked = evaluation.schema.field_of(source, measure.field) if measure.field is not None else None
+    column = field_asked.column if field_asked is not None else None
+    if column is not None:
+        found = found.where(column.is_not(None))
+    holds = measured(measure, column, evaluation.now, evaluation.zone)
+    return found.having(not_(holds) if fits_none(measure) else holds)
 
 
 def _records(node: Related, asked: _Asked) -> list[Condition]:
@@ -262,16 +238,15 @@ def _positive(node: Rule, evaluation: Evaluation, wanted: bool = True) -> list[R
         return _positive(evaluation.segments[node.segment_id], evaluation, wanted)
     if not isinstance(node, Related) or not wanted:
         return []
-    none_fits = node.measure.name in ("count", "sum") and holds_for(_ZERO, node.measure.op, node.measure.operand)
-    return [] if none_fits else [node]
+    return [] if fits_none(node.measure) else [node]
 
 
-def _in_audience(node: InAudience, wanted: bool) -> Condition:
+def _in_audience(node: InAudience, wanted: bool, asked: _Asked) -> Condition:
     members = audience_members.c
-    found = exists().where(members.customer_id == customers.c.id, members.audience_id == node.audience_id)
-    return found.correlate(customers) if wanted else ~found.correlate(customers)
+    found = asked.has(members.customer_id == asked.person, members.audience_id == node.audience_id)
+    return found if wanted else ~found
 
 
-def _in_bucket(node: Bucket, wanted: bool) -> Condition:
-    found = bucket_sql(RULE, customers.c.id).between(node.low, node.high)
+def _in_bucket(node: Bucket, wanted: bool, asked: _Asked) -> Condition:
+    found = bucket_within(RULE, asked.person, node.low, node.high)
     return found if wanted else not_(found)

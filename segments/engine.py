@@ -19,11 +19,13 @@ from customers.models import customers
 from runtime.errors import NotFound
 from segments.compiler import Evaluation, compile_rule, matching_records
 from segments.context import EXPANDED, EvaluationContext
+from segments.counting import cheapest, countings
 from segments.patterns import check_patterns, patterns, time_limit
 from segments.predicates import Condition
 from segments.references import load_references, written_out
 from segments.rule import parse_rule
 from segments.schema import load_schema
+from segments.speed import full_speed
 from segments.tree import Rule, conditions
 
 Among = Select[tuple[int]] | Sequence[int]
@@ -108,9 +110,10 @@ async def count(
 ) -> int:
     """How many customers belong."""
     prepared = await prepare(conn, rule, context)
-    statement = _of_members(select(func.count()).select_from(customers), prepared, salesperson)
+    await full_speed(conn)
+    ways = countings(prepared.rule, prepared.evaluation, _own(salesperson))
     async with limited(conn, prepared):
-        return int((await conn.execute(statement)).scalar_one())
+        return int((await conn.execute(await cheapest(conn, ways))).scalar_one())
 
 
 async def members(
@@ -228,8 +231,11 @@ def _of_members(statement: Select[Any], prepared: Prepared, salesperson: str | N
 
 def visible(salesperson: str | None) -> list[Condition]:
     """Customers proper (no aliases of merged ones), and only the salesperson's own."""
-    own = [] if salesperson is None else [customers.c.salesperson == salesperson]
-    return [customers.c.merged_into.is_(None), *own]
+    return [customers.c.merged_into.is_(None), *_own(salesperson)]
+
+
+def _own(salesperson: str | None) -> list[Condition]:
+    return [] if salesperson is None else [customers.c.salesperson == salesperson]
 
 
 @asynccontextmanager

@@ -51,8 +51,7 @@ def people(rng: Random, world: World, count: int) -> tuple[list[Person], Pools]:
     ids = [place * 7919 for place in range(1, count + 1)]
     pools = Pools(world, rng, [bucket_of(number) for number in ids])
     found = [_customer(rng, pools, number) for number in ids]
-    for one in found[1:]:
-        one["merged_into"] = ids[0] if rng.random() < 0.06 else None
+    found = [found[0], *(_merged(one, ids[0]) if rng.random() < 0.06 else one for one in found[1:])]
     held = ADDRESSES[0]
     world.suppressed_addresses = [
         {"kind": held["kind"], "address": held["value"], "expires_at": _expiry(rng, pools)}
@@ -78,6 +77,13 @@ def _customer(rng: Random, pools: Pools, number: int) -> Person:
     row["suppressions"] = [_suppression(rng, pools)] if rng.random() < 0.5 else []
     row["audiences"] = rng.choice([[], [1]])
     return row if rng.random() < 0.95 else without_row(row)
+
+
+def _merged(one: Person, into: int) -> Person:
+    """The customer as an alias of another: merging moves all that they have, but what the other has too stays."""
+    left = {source: rows if source in ("messages", "events") else [] for source, rows in one["records"].items()}
+    moved: Person = {"merged_into": into, "records": left, "addresses": [], "suppressions": [], "audiences": []}
+    return {**without_row(one), **moved}
 
 
 def _record(rng: Random, pools: Pools, number: int, index: int, fields: dict[str, str]) -> dict[str, Any]:
