@@ -181,12 +181,15 @@ class Maker:
         return op, self._said(kind, worded, op)
 
     def _said(self, kind: str, worded: str, op: str) -> str:
-        """A text of the pool, written otherwise now and then, or a part of it."""
+        """A text of the pool, written otherwise now and then, or a part of it, or with a sign that LIKE would read."""
         text: str = self.pick.choice(self.pools.values[worded])
         if "with" in op or "contains" in op:
             start, end = sorted(self.pick.randrange(len(text) + 1) for _ in range(2))
             start, end = (0 if op == "starts_with" else start), (len(text) if op == "ends_with" else end)
             text = text[start:end] if self._often() else text
+            if text and self.pick.random() < 0.15:
+                place = self.pick.randrange(len(text))
+                text = text[:place] + self.pick.choice("_%\\") + text[place + 1 :]
         return text if kind == "code" and self._often() else self.pick.choice([text, text, text.upper(), fold(text)])
 
     def _word(self) -> str:

@@ -24,7 +24,7 @@ from runtime.registry import sources
 from runtime.settings import Settings
 from segments import engine
 from tests.customers.test_ranks_agree import FOLDED, folded
-from tests.segments.rule_answers import ALWAYS, SOAK, Case, difference
+from tests.segments.rule_answers import ALWAYS, SOAK, Case, among, counted, difference
 from tests.segments.rule_fields import ATTRIBUTES, COLUMNS, RECORD_COLUMNS, TEXT_FIELDS
 from tests.segments.rule_maker import Maker
 from tests.segments.rule_reference import World
@@ -161,7 +161,7 @@ async def _assert_agreement(
         for rule in (maker.rule() for _ in range(RULES_PER_WORLD // 3)):
             if any(name in str(rule) for name in (*missing, "in_audience", "reachable")):
                 continue
-            found = await difference(conn, Case(rule, people, world, rng), ALWAYS)
+            found = await difference(conn, Case(rule, people, world, rng), [*ALWAYS, counted, among])
             assert found is None, (found, rule)
 
 
