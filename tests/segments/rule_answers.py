@@ -205,9 +205,7 @@ BY_TURNS: tuple[Answer, ...] = (
 
 
 def chosen(pick: Random) -> list[Answer]:
-    """The answers that one rule is asked for: who, why, how many, and one more; in a soak nearly all."""
-    if SOAK:
-        return [*ALWAYS, every_way, among, pick.choice(COUNTS), pick.choice(BY_TURNS), pick.choice(BY_TURNS)]
+    """The answers that one rule is asked for: who, why, how many, and one more."""
     return [*ALWAYS, pick.choice(COUNTS), pick.choice(BY_TURNS)]
 
 
