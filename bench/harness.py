@@ -65,11 +65,16 @@ class Pair:
 
 async def alternate(ours: Side, baseline: Side, rounds: int = ROUNDS) -> Pair:
     """Measure both sides in turns, each first in every other round, and take the medians."""
-    values: dict[Side, list[float]] = {ours: [], baseline: []}
+    return Pair(*await take_turns([ours, baseline], rounds))
+
+
+async def take_turns(sides: Sequence[Side], rounds: int = ROUNDS) -> list[float]:
+    """The median of each side, measured in turns, the order turned round in every other round."""
+    values: list[list[float]] = [[] for _ in sides]
     for number in range(rounds):
-        for side in (ours, baseline) if number % 2 == 0 else (baseline, ours):
-            values[side].append(await side())
-    return Pair(statistics.median(values[ours]), statistics.median(values[baseline]))
+        for place in range(len(sides)) if number % 2 == 0 else reversed(range(len(sides))):
+            values[place].append(await sides[place]())
+    return [statistics.median(each) for each in values]
 
 
 def main(doc: str | None, measure: Measure, arguments: Sequence[str] | None = None) -> int:
