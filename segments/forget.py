@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from segments.models import segment_changes, segment_members, segment_sizes, segment_states, segments
-from segments.standing import exclude_others
+from segments.standing import NEWS, exclude_others
 
 FEED_KEPT = timedelta(days=90)
 LOG_KEPT = timedelta(days=3)
@@ -42,9 +42,9 @@ _PURGE_FEED = text("""
 """)
 
 _BEGIN_ANEW = text("UPDATE segment_states SET snapshot = NULL WHERE evaluated_at < :until AND snapshot IS NOT NULL")
-_PURGE_LOG = text("""
-    DELETE FROM changed_customers WHERE noted_at < :until OR transaction < (
-        SELECT min(CAST(CAST(pg_snapshot_xmin(CAST(s.snapshot AS pg_snapshot)) AS text) AS bigint))
-        FROM segment_states s JOIN segments g ON g.id = s.segment_id WHERE s.snapshot IS NOT NULL
+_PURGE_LOG = text(f"""
+    DELETE FROM changed_customers c WHERE c.noted_at < :until OR NOT EXISTS (
+        SELECT FROM segment_states s JOIN segments g ON g.id = s.segment_id
+        WHERE s.snapshot IS NOT NULL AND {NEWS.format(snapshot="s.snapshot", sources="s.sources")}
     )
-""")
+""")  # noqa: S608 -- put together from our own words

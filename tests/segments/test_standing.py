@@ -64,7 +64,7 @@ async def test_the_first_evaluation_lays_the_ground(db: Database, settings: Sett
     assert await told(db, one) == [], "who belongs from the start did not enter"
     async with db.connect() as conn:
         row = (await conn.execute(select(segments))).one()
-        assert (row.count, row.counted_at) == (1, NOW)
+        assert (row._mapping["count"], row.counted_at) == (1, NOW)
         day = (await conn.execute(select(segment_sizes))).one()
         assert (day.size, day.entered, day.left) == (1, 0, 0)
 

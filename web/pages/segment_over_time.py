@@ -56,7 +56,7 @@ class Now:
 
 
 async def show(request: Request) -> Response:
-    asked = read_listing(request, tuple(SORTS), default="-at", limit=20)
+    asked = read_listing(request, tuple(SORTS), default="-at", limit=10)
     way = request.query_params.get("way", "")
     async with house_of(request).database.connect() as conn:
         segment = await store.segment(conn, request.path_params["id"])
