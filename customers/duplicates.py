@@ -1,4 +1,4 @@
-"""Customers that may be one person: they share an address to write to or call, or a name and an address to live at.
+"""Customers that may be one person: they share a name, and an address to write to, to call or to live at.
 
 A hint, not a verdict: a couple shares a phone, a family a name and a door.
 """
@@ -20,10 +20,12 @@ NAME = "name"
 """The kind of what is shared, beside the kinds of contact addresses."""
 
 
-def duplicate_groups() -> Any:
+def duplicate_groups(*, namesakes: bool = True) -> Any:
     """Groups, for lists: `key` (unique), `kind` and `value` of what is shared, how many `people`, the first of their
-    `ids`."""
-    return union_all(_same_address(), _same_name()).subquery("groups")
+    `ids`. `namesakes`: they have the same name as well; else whoever shares an address to write to or call.
+    """
+    found = union_all(_same_name_and_contact(), _same_name_and_home()) if namesakes else _same_contact()
+    return found.subquery("groups")
 
 
 async def people_in(conn: AsyncConnection, groups: Iterable[Any]) -> dict[int, Any]:
@@ -35,26 +37,36 @@ async def people_in(conn: AsyncConnection, groups: Iterable[Any]) -> dict[int, A
     return {row.id: row for row in rows}
 
 
-def _same_address() -> Select[Any]:
+def _same_contact() -> Select[Any]:
     row = contact_addresses.c
-    grouped = select(*_columns(row.kind, row.value, row.customer_id)).group_by(row.kind, row.value)
+    key = row.kind + literal(":") + row.value
+    grouped = select(*_columns(key, row.kind, row.value, row.customer_id)).group_by(row.kind, row.value)
     return grouped.having(func.count() > 1)
 
 
-def _same_name() -> Select[Any]:
+def _same_name_and_contact() -> Select[Any]:
+    row, own = contact_addresses.c, customers.c
+    key = row.kind + literal(":") + row.value + literal("\n") + own.name_folded
+    grouped = select(*_columns(key, row.kind, row.value, own.id)).join_from(
+        contact_addresses, customers, own.id == row.customer_id
+    )
+    named = grouped.where(own.name_folded != "").group_by(row.kind, row.value, own.name_folded)
+    return named.having(func.count() > 1)
+
+
+def _same_name_and_home() -> Select[Any]:
     row = customers.c
-    shared = func.min(row.name) + literal(", ") + func.min(row.address)
-    key = row.name_folded + literal("\n") + row.address_folded
-    grouped = select(*_columns(literal(NAME), shared, row.id, key=key)).where(
+    key = literal(f"{NAME}:") + row.name_folded + literal("\n") + row.address_folded
+    grouped = select(*_columns(key, literal(NAME), func.min(row.address), row.id)).where(
         row.merged_into.is_(None), row.name_folded != "", row.address_folded != ""
     )
     return grouped.group_by(row.name_folded, row.address_folded).having(func.count() > 1)
 
 
-def _columns(kind: Any, value: Any, customer_id: Any, *, key: Any = None) -> tuple[Any, ...]:
+def _columns(key: Any, kind: Any, value: Any, customer_id: Any) -> tuple[Any, ...]:
     ids = func.array_agg(aggregate_order_by(customer_id, customer_id), type_=ARRAY(BigInteger))
     return (
-        (cast(kind, Text) + literal(":") + (value if key is None else key)).label("key"),
+        cast(key, Text).label("key"),
         cast(kind, Text).label("kind"),
         value.label("value"),
         func.count().label("people"),

@@ -33,7 +33,7 @@ SECTIONS = (
             Item("segments", N_("Segments"), "filter"),
             Item("audiences", N_("Lists"), "list-check"),
             Item("imports", N_("Imports"), "file-import"),
-            Item("suppressed", N_("Suppressed addresses"), "mail-off"),
+            Item("suppressed", N_("Suppressions"), "mail-off"),
         ),
     ),
     Section(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from sqlalchemy import select
@@ -24,7 +25,9 @@ from web.i18n import _, current_language
 from web.listing import fetch_page, read_listing
 from web.names import names_of
 from web.render import page, redirect
+from web.view import day
 from web.vocabulary import field_label
+from web.words import gender_name
 
 SHOWN = 20
 FIELDS = ("external_id", "name", "email", "phone", "gender", "birthday", "city", "district", "community", "address",
@@ -84,7 +87,8 @@ async def do(request: Request) -> Response:
 
 async def duplicates(request: Request) -> Response:
     """Customers who share what only one person has, or so one may think."""
-    groups = duplicate_groups()
+    namesakes = request.query_params.get("by") != "contact"
+    groups = duplicate_groups(namesakes=namesakes)
     sorts = {"people": groups.c.people}
     asked = read_listing(request, tuple(sorts), default="-people")
     statement = select(groups)
@@ -95,7 +99,8 @@ async def duplicates(request: Request) -> Response:
         people = await people_in(conn, found.rows)
     return page(
         request, "merging/duplicates.html", partial="results", listing=asked, found=found, people=people,
-        shared={NAME: _("Name and address")},
+        namesakes=namesakes,
+        shared={NAME: _("Home")},
     )  # fmt: skip
 
 
@@ -103,18 +108,26 @@ async def _compared(request: Request, conn: AsyncConnection) -> Comparison:
     return await compare(conn, request.path_params["id"], request.path_params["lose"])
 
 
-async def _rows(conn: AsyncConnection, found: Comparison) -> list[tuple[str, Any, Any, bool]]:
-    """Field, both values as people say them, whether they differ; what neither has is left out."""
+async def _rows(conn: AsyncConnection, found: Comparison) -> list[tuple[str, str | None, str | None, bool]]:
+    """Field, both values as people say them, whether they speak against each other; what neither has is left out."""
     names = {name: await names_of(conn, table, (found.keep[name], found.lose[name])) for name, table in CODED.items()}
-    rows = [
-        (field_label(name), names.get(name, {}).get(kept, kept), names.get(name, {}).get(lost, lost), kept != lost)
-        for name in FIELDS
-        for kept, lost in [(found.keep[name], found.lose[name])]
+    told = {one.field for one in found.differences}
+    both = [(field_label(name), name, found.keep[name], found.lose[name]) for name in FIELDS]
+    keys = dict.fromkeys([*found.keep["attributes"], *found.lose["attributes"]])
+    both += [(key, key, found.keep["attributes"].get(key), found.lose["attributes"].get(key)) for key in keys]
+    return [
+        (label, _said(name, kept, names), _said(name, lost, names), name in told)
+        for label, name, kept, lost in both
         if kept is not None or lost is not None
     ]
-    keys = dict.fromkeys([*found.keep["attributes"], *found.lose["attributes"]])
-    both = [(key, found.keep["attributes"].get(key), found.lose["attributes"].get(key)) for key in keys]
-    return rows + [(key, kept, lost, kept != lost) for key, kept, lost in both]
+
+
+def _said(name: str, value: Any, names: Mapping[str, Mapping[str, str]]) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, date):
+        return day(value)
+    return gender_name(value) if name == "gender" else names.get(name, {}).get(str(value), str(value))
 
 
 def called(customer: Mapping[str, Any]) -> str:

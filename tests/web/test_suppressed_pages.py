@@ -1,0 +1,121 @@
+"""Suppressions in the console and over the API: seen, added, lifted with a note."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from customers.suppressions import SuppressedAddress, Suppression, suppress, suppress_addresses
+from runtime.clock import utc_now
+from runtime.house import House
+from tests.web.conftest import OpenApi, SignIn
+from tests.web.scene import LI, WANG, invalid_fields, next_page, put, text_of
+from tests.web.test_api_frame import problem
+
+WANG_AT = {"kind": "email", "value": "wang@example.com"}
+NOTE = {"note": "mended his mailbox"}
+
+
+@pytest.fixture
+async def against(house: House) -> None:
+    """Wang's address bounced and he unsubscribed; Li complained."""
+    await put(house, "customers", WANG, LI)
+    at = utc_now() - timedelta(days=2)
+    async with house.database.begin() as conn:
+        await suppress_addresses(conn, [
+            SuppressedAddress("email", "wang@example.com", "bounced", at, detail="550 <no> such user"),
+            SuppressedAddress("email", "li@example.com", "complained", at - timedelta(days=1)),
+            SuppressedAddress("email", "gone@example.com", "manual", at, expires_at=at),
+        ])  # fmt: skip
+        await suppress(conn, [Suppression(1, "email", "unsubscribed", at)])
+
+
+@pytest.mark.usefixtures("against")
+async def test_the_list_tells_what_stands_and_what_ended(sign_in: SignIn) -> None:
+    client = await sign_in("analyst")
+    told = text_of(await client.get("/suppressed"))
+    for words in ("wang@example.com", "address bounced", "550 <no> such user", "li@example.com", "complained"):
+        assert words in told, words
+    assert "gone@example.com" not in told
+    assert "gone@example.com" in text_of(await client.get("/suppressed?state=ended"))
+    assert "li@example.com" not in text_of(await client.get("/suppressed?q=WANG"))
+    first = await client.get("/suppressed?limit=1")
+    assert "li@example.com" in text_of(await client.get(next_page(first)))
+    assert "/suppressed/lift" not in first.text
+
+
+async def test_an_address_is_suppressed_in_its_plain_form(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG)
+    client = await sign_in("marketer")
+    done = await client.post("/suppressed/new", data={"kind": "email", "value": " Wang@Example.com ", "detail": "fair"})
+    assert done.headers["location"] == "/suppressed"
+    told = text_of(await client.get("/suppressed"))
+    assert "wang@example.com is suppressed." in told
+    assert "fair" in told
+    assert "Suppressed" in text_of(await client.get("/customers/1"))
+    for value, field in (("nobody", "value"), ("", "value")):
+        assert invalid_fields(await client.post("/suppressed/new", data={"kind": "email", "value": value})) == {field}
+    assert invalid_fields(await client.post("/suppressed/new", data={"kind": "owl", "value": "x"})) == {"kind"}
+    assert (await (await sign_in("analyst")).post("/suppressed/new", data=WANG_AT)).status_code == 403
+
+
+@pytest.mark.usefixtures("against")
+async def test_both_kinds_are_lifted_from_the_customer_s_page(sign_in: SignIn) -> None:
+    client = await sign_in("marketer", name="Mei")
+    page = (await client.get("/customers/1")).text
+    assert 'action="/suppressed/lift"' in page
+    assert 'action="/customers/1/lift"' in page
+    lifted = await client.post("/suppressed/lift", data={**WANG_AT, **NOTE, "customer": "1"})
+    assert lifted.headers["location"] == "/customers/1"
+    about = {"channel": "email", "reason": "unsubscribed"}
+    assert (await client.post("/customers/1/lift", data={**about, "note": " "})).status_code == 422
+    assert (await client.post("/customers/1/lift", data={**about, **NOTE})).headers["location"] == "/customers/1"
+    told = text_of(await client.get("/customers/1"))
+    assert "Suppressed" not in told
+    for words in ("Suppression lifted", "by Mei: mended his mailbox"):
+        assert words in told, words
+    assert "by Mei: mended his mailbox" in text_of(await client.get("/suppressed?state=ended"))
+    assert (await client.post("/customers/1/lift", data={**about, **NOTE})).status_code == 404
+    assert (await client.post("/suppressed/lift", data={**WANG_AT, **NOTE})).status_code == 404
+
+
+@pytest.mark.usefixtures("against")
+async def test_a_complaint_is_lifted_by_administrators_alone(sign_in: SignIn, api: OpenApi) -> None:
+    complaint = {"kind": "email", "value": "li@example.com", **NOTE}
+    marketer = await sign_in("marketer")
+    assert "/suppressed/lift" not in (await marketer.get("/customers/2")).text
+    assert (await marketer.post("/suppressed/lift", data=complaint)).status_code == 403
+    problem(await (await api("marketer")).post("/suppressed-addresses/lift", json=complaint), 403)
+    admin = await sign_in("admin")
+    assert "/suppressed/lift" in (await admin.get("/customers/2")).text
+    assert (await admin.post("/suppressed/lift", data=complaint)).headers["location"] == "/suppressed"
+
+
+@pytest.mark.usefixtures("against")
+async def test_analysts_and_salespeople_lift_nothing(sign_in: SignIn) -> None:
+    for client in (await sign_in("analyst"), await sign_in("salesperson", salesperson="s1")):
+        assert "/lift" not in (await client.get("/customers/1")).text
+        assert (await client.post("/suppressed/lift", data={**WANG_AT, **NOTE})).status_code == 403
+        assert (await client.post("/customers/1/lift", data={"channel": "email", **NOTE})).status_code == 403
+
+
+@pytest.mark.usefixtures("against")
+async def test_the_api_lists_adds_and_lifts(api: OpenApi) -> None:
+    client = await api("marketer")
+    listed = (await client.get("/suppressed-addresses")).json()
+    assert [one["value"] for one in listed["items"]] == ["wang@example.com", "li@example.com"]
+    first = (await client.get("/suppressed-addresses?limit=1")).json()
+    second = (await client.get("/suppressed-addresses", params={"limit": 1, "cursor": first["next"]})).json()
+    assert [one["reason"] for one in second["items"]] == ["complained"]
+    made = await client.post("/suppressed-addresses", json={"kind": "email", "value": "New@example.com"})
+    assert (made.status_code, made.json()["value"], made.json()["reason"]) == (201, "new@example.com", "manual")
+    again = await client.post("/suppressed-addresses", json={"kind": "email", "value": "wang@example.com"})
+    assert again.json()["reason"] == "bounced"
+    lifted = await client.post("/suppressed-addresses/lift", json={**WANG_AT, **NOTE})
+    assert (lifted.status_code, lifted.content) == (204, b"")
+    person = await client.post("/customers/1/lift", json={"channel": "email", **NOTE})
+    assert (person.status_code, person.json()["id"]) == (200, 1)
+    problem(await client.post("/customers/1/lift", json={"channel": "email", **NOTE}), 404)
+    problem(await client.post("/suppressed-addresses/lift", json={**WANG_AT, "note": ""}), 422)
+    problem(await client.post("/suppressed-addresses", json={"kind": "email", "value": "x"}), 422)
