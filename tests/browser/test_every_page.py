@@ -14,10 +14,13 @@ from sqlalchemy import update
 import campaigns.templates as templates
 from campaigns import store
 from channels.email import mailbox
+from customers.imports.pending import create_pending, seal_pending
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
 from runtime.clock import utc_now
 from runtime.house import House
+from segments.audiences import create_audience, enqueue_audience
 from segments.store import create_segment
+from segments.strangers import ListConsent
 from tests.browser.conftest import OpenPage, Site, add_user
 from tests.campaigns.scene import body, launched, work_off
 from tests.web.scene import CONSENT, order, put
@@ -25,19 +28,27 @@ from tracking.facts import Fact, FactKind
 from tracking.ingest import store as store_facts
 from tracking.ledger import MessageKey
 from tracking.models import messages
-from web.access import Public, Role
+from web.access import Public, Role, Route
 from web.models import api_tokens
 from web.routes import table
 from web.sessions import create_token
 
 ATTACK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>${alert(3)}{{7*7}}"
-PARTS = {"id:int": "1", "part": "margin"}
+PARTS = {"kind": "rejects", "part": "margin"}
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest(".table-responsive, thead"))
     .map((one) => `${one.tagName}.${one.className}`)"""
-FILES = {"import_rejects"}  # a download
+DRAFTS = {"upload": "2"}  # begun after the import
+FILES = {"import_rejects", "audience_lines"}  # a download
+
+
+def address(route: Route) -> str:
+    """The page's address for the first record of its kind."""
+    return re.sub(r"{([\w:]+)}", lambda found: DRAFTS.get(route.name) or PARTS.get(found[1], "1"), route.path)
+
+
 PAGES = [
-    (route.name, re.sub(r"{([\w:]+)}", lambda found: PARTS[found[1]], route.path))
+    (route.name, address(route))
     for route in table()
     if "GET" in route.methods and not route.api and not isinstance(route.allow, Public) and route.name not in FILES
 ]
@@ -84,6 +95,13 @@ async def outreach(house: House) -> None:
         upload = await create_import(conn, kind="customers", filename=ATTACK, created_by=ATTACK)
         await append_chunk(conn, upload, 0, f'external_id,email\n1,"{ATTACK}"\n'.replace('""', '"').encode())
         await enqueue_import(conn, upload)
+        draft = await create_pending(conn, kind="audience", filename=ATTACK, by=ATTACK)
+        await append_chunk(conn, draft, 0, f'email,"{ATTACK}"\n1,"{ATTACK}"\n'.replace('""', '"').encode())
+        await seal_pending(conn, draft)
+        consent = ListConsent(ATTACK, ATTACK)
+        listed = await create_audience(conn, name=ATTACK, filename=ATTACK, consent=consent, by=ATTACK)
+        await append_chunk(conn, listed.import_id or 0, 0, f"email,name\na@example.com,{ATTACK}\n{ATTACK},x\n".encode())
+        await enqueue_audience(conn, listed.id)
         await create_token(conn, ATTACK, Role.ANALYST, None, utc_now())
         await conn.execute(update(api_tokens).values(name=ATTACK))
 

@@ -170,6 +170,11 @@ async def _head(request: Request, found: Pending, asked: Asked, folder: Path) ->
         return Head(encoding or "utf-8", delimiter or ",", (), fault=str(error))
 
 
+def _said(fault: str | None) -> str | None:
+    """Without the remedies of a mapping file: here the encoding can be chosen."""
+    return fault and fault.partition("; save it as UTF-8")[0]
+
+
 def _check_same_columns(asked: Asked, sheet: Sheet) -> None:
     if sheet.head.fault is not None:
         raise Invalid(sheet.head.fault)
@@ -203,6 +208,7 @@ async def _sheet_page(
         given=given,
         is_list=found.kind == LIST_KIND,
         name=str(given.get("name", "")) or _stem(found.filename),
+        fault=_said(sheet.head.fault),
         warnings=_warnings(sheet, context),
         kinds=[(name, _(KIND_LABELS[name])) for name in KINDS],
         encodings=ENCODINGS,
