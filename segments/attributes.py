@@ -24,13 +24,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from runtime.registry import Field, Kind, Source
 
-# Exact, so that the cast behind it never fails: month lengths, leap years, no year 0000.
+# Exact, so that the cast behind it never fails: month lengths, leap years, no year 0000; digits are those of ASCII,
+# which \d is not in every collation.
 _DATE = (
-    r"(?!0000)(\d{4}-(01|03|05|07|08|10|12)-(0[1-9]|[12]\d|3[01])|\d{4}-(04|06|09|11)-(0[1-9]|[12]\d|30)"
-    r"|\d{4}-02-(0[1-9]|1\d|2[0-8])"
-    r"|(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)"
+    r"(?!0000)([0-9]{4}-(01|03|05|07|08|10|12)-(0[1-9]|[12][0-9]|3[01])|[0-9]{4}-(04|06|09|11)-(0[1-9]|[12][0-9]|30)"
+    r"|[0-9]{4}-02-(0[1-9]|1[0-9]|2[0-8])"
+    r"|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)"
 )
-_TIME = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])"
 _DAY = f"^{_DATE}$"
 _INSTANT = f"^{_DATE}[T ]{_TIME}$"
 

@@ -42,7 +42,10 @@ _TABLES = {
     "messages": tracking.messages,
     "events": tracking.events,
 }
-_MISFITS: list[Any] = [5, "5", "", True, "true", [], ["gree"], "2024-02-29", "2023-02-29", "2024-02-29T25:00:00Z"]
+_MISFITS: list[Any] = [
+    5, "5", "", True, "true", [], ["gree"], "2024-02-29", "2023-02-29", "2024-02-29T25:00:00Z", "0000-01-01",
+    "2024-2-9", "２０２４-02-28", "1900-02-29", "2000-02-29", "2024-06-31T10:00:00+08:00",
+]  # fmt: skip
 """Stored under an earlier definition of an attribute."""
 
 
