@@ -120,7 +120,7 @@ async def test_it_finds_whom_it_says(
 async def test_categories_in_use_and_channels_make_one_each(
     conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._channels, "pigeon", ChannelKind("pigeon", "loft"))  # noqa: SLF001
+    monkeypatch.setitem(registry._channels, "pigeon", ChannelKind("pigeon", "loft"))
     offered = await ready_made(conn, TODAY)
     own = {code: [one.parameters for one in offered if one.code == code] for code in TOLD}
     assert own["replacement_due"] == [{"days": 90, "category": "air_conditioner"}]  # no fridge is in use

@@ -41,7 +41,9 @@ async def test_the_gallery_is_grouped_and_told_in_both_languages(sign_in: SignIn
 
 
 @pytest.mark.usefixtures("owner")
-async def test_numbers_come_intention_by_intention(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_numbers_come_intention_by_intention(
+    sign_in: SignIn, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = await sign_in("analyst")
     page = (await client.get("/segments/ready-made")).text
     places = set(re.findall(r'id="ready-count-(\w+)"', page))
@@ -58,6 +60,7 @@ async def test_numbers_come_intention_by_intention(sign_in: SignIn, monkeypatch:
     assert ">1</span>" in replacing.text
     assert "≈" not in replacing.text
     assert (await client.get("/segments/ready-made/counts?intention=x")).text.strip() == ""
+    await put(house, "customers", *({"external_id": f"X{number}"} for number in range(40)))
     usual = looking.estimate.__kwdefaults__ or {}
     monkeypatch.setitem(usual, "small", 0)
     assert "≈" in (await client.get("/segments/ready-made/counts?intention=reach")).text
