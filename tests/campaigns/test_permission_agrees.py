@@ -111,7 +111,7 @@ async def keep(conn: AsyncConnection, people: dict[int, dict[str, list[Row]]], p
     max_examples=40,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32))
 async def test_the_rule_and_the_final_dot_agree(conn: AsyncConnection, seed: int) -> None:

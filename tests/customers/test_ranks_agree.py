@@ -68,7 +68,7 @@ def ranked(values: Sequence[Any]) -> list[int]:
     max_examples=25,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(people=st.integers(1, 40), seed=st.integers(0, 2**32))
 async def test_orders_fold_and_rank(conn: AsyncConnection, people: int, seed: int) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import Invalid
@@ -22,6 +22,7 @@ from tests.segments.rule_maker import SEGMENTS, THEMES, Maker
 from tests.segments.rule_values import Pools, moments
 
 SCHEMA = Schema(attributes={key: Kind(kind) for key, kind in ATTRIBUTES.items()})
+SLOW = [HealthCheck.too_slow]  # on a machine that does much else
 GROUPS = ("all", "any", "none")
 MEASURES = ("count", "sum", "avg", "min", "max")
 Rule = dict[str, Any]
@@ -156,14 +157,14 @@ def generated(pick: Random) -> Rule:
     return Maker(pick, pools, pick.choice(THEMES), SEGMENTS).rule()
 
 
-@settings(max_examples=5_000 if SOAK else 300, deadline=None)
+@settings(max_examples=5_000 if SOAK else 300, deadline=None, suppress_health_check=SLOW)
 @given(st.randoms(use_true_random=False))
 def test_generated_rules_are_accepted(pick: Random) -> None:
     assert refusals(generated(pick)) == []
 
 
 @pytest.mark.parametrize("name", BREAKS)
-@settings(max_examples=100 if SOAK else 15, deadline=None)
+@settings(max_examples=100 if SOAK else 15, deadline=None, suppress_health_check=SLOW)
 @given(pick=st.randoms(use_true_random=True))
 def test_the_path_is_that_of_the_culprit(name: str, pick: Random) -> None:
     applies, change, below = BREAKS[name]
@@ -179,7 +180,7 @@ def test_the_path_is_that_of_the_culprit(name: str, pick: Random) -> None:
     assert refusals(rule) == [join(place.path, below)], rule
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(st.randoms(use_true_random=False), st.integers(1, 9))
 def test_the_eleventh_group_is_named(pick: Random, in_where: int) -> None:
     """Groups of a `where` count on from those around it."""
@@ -197,6 +198,7 @@ def test_the_eleventh_group_is_named(pick: Random, in_where: int) -> None:
     assert refusals({"any": [rule]}) == [join("any[0]", deepest)]
 
 
+@settings(deadline=None, suppress_health_check=SLOW)
 @given(st.integers(0, 250), st.integers(0, 250))
 def test_the_condition_after_two_hundred_is_named(plain: int, in_where: int) -> None:
     amount = {"field": "amount", "op": "gt", "value": 1}

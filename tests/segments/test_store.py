@@ -74,7 +74,7 @@ async def test_a_circle_is_refused_when_saved(conn: AsyncConnection) -> None:
     assert (await segment(conn, first.id)).rule == city("西安")
 
 
-@examples(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=15, deadline=None, suppress_health_check=[*HealthCheck])
 @given(seed=st.integers(0, 2**32))
 async def test_whatever_is_saved_there_is_never_a_circle(conn: AsyncConnection, seed: int) -> None:
     """A change is refused exactly where the segment would be reached from itself."""

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runtime.registry import Kind
@@ -24,7 +24,7 @@ RELATIVE = ("older_than", "within_last", "within_next")
 ZONES = sorted(name for name in available_timezones() if "/" in name)
 TICK = timedelta(microseconds=1)
 
-thorough = settings(max_examples=5_000 if SOAK else 300, deadline=None)
+thorough = settings(max_examples=5_000 if SOAK else 300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 zones = st.sampled_from(ZONES).map(ZoneInfo)
 nows = st.sampled_from(NOWS) | st.integers(200_000_000, 2_100_000_000).map(lambda at: datetime.fromtimestamp(at, UTC))
