@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -18,7 +18,10 @@ def while_awaited(endpoint: Endpoint) -> Endpoint:
 
     @wraps(endpoint)
     async def serve(request: Request) -> Response:
-        await request.body()  # from here on the client has nothing to send but its leave
+        try:
+            await request.body()  # from here on the client has nothing to send but its leave
+        except ClientDisconnect:
+            return Response(status_code=HUNG_UP)
         doing = asyncio.ensure_future(endpoint(request))
         leaving = asyncio.ensure_future(_leave(request))
         try:

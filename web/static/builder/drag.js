@@ -12,7 +12,8 @@ export function makeDraggable(root, moved) {
       forceFallback: true, // one behaviour for mouse and finger
       fallbackOnBody: true,
       fallbackTolerance: 4,
-      swapThreshold: 0.6,
+      swapThreshold: 0.7,
+      invertSwap: true, // places change at the edges of a group, so that its inside can be reached
       emptyInsertThreshold: 12,
       ghostClass: "is-landing",
       dragClass: "is-flying",

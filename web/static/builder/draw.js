@@ -41,7 +41,8 @@ export function makeDrawing({ act, typed }) {
 
   function drawCondition(node, home) {
     const body = node.has ? drawRelated(node, home) : node.field ? drawField(node, home) : drawOther(node, home);
-    return el("div", { class: "rule-condition", "data-path": home.path, role: "group" }, home.grip, body, tools(node, home), problemSlot(home.path));
+    const label = node.field ? fieldNamed(home.source, node.field).label : words.condition;
+    return el("div", { class: `rule-condition${node.has ? " has-records" : ""}`, "data-path": home.path, role: "group", "aria-label": label }, home.grip, body, tools(node, home), problemSlot(home.path));
   }
 
   const problemSlot = (path) => el("p", { class: "rule-problem", "data-problem": path, hidden: true });

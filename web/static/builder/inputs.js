@@ -64,7 +64,7 @@ function durationInputs(field, value, place, set) {
   const amount = el("input", { class: "form-control rule-number rule-amount", type: "number", min: "0", max: "9999", inputmode: "numeric", "data-place": `${place}:v`, "aria-label": field.label, value: parts.slice(0, -1), oninput: write });
   const units = ["D", "W", "M", "Y", ...(field.kind === "instant" ? ["H"] : [])].map((one) => [one, words[one]]);
   const unit = select(units, parts.slice(-1), write, { "aria-label": words.unit, "data-place": `${place}:u` });
-  return [amount, unit];
+  return [el("span", { class: "rule-unit" }, amount, unit)];
 }
 
 // Values as chips, chosen from the data or typed; `most` 1: one value.

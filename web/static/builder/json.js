@@ -1,5 +1,5 @@
 // The rule as text: always the whole, editable, applied when it is JSON of the right shape; errors at their place.
-import { fill, words } from "./page.js";
+import { ask, fill, root, words } from "./page.js";
 import { drawable } from "./tree.js";
 
 const box = document.getElementById("rule-json");
@@ -32,11 +32,13 @@ export function makeJsonView({ apply, current }) {
       return null;
     }
   }
-  function take() {
+  async function take() {
     const made = read();
     if (made === null) return;
-    if (!drawable(made)) return tell(words.not_a_rule, true);
-    apply(made);
+    if (drawable(made)) return apply(made);
+    const found = await ask(root.dataset.estimate, { rule: made });
+    const culprits = (found?.problems ?? []).map(({ path, message }) => (path ? `${path}: ${message}` : message));
+    tell([words.not_a_rule, ...culprits].join("\n"), true);
   }
 
   box.addEventListener("input", () => {
@@ -55,7 +57,7 @@ export function makeJsonView({ apply, current }) {
     box.value = text;
     box.closest("details").open = true;
     button.disabled = false;
-    read() !== null && tell(words.not_a_rule, true);
+    take();
   };
   return { show, refuse };
 }
