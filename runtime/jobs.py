@@ -30,7 +30,8 @@ JobFunction = Callable[..., Awaitable[None]]
 
 @dataclass(frozen=True)
 class Job:
-    """A declared job. `function(house, **arguments)`, arguments being JSON; `retry` says what to do when it raises.
+    """A declared job. `function(house, **arguments)`, arguments being JSON; `retry` says what to do when it raises;
+    `given_up(house, error, **arguments)` is called before it is never tried again.
 
     A job may run twice (its worker died, the database went away): it asks its tables what is left to do.
     It must not hold the event loop for more than a second, or its worker counts as dead.
@@ -40,6 +41,7 @@ class Job:
     function: JobFunction
     retry: Backoff | None
     priority: int
+    given_up: Callable[..., Awaitable[None]] | None = None
 
     def __call__(self, house: House, **arguments: Any) -> Awaitable[None]:
         return self.function(house, **arguments)
@@ -67,11 +69,17 @@ _declared: dict[str, Job] = {}
 _deferrer = procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
-def job(name: str, *, retry: Backoff | None = None, priority: int = 0) -> Callable[[JobFunction], Job]:
+def job(
+    name: str,
+    *,
+    retry: Backoff | None = None,
+    priority: int = 0,
+    given_up: Callable[..., Awaitable[None]] | None = None,
+) -> Callable[[JobFunction], Job]:
     """Declare an async function as the job `name` (`room.verb`); higher priorities run first."""
 
     def declare(function: JobFunction) -> Job:
-        _declared[name] = Job(name, function, retry, priority)
+        _declared[name] = Job(name, function, retry, priority, given_up)
         return _declared[name]
 
     return declare

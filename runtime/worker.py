@@ -159,7 +159,13 @@ def _runner(house: House, declared: Job) -> Callable[..., Awaitable[None]]:
     async def run(context: procrastinate.JobContext, **arguments: Any) -> None:
         assert context.job.id is not None
         current_claim.set(Claim(context.job.id, context.job.attempts))
-        await declared.function(house, **arguments)
+        try:
+            await declared.function(house, **arguments)
+        except Exception as error:  # whatever it is goes on; here it is only told to whom it matters
+            again = _Retry(declared).get_retry_decision(exception=error, job=context.job)
+            if declared.given_up is not None and again is None:
+                await declared.given_up(house, error, **arguments)
+            raise
 
     return run
 
@@ -182,10 +188,17 @@ class _Retry(BaseRetryStrategy):
         now = utc_now()
         if isinstance(exception, asyncio.CancelledError):  # the worker stops
             return RetryDecision(retry_at=now)
-        disturbed = isinstance(exception, Unavailable | DBAPIError | psycopg.Error | ConnectorException)
-        backoff = _DISTURBED if disturbed else self.own
+        backoff = _DISTURBED if _is_disturbance(exception) else self.own
         again = backoff.next_at(job.attempts + 1, now) if backoff is not None else None
         return RetryDecision(retry_at=again) if again is not None else None
+
+
+def _is_disturbance(exception: BaseException) -> bool:
+    """Whether the database or another part is to blame, not the job: it did not refuse what it was told."""
+    cause = exception.orig if isinstance(exception, DBAPIError) else exception
+    if isinstance(cause, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
+        return False
+    return isinstance(exception, Unavailable | DBAPIError | psycopg.Error | ConnectorException)
 
 
 class _FencedManager(JobManager):

@@ -25,9 +25,11 @@ from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, NotFound, Problem, Unavailable
 from runtime.house import House
 from runtime.jobs import check_claim, defer, job
+from runtime.text import printable
 
 _FOLDS = ("rows", "accepted", "rejected", "created", "updated", "unchanged", "units")
 _PAGE = 5000
+_REASON_LIMIT = 500
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,13 @@ async def rejects_csv(conn: AsyncConnection, import_id: int) -> AsyncIterator[st
         last = page[-1].id
 
 
-@job("customers.run_import", retry=Backoff(5, timedelta(seconds=5)))
+async def _give_up(house: House, error: Exception, *, import_id: int) -> None:
+    """The job is not tried again: its import must not look as if it were."""
+    reason = f"a fault in Hearth, not in the file; its log has more: {type(error).__name__}: {error}"
+    await _end(house, import_id, "failed", printable(reason[:_REASON_LIMIT]))
+
+
+@job("customers.run_import", retry=Backoff(5, timedelta(seconds=5)), given_up=_give_up)
 async def run_import(house: House, *, import_id: int) -> None:
     """Take the file in from where it stands. What is wrong with the file ends as state `failed`."""
     async with house.database.begin() as conn:

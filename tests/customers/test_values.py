@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,3 +172,24 @@ def test_an_instant_without_offset_is_of_the_workspaces_zone(moment: datetime) -
     expected = moment.replace(tzinfo=CHINA.zone).astimezone(UTC)
     assert read_instant(moment.isoformat(), CHINA) == expected
     assert read_instant(f"{moment:%Y/%m/%d %H:%M:%S.%f}", CHINA) == expected
+
+
+WRITTEN = ("{0}{1}{2}", "{0} {1} {2}", "{0}-{1}-{2}", "+86{0}{1}{2}", "+86-{0}-{1}-{2}", "+86 {0} {1} {2}",
+           "86{0}{1}{2}", "86 {0} {1} {2}", "0086{0}{1}{2}", "0086-{0}-{1}-{2}", "{0}{1}{2}.0")  # fmt: skip
+
+
+@given(
+    form=st.sampled_from(WRITTEN),
+    start=st.integers(100, 199),
+    middle=st.integers(0, 9999),
+    end=st.integers(0, 9999),
+)
+def test_plain_mobiles_are_read_as_the_phone_library_reads_them(form: str, start: int, middle: int, end: int) -> None:
+    text = form.format(start, f"{middle:04}", f"{end:04}")
+    plain = text.removesuffix(".0")
+    number = phonenumbers.parse(f"+{plain[2:]}" if plain.startswith("00") else plain, "CN")
+    if phonenumbers.is_valid_number(number):
+        assert read_phone(text, CHINA) == phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    else:
+        with pytest.raises(ValueError, match="not a phone number"):
+            read_phone(text, CHINA)

@@ -216,3 +216,20 @@ async def test_claim_is_lost_with_the_attempt(house: House) -> None:
         current_claim.set(Claim(job_id, 1))
         with pytest.raises(LostClaim):
             await check_claim(conn)
+
+
+async def test_what_is_given_up_is_told_once(house: House) -> None:
+    async def told(_house: House, error: Exception, *, word: str) -> None:
+        seen.append((word, str(error)))
+
+    @job("test.hopeless", retry=Backoff(2, timedelta(0)), given_up=told)
+    async def hopeless(_house: House, *, word: str) -> None:
+        seen.append(word)
+        raise ValueError("a bug")
+
+    async with house.database.begin() as conn:
+        await defer(conn, hopeless, word="once")
+    async with working(house):
+        await until(lambda: len(seen) == 3)
+    assert seen == ["once", "once", ("once", "a bug")]
+    assert await queued(house) == [("test.hopeless", "failed")]

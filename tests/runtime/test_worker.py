@@ -9,7 +9,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from procrastinate.jobs import Job as QueuedJob
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
@@ -25,6 +25,7 @@ async def nothing(_house: House) -> None:
 
 ONCE, THRICE = None, Backoff(3, timedelta(minutes=1))
 LOST = OperationalError("SELECT 1", {}, psycopg.OperationalError("gone"))
+REFUSED = DataError("SELECT 1", {}, psycopg.DataError("not a number"))
 
 CASES = [
     (ONCE, 0, ValueError(), None),
@@ -35,6 +36,8 @@ CASES = [
     (ONCE, 0, Unavailable("database"), 2),
     (ONCE, 1, LOST, 4),
     (ONCE, 99, psycopg.OperationalError("gone"), 60),
+    (ONCE, 0, REFUSED, None),
+    (THRICE, 1, REFUSED, 120),
 ]
 
 

@@ -1,0 +1,44 @@
+"""An import that a bug keeps from going on ends, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from customers.imports import uploads
+from customers.imports.uploads import append_chunk, create_import, enqueue_import, get_import
+from runtime import jobs
+from runtime.backoff import Backoff
+from runtime.house import House
+from runtime.worker import run_worker
+from tests.waiting import until
+
+
+async def test_an_import_is_not_running_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(uploads, "import_file", broken)
+    soon = replace(uploads.run_import, retry=Backoff(3, uploads.run_import.retry.base * 0))  # type: ignore[union-attr]
+    monkeypatch.setitem(jobs._declared, soon.name, soon)
+    async with house.database.begin() as conn:
+        number = await create_import(conn, kind="customers", filename="people.csv")
+        await append_chunk(conn, number, 0, b"email\na@example.com\n")
+        await enqueue_import(conn, number)
+
+    async def failed() -> bool:
+        async with house.database.connect() as conn:
+            return (await get_import(conn, number)).state == "failed"
+
+    worker = asyncio.create_task(run_worker(house))
+    try:
+        await until(failed)
+    finally:
+        house.stopping.set()
+        await asyncio.wait_for(worker, 30)
+    async with house.database.connect() as conn:
+        found = await get_import(conn, number)
+    assert "ZeroDivisionError: a bug" in str(found.error)
+    assert found.finished_at is not None
