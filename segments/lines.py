@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from customers.imports.cells import Grid, Row, open_grid
@@ -36,19 +36,35 @@ class Line:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def read_list_mapping(given: Any, *, creating: bool = False) -> FileMapping:
+@dataclass(frozen=True)
+class ListMapping:
+    """`named` False: the first line is data already, and the columns are called `column 1`, `column 2` …"""
+
+    file: FileMapping
+    named: bool = True
+
+
+def read_list_mapping(given: Any, *, creating: bool = False) -> ListMapping:
     """A mapping of identities (`id`, `external_id`, `email`, `phone`, `identities.<kind>`); where unknown people are
-    made customers, of their other fields too. Raises Invalid."""
+    made customers, of their other fields too. `"header": false` where the first line is data. Raises Invalid."""
     if isinstance(given, dict) and given.get("kind") not in (None, LIST_KIND):
         raise Invalid(Problem("kind", f"is {given['kind']!r}, but this is an audience"))
     plain = {**given, "kind": "customers"} if isinstance(given, dict) else given
+    named = plain.pop("header", True) if isinstance(plain, dict) else True
     mapping = read_mapping(plain, "customers")
     problems = [_foreign(target, creating) for target in mapping.columns if not _taken(target, creating)]
     if mapping.group_by is not None:
         problems.append(Problem("group_by", "an audience has one person a line"))
+    if not isinstance(named, bool):
+        problems.append(Problem("header", "must be true, or false where the first line is data"))
     if problems:
         raise Invalid(problems)
-    return mapping
+    return ListMapping(mapping, named)
+
+
+def nameless(cells: Sequence[str]) -> list[str]:
+    """What the columns of a file without a header are called."""
+    return [f"column {number}" for number in range(1, len(cells) + 1)]
 
 
 def guess_list_mapping(header: Sequence[str], *, creating: bool = False) -> FileMapping:
@@ -81,7 +97,7 @@ def is_sign(target: str) -> bool:
 class LineReader:
     """The blocking half, for a thread: from a file's bytes to lines by the thousand."""
 
-    def __init__(self, source: Source, mapping: FileMapping | None, context: Context, *, creating: bool) -> None:
+    def __init__(self, source: Source, mapping: ListMapping | None, context: Context, *, creating: bool) -> None:
         self._source = source
         self._mapping = mapping
         self._context = context
@@ -97,12 +113,15 @@ class LineReader:
 
     def open(self) -> list[str]:
         """The header. Raises Invalid where no column says who a customer is."""
-        mapping = self._mapping
+        mapping = self._mapping.file if self._mapping else None
         encoding, delimiter = (mapping.encoding, mapping.delimiter) if mapping else (None, None)
         grid = self._stack.enter_context(open_grid(self._source, encoding=encoding, delimiter=delimiter))
-        plan = plan_of(mapping, grid.header, self._context, creating=self._creating)
-        self._grid, self._lines = grid, read_lines(grid.rows(), grid.header, plan, self._context)
-        return list(grid.header)
+        header, rows = list(grid.header), grid.rows()
+        if self._mapping is not None and not self._mapping.named:
+            header, rows = nameless(header), chain([Row(1, header)], rows)
+        plan = plan_of(mapping, header, self._context, creating=self._creating)
+        self._grid, self._lines = grid, read_lines(rows, header, plan, self._context)
+        return header
 
     def next(self) -> list[Line]:
         """Some thousand lines more; none at the end."""

@@ -168,7 +168,8 @@ async def _of_file(work: _Work, source: Source) -> Lines:
 
 async def _of_rejects(work: _Work) -> Lines:
     """The kept lines that named nobody, or several."""
-    plan = plan_of(work.mapping, work.header, work.context, creating=work.creating)
+    mapping = None if work.mapping is None else work.mapping.file
+    plan = plan_of(mapping, work.header, work.context, creating=work.creating)
     kept = import_rejects.c
     waiting = select(kept.id, kept.line, kept.cells).where(kept.import_id == work.import_id, kept.kind.in_(AGAIN))
     last = 0

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from customers.imports.cells import Row
 from customers.imports.guess import guess_mapping
-from customers.imports.head import Head, is_email, is_phone
+from customers.imports.head import HEAD_ROWS, Head, is_email, is_phone, looks_like_data
 from customers.imports.mapping import Entry, FileMapping, read_mapping
 from customers.imports.targets import KINDS, OWNED, targets_of
 from customers.values import Context
 from runtime.errors import Invalid, Problem
-from segments.lines import LIST_KIND, SIGNS, guess_list_mapping, is_sign, read_list_mapping
+from segments.lines import LIST_KIND, SIGNS, guess_list_mapping, is_sign, nameless, read_list_mapping
 from web.i18n import N_, _
 from web.vocabulary import channel_label, field_label
 
@@ -72,6 +72,7 @@ class Asked:
     header_mark: str = ""
     targets: Mapping[int, str] = field(default_factory=dict)
     group_by: str | None = None
+    first_line: str = ""  # names or data; empty: as it looks
     creating: bool = False
     chosen_for: str = ""  # new: the targets were chosen when people could become customers; known: when not
 
@@ -100,6 +101,7 @@ class Sheet:
     columns: Sequence[Column]
     rest: Mapping[str, Entry]
     group_by: str | None
+    named: bool = True  # the first line names the columns
 
     @property
     def mark(self) -> str:
@@ -119,8 +121,9 @@ class Sheet:
             raise Invalid(problems)
         items = {target[6:]: entry for target, entry in filled.items() if target.startswith("items.")}
         columns = {target: entry for target, entry in filled.items() if not target.startswith("items.")}
-        made = {"kind": self.asked.kind, "columns": columns, **({"items": items} if items else {})}
+        made: dict[str, Any] = {"kind": self.asked.kind, "columns": columns, **({"items": items} if items else {})}
         made |= {"group_by": self.group_by} if self.group_by else {}
+        made |= {} if self.named else {"header": False}
         return made | self._reading()
 
     def checked(self) -> FileMapping:
@@ -129,7 +132,7 @@ class Sheet:
         if not given["columns"]:
             raise Invalid(_("No column has a meaning yet: choose at least the one that says who or what it is."))
         if self.asked.kind == LIST_KIND:
-            return read_list_mapping(given, creating=self.asked.creating)
+            return read_list_mapping(given, creating=self.asked.creating).file
         return read_mapping(given, self.asked.kind)
 
     def _reading(self) -> dict[str, str]:
@@ -151,6 +154,7 @@ def read_asked(params: QueryParams | Mapping[str, Any], kind: str) -> Asked:
         header_mark=given.get("columns", ""),
         targets=targets,
         group_by=given.get("group_by"),
+        first_line=given.get("first_line", "") if kind == LIST_KIND else "names",
         creating=given.get("create_missing") == "yes",
         chosen_for=given.get("shown_for", ""),
     )
@@ -158,6 +162,9 @@ def read_asked(params: QueryParams | Mapping[str, Any], kind: str) -> Asked:
 
 def make_sheet(asked: Asked, head: Head, given: Any, context: Context) -> Sheet:
     """The sheet over the first rows: what was asked for, else the mapping that came with the file, else a guess."""
+    named = _named(asked, head, given, context)
+    if not named:
+        head = replace(head, header=nameless(head.header), rows=[Row(1, head.header), *head.rows][:HEAD_ROWS])
     base = _base(asked, head, given, context)
     same = asked.header_mark == mark_of(head.header)
     filled = [(target, entry) for target, entry in base.columns.items()]
@@ -172,7 +179,16 @@ def make_sheet(asked: Asked, head: Head, given: Any, context: Context) -> Sheet:
         entry = found[1] if found and chosen == found[0] else None
         columns.append(Column(place, name, head.samples(place), chosen, entry))
     rest = {target: entry for target, entry in filled if target not in used}
-    return Sheet(asked, head, columns, rest, _group_by(asked, base, columns, same=same))
+    return Sheet(asked, head, columns, rest, _group_by(asked, base, columns, same=same), named)
+
+
+def _named(asked: Asked, head: Head, given: Any, context: Context) -> bool:
+    """Whether the first line names the columns: as is said, in the mapping too, else as it looks."""
+    if asked.first_line or asked.kind != LIST_KIND:
+        return asked.first_line != "data"
+    if isinstance(given, dict):
+        return given.get("header") is not False
+    return not looks_like_data(head.header, context)
 
 
 def _chosen(asked: Asked, place: int, guessed: str) -> str:
@@ -236,7 +252,7 @@ def _base(asked: Asked, head: Head, given: Any, context: Context) -> FileMapping
     if given is not None:
         try:
             if asked.kind == LIST_KIND:
-                return read_list_mapping(given, creating=asked.creating)
+                return read_list_mapping(given, creating=asked.creating).file
             if given.get("kind", asked.kind) == asked.kind:
                 return read_mapping(given, asked.kind)
         except Invalid:  # it was for another kind of records
@@ -324,8 +340,3 @@ def _entry_json(entry: Entry) -> Any:
     if entry.column is None:
         return {"value": entry.value}
     return entry.column if entry.transform is None else {"column": entry.column, "transform": entry.transform}
-
-
-def text_of(mapping: Mapping[str, Any]) -> str:
-    """The mapping as a file, to be used again."""
-    return json.dumps(mapping, ensure_ascii=False, indent=2)

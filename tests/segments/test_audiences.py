@@ -161,6 +161,7 @@ async def test_a_stopping_worker_leaves_the_list_to_the_next(house: House) -> No
         ({"columns": {"email": "e"}, "group_by": "e"}, "group_by"),
         ({"kind": "orders", "columns": {"email": "e"}}, "kind"),
         ({"columns": {"emial": "e"}}, "columns.emial"),
+        ({"columns": {"email": "e"}, "header": "no"}, "header"),
         ("email", ""),
     ],
 )

@@ -125,7 +125,6 @@ async def test_values_tell_what_a_column_without_a_telling_name_is(sign_in: Sign
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"13800138000\n13900139000\n", "The first line looks like data"),
         (b"phone,phone\n13800138000,1\n", "Several columns are called phone"),
         (b"phone\n", "Only a header"),
         (b"\xff\xfe\x00", "not text in the file's encoding"),
@@ -142,6 +141,26 @@ async def test_what_is_odd_is_said_at_once(sign_in: SignIn, data: bytes, words: 
     shown = await client.get(await stored(client, data))
     assert words in text_of(shown)
     assert len(shown.content) < 300_000
+
+
+async def test_a_bare_list_of_numbers_needs_no_header(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG)
+    client = await sign_in("marketer")
+    path = await stored(client, "138 0013 8000\n13900000000\n")
+    fields = fields_of(await client.get(path))
+    assert (fields["first_line"], fields["c0"]) == ("data", "phone")
+    named = await client.get(path, params={**fields, "first_line": "names"})
+    assert "The first line looks like data, but is taken for names" in text_of(named)
+    answer = await client.post(path, data=fields)
+    await work_off(house)
+    told = text_of(await client.get(answer.headers["location"]))
+    assert "What became of the 2 lines" in told
+    assert "王小明" in told
+    lines = await client.get(f"{answer.headers['location']}/lines/unmatched.csv")
+    assert lines.text.splitlines() == [
+        "\ufeffline,column,reason,column 1",
+        "2,,no customer is known by this,13900000000",
+    ]
 
 
 @pytest.mark.parametrize("pack", ["gz", "zip", "plain"])

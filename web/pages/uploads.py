@@ -230,9 +230,11 @@ def _warnings(sheet: Sheet, context: Context) -> list[str]:
     if head.fault is not None:
         return []
     found = []
-    if looks_like_data(head.header, context):
+    if sheet.named and looks_like_data(head.header, context):
         found.append(
             _("The first line looks like data, but it must name the columns: it is left out. Put names above it.")
+            if sheet.asked.kind != LIST_KIND
+            else _("The first line looks like data, but is taken for names: it is left out.")
         )
     broken = sum("\ufffd" in "".join(row.cells) for row in head.rows)
     if broken:
