@@ -30,6 +30,8 @@ from segments.tree import FieldTest, Group, InAudience, InSegment, Related, Rule
 
 _MOST_WAYS = 4
 _NEXT_TO_NOTHING = 3_000.0  # some milliseconds, in the planner's units
+_LOOK_UPS = 0.3  # the planner prices each look-up as if it were the first to come by, and nothing in memory yet
+_WEIGHT = "weight"
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,17 @@ def countings(rule: Rule, evaluation: Evaluation, visible: Sequence[Condition] =
     if straight and not visible:
         yield _count(straight[0], evaluation, visible)
         return
-    grouped = _groups(rule, evaluation)
-    for few in (False, True) if grouped else (False,):
-        asked = replace(evaluation, few=few)
-        yield select(func.count()).select_from(customers).where(compile_rule(rule, asked), *_proper(visible))
-        yield from (_count(way, asked, visible) for way in ways)
+    yield from _each(rule, ways, evaluation, visible)
+    if _groups(rule, evaluation):
+        for statement in _each(rule, ways, replace(evaluation, few=True), visible):
+            yield statement.execution_options(**{_WEIGHT: _LOOK_UPS})
+
+
+def _each(
+    rule: Rule, ways: Sequence[_Way], evaluation: Evaluation, visible: Sequence[Condition]
+) -> Iterator[Select[int]]:
+    yield select(func.count()).select_from(customers).where(compile_rule(rule, evaluation), *_proper(visible))
+    yield from (_count(way, evaluation, visible) for way in ways)
 
 
 def _count(way: _Way, evaluation: Evaluation, visible: Sequence[Condition]) -> Select[int]:
@@ -224,4 +232,5 @@ def _groups(rule: Rule, evaluation: Evaluation) -> bool:
 async def _cost(conn: AsyncConnection, statement: Select[int]) -> float:
     compiled = statement.compile(dialect=conn.dialect)
     plan = await conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", compiled.params)
-    return float(plan.scalar_one()[0]["Plan"]["Total Cost"])
+    weight: float = statement.get_execution_options().get(_WEIGHT, 1.0)
+    return weight * float(plan.scalar_one()[0]["Plan"]["Total Cost"])
