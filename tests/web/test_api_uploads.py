@@ -152,6 +152,41 @@ async def test_a_list_of_people_is_matched(api: OpenApi, house: House) -> None:
     assert [one["name"] for one in (await client.get("/audiences")).json()["items"]] == ["Fair"]
 
 
+async def test_people_whom_nobody_knows_become_customers_with_their_consent(api: OpenApi, house: House) -> None:
+    client = await api("marketer")
+    stated = {"create_missing": "true", "consent_source": "Fair 2026", "consent_channels": "email"}
+    path = await started(client, "/audiences", {"name": "Fair", **stated}, csv("姓名,邮箱\n王伟,w@example.com\n"))
+    await work_off(house)
+    done = (await client.get(path)).json()
+    assert (done["matched"], done["created"], done["unmatched"]) == (1, 1, 0)
+    made = (await client.get("/customers?email=w@example.com")).json()["items"][0]
+    assert made["name"] == "王伟"
+    assert [(one["channel"], one["granted"], one["source"]) for one in made["consents"]] == [
+        ("email", True, "Fair 2026")
+    ]
+
+
+async def test_a_list_is_renamed_looked_at_again_and_deleted(api: OpenApi, house: House) -> None:
+    client = await api("marketer")
+    path = await started(client, "/audiences", {"name": "Fair"}, csv("external_id\nA\n"))
+    await work_off(house)
+    assert (await client.patch(path, json={"name": "Autumn"})).json()["name"] == "Autumn"
+    problem(await client.patch(path, json={"name": ""}), 422)
+    await client.post("/customers", json={"external_id": "A"})
+    again = await client.post(f"{path}/match")
+    assert (again.status_code, again.json()["state"]) == (202, "queued")
+    problem(await client.post(f"{path}/match"), 409)
+    await work_off(house)
+    assert (await client.get(path)).json()["matched"] == 1
+    assert (await client.get(f"{path}/rejects?kind=unmatched")).text.count("\r\n") == 1
+    problem(await client.get(f"{path}/rejects?kind=others"), 422)
+    kept = await client.post("/segments", json={"name": "s", "rule": {"in_audience": int(path.rpartition("/")[2])}})
+    problem(await client.delete(path), 409)
+    assert (await client.delete(f"/segments/{kept.json()['id']}")).status_code == 204
+    assert (await client.delete(path)).status_code == 204
+    problem(await client.get(path), 404)
+
+
 @pytest.mark.parametrize(
     ("data", "files", "culprit"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -58,6 +59,17 @@ MEANINGS = {
 }
 
 
+SAID = {
+    text: text
+    for text in (
+        N_("no customer is known by this"),
+        N_("this person was erased at their own request and is not taken in again"),
+        N_("no customer is named; give external_id, email, phone or an identity"),
+    )
+}
+SEVERAL = re.compile(r"(\d+) customers are known by this")
+
+
 async def listing(request: Request) -> Response:
     asked = read_listing(request, tuple(SORTS), default="-created")
     statement = audience_rows()
@@ -97,6 +109,7 @@ async def show(request: Request) -> Response:
         moving=moving,
         outcomes=OUTCOMES,
         meanings=MEANINGS,
+        said=said,
         **context,
     )
 
@@ -177,6 +190,14 @@ async def _account(conn: AsyncConnection, found: Audience, viewer: Viewer) -> di
         "reasons": await reasons(conn, found.import_id) if done and found.import_id is not None else [],
         "uses": await audience_users(conn, found.id),
     }
+
+
+def said(reason: str) -> str:
+    """Why a line is not matched, as people say it; what is about a cell stays as it was found."""
+    if reason in SAID:
+        return _(SAID[reason])
+    several = SEVERAL.fullmatch(reason)
+    return _("%(count)s customers are known by this", count=several[1]) if several else reason
 
 
 async def _free_name(conn: AsyncConnection, name: str) -> str:

@@ -32,6 +32,7 @@ from segments.audiences import create_from_upload, enqueue_audience
 from segments.lines import LIST_KIND
 from web.access import MARKETERS, Route, house_of, viewer_of
 from web.i18n import N_, _
+from web.pages.audiences import said
 from web.render import page, redirect
 from web.sheet import (
     DELIMITERS,
@@ -219,6 +220,7 @@ async def _sheet_page(
         attribute_of=lambda name: attribute_of(asked.kind, asked.creating, name),
         target_label=target_label,
         verdict_words=VERDICTS,
+        said=said,
         IGNORED=IGNORED,
         listing_route=listing_route,
         new_route=new_route,
