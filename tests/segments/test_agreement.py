@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.fields import FIELDS
 from runtime.registry import channel_kinds, sources
-from tests.segments.rule_answers import SOAK, Case, first_difference
+from tests.segments.rule_answers import SOAK, Case
+from tests.segments.rule_difference import first_difference
 from tests.segments.rule_fields import CUSTOMER_FIELDS, RECORD_COLUMNS
 from tests.segments.rule_maker import SEGMENTS, THEMES, Maker, Theme, add_segments
 from tests.segments.rule_values import moments

@@ -24,7 +24,8 @@ from runtime.registry import sources
 from runtime.settings import Settings
 from segments import engine
 from tests.customers.test_ranks_agree import FOLDED, folded
-from tests.segments.rule_answers import ALWAYS, SOAK, Case, among, counted, difference
+from tests.segments.rule_answers import ALWAYS, SOAK, Case, among, counted
+from tests.segments.rule_difference import difference
 from tests.segments.rule_fields import ATTRIBUTES, COLUMNS, RECORD_COLUMNS, TEXT_FIELDS
 from tests.segments.rule_maker import Maker
 from tests.segments.rule_reference import World
