@@ -13,6 +13,7 @@ from segments import looking, store
 from segments.recipes import RECIPES
 from tests.web.conftest import OpenApi, SignIn
 from tests.web.scene import LI, WANG, put, text_of, value_of
+from web.pages import ready_made as gallery
 
 AT_RISK = {"code": "at_risk", "orders": "3", "days": "30"}
 
@@ -63,6 +64,8 @@ async def test_numbers_come_intention_by_intention(
     await put(house, "customers", *({"external_id": f"X{number}"} for number in range(40)))
     usual = looking.estimate.__kwdefaults__ or {}
     monkeypatch.setitem(usual, "small", 0)
+    assert "≈" not in (await client.get("/segments/ready-made/counts?intention=reach")).text  # so few are counted
+    monkeypatch.setattr(gallery, "FEW", 0)
     assert "≈" in (await client.get("/segments/ready-made/counts?intention=reach")).text
 
 

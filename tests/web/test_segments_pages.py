@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
-from runtime.clock import utc_now
+from runtime.clock import local_date, utc_now
 from runtime.house import House
 from segments import store
 from segments.context import context_at
-from segments.models import segments
+from segments.models import segment_sizes, segments
 from segments.standing import evaluate
 from tests.campaigns.scene import launched
 from tests.web.conftest import SignIn
@@ -153,3 +154,21 @@ async def test_a_campaign_that_ran_keeps_its_segment(sign_in: SignIn, house: Hou
     refused = await client.post(f"/segments/{segment}/delete", data={"confirm": "Town"})
     assert refused.headers["location"] == f"/segments/{segment}"
     assert (await client.get(f"/segments/{segment}")).status_code == 200
+
+
+async def test_the_list_tells_who_moved_of_late_and_sorts_by_the_last_evaluation(sign_in: SignIn, house: House) -> None:
+    bee, ant = await keep(house, "Bee"), await keep(house, "Ant")
+    today = local_date(utc_now(), house.settings.timezone)
+    days = [(bee, 0, 5, 2, False), (bee, 6, 1, 0, False), (bee, 7, 90, 0, False), (bee, 1, 70, 0, True)]
+    async with house.database.begin() as conn:
+        for segment, ago, entered, left, by_rule in days:
+            row = {"segment_id": segment, "day": today - timedelta(days=ago), "at": utc_now(), "size": 9}
+            await conn.execute(insert(segment_sizes).values(**row, entered=entered, left=left, by_rule=by_rule))
+        for segment, ago in ((bee, 2), (ant, 1)):
+            counted = {"count": 1, "counted_at": utc_now() - timedelta(hours=ago)}
+            await conn.execute(update(segments).where(segments.c.id == segment).values(counted))
+    client = await sign_in("analyst")
+    listed = await client.get("/segments?sort=-evaluated")
+    assert links(listed, ROW) == ["Ant", "Bee"]
+    assert "1 +6 −2 2 hours ago" in text_of(listed)
+    assert " 1 – " in text_of(listed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import or_
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from runtime.clock import utc_now
+from runtime.clock import local_date, utc_now
 from runtime.errors import Conflict, Invalid
 from segments import engine, store
 from segments.context import EvaluationContext, context_at
+from segments.lately import moved_since
 from segments.models import segments
 from web.access import MARKETERS, READERS, Route, house_of
 from web.i18n import _
@@ -18,7 +21,13 @@ from web.render import page, redirect
 from web.sentences import names_in, sentence
 from web.view import number
 
-SORTS = {"name": segments.c.name, "members": segments.c.count, "updated": segments.c.updated_at}
+SORTS = {
+    "name": segments.c.name,
+    "members": segments.c.count,
+    "evaluated": segments.c.counted_at,
+    "updated": segments.c.updated_at,
+}
+LATELY = timedelta(days=6)  # before today: a week
 
 
 async def listing(request: Request) -> Response:
@@ -30,8 +39,18 @@ async def listing(request: Request) -> Response:
     async with house_of(request).database.connect() as conn:
         found = await fetch_page(conn, statement, asked, SORTS, segments.c.id)
         names = await names_in(conn, (row.rule for row in found.rows))
+        today = local_date(utc_now(), house_of(request).settings.timezone)
+        moves = await moved_since(conn, [row.id for row in found.rows], today - LATELY)
     sentences = {row.id: sentence(row.rule, names) for row in found.rows}
-    return page(request, "segments/list.html", partial="results", listing=asked, found=found, sentences=sentences)
+    return page(
+        request,
+        "segments/list.html",
+        partial="results",
+        listing=asked,
+        found=found,
+        sentences=sentences,
+        moves=moves,
+    )
 
 
 async def count_now(request: Request) -> Response:
