@@ -33,6 +33,7 @@ from segments.states import State, keep_size, keep_state, state_of
 LONGEST = 900.0  # seconds that a statement with a pattern may take
 _SHARE = 0.05  # of all customers: to look at more of them one by one costs more than to look at everyone
 _FEW = 5_000
+_MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ async def _affected(conn: AsyncConnection, task: _Task, changes: _Changes) -> _S
     number = int(await conn.scalar(select(func.count()).select_from(table)) or 0)
     if number == 0:
         return NOBODY
-    return _Some(number, table) if number <= max(_FEW, _SHARE * await _customers(conn)) else None
+    few = number <= _FEW or number <= _SHARE * await _customers(conn)
+    return _Some(number, table) if few else None
 
 
 async def _move(conn: AsyncConnection, task: _Task, scope: _Some | None) -> tuple[int, int]:
@@ -181,6 +183,8 @@ async def _move(conn: AsyncConnection, task: _Task, scope: _Some | None) -> tupl
     within = "" if scope is None else "AND m.customer_id IN (SELECT id FROM affected)"
     statement = _MOVE.format(within=within, told="" if task.number == 1 else _TOLD)
     row = (await conn.execute(text(statement), values)).one()
+    if row.entered + row.gone > _MANY:  # autovacuum would come by and by, and plans are bad until then
+        await conn.execute(text("ANALYZE segment_members"))
     return row.entered, row.gone
 
 
