@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from runtime.house import House
 from runtime.terminal import answer, in_house
 from segments import engine
 from segments.context import context_at
+from segments.models import segments
 from segments.ready_made import ReadyMade, said
 from segments.ready_made import ready_made as offered
+from segments.standing import Evaluated, evaluate
+from segments.store import Segment, segment_of, segment_rows
+from segments.store import segment as kept_segment
 
 
 @click.group()
@@ -50,7 +55,37 @@ def ready_made() -> None:
     answer({"items": [_told(one) for one in listed]}, "\n".join(lines))
 
 
+@segment.command("refresh")
+@click.argument("segment_id", metavar="[ID]", type=int, required=False)
+@click.option("--full", is_flag=True, help="Look at every customer, not at those alone who can have changed.")
+def refresh(segment_id: int | None, full: bool) -> None:
+    """Evaluate a segment now, or all of them: who belongs, who entered, who left."""
+
+    async def refreshed(house: House) -> list[tuple[Segment, Evaluated]]:
+        async with house.database.connect() as conn:
+            if segment_id is None:
+                listed = [segment_of(row) for row in await conn.execute(segment_rows().order_by(segments.c.id))]
+            else:
+                listed = [await kept_segment(conn, segment_id)]
+        done = []
+        for one in listed:
+            async with house.database.begin() as conn:
+                found = await evaluate(conn, one.id, context_at(utc_now(), house.settings), full=full)
+            done += [(one, found)] if found else []
+        return done
+
+    done = in_house(refreshed)
+    document = [{"id": one.id, "name": one.name, **asdict(found)} for one, found in done]
+    answer({"items": document}, "\n".join(_moved(one, found) for one, found in done) or "there are no segments")
+
+
 commands: list[click.Command] = [segment]
+
+
+def _moved(one: Segment, found: Evaluated) -> str:
+    looked = "everyone" if found.looked_at is None else f"{found.looked_at:,}"
+    moves = "first evaluation" if found.number == 1 else f"{found.entered:,} entered, {found.left:,} left"
+    return f"{one.id} {one.name}: {found.size:,} members; {moves} (looked at {looked})"
 
 
 def _called(one: ReadyMade) -> str:

@@ -14,6 +14,7 @@ from runtime import terminal
 from runtime.clock import utc_now
 from runtime.house import open_house
 from runtime.settings import Settings
+from segments.store import create_segment
 
 
 @pytest.fixture
@@ -84,3 +85,33 @@ def test_a_file_that_is_no_json_is_named(
 def test_a_file_that_is_not_there_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert terminal.run(hearth.command_line(), ["segment", "count", "/nowhere.json"], "hearth") == 2
     assert "/nowhere.json" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("two_people")
+def test_refresh_tells_who_came_and_went(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("segment", "refresh") == 0
+    assert "there are no segments" in capsys.readouterr().out
+
+    async def change(number: int) -> None:
+        async with open_house(settings) as house, house.database.begin() as conn:
+            if number == 1:
+                await create_segment(conn, "Town", {"field": "city", "op": "eq", "value": "西安"})
+            else:
+                people = [{"external_id": "b", "city": "西安"}]
+                await upsert(conn, "customers", people, settings=settings, now=utc_now())
+
+    asyncio.run(change(1))
+    assert call("segment", "refresh") == 0
+    assert "1 Town: 1 members; first evaluation (looked at everyone)" in capsys.readouterr().out
+    asyncio.run(change(2))
+    assert call("segment", "refresh", "1", "--json") == 0
+    [told] = json.loads(capsys.readouterr().out)["items"]
+    assert told == {"id": 1, "name": "Town", "number": 2, "size": 2, "entered": 1, "left": 0, "looked_at": 1}
+    assert call("segment", "refresh", "--full") == 0
+    assert "1 Town: 2 members; 0 entered, 0 left (looked at everyone)" in capsys.readouterr().out
+    assert call("segment", "refresh", "99") == 1
+    assert "there is no segment 99" in capsys.readouterr().err
+
+
+def call(*arguments: str) -> int:
+    return terminal.run(hearth.command_line(), arguments, "hearth")
