@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, Text, cast, func, literal, select, union_all
+from sqlalchemy import BigInteger, Select, Text, and_, cast, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,22 +45,34 @@ def _same_contact() -> Select[Any]:
 
 
 def _same_name_and_contact() -> Select[Any]:
+    """Names are looked up for those alone whose address is shared at all."""
     row, own = contact_addresses.c, customers.c
+    shared = select(row.kind, row.value).group_by(row.kind, row.value).having(func.count() > 1).subquery("shared")
     key = row.kind + literal(":") + row.value + literal("\n") + own.name_folded
-    grouped = select(*_columns(key, row.kind, row.value, own.id)).join_from(
-        contact_addresses, customers, own.id == row.customer_id
+    both = and_(row.kind == shared.c.kind, row.value == shared.c.value)
+    grouped = (
+        select(*_columns(key, row.kind, row.value, own.id))
+        .select_from(shared.join(contact_addresses, both).join(customers, own.id == row.customer_id))
+        .where(own.name_folded != "")
     )
-    named = grouped.where(own.name_folded != "").group_by(row.kind, row.value, own.name_folded)
-    return named.having(func.count() > 1)
+    return grouped.group_by(row.kind, row.value, own.name_folded).having(func.count() > 1)
 
 
 def _same_name_and_home() -> Select[Any]:
-    row = customers.c
-    key = literal(f"{NAME}:") + row.name_folded + literal("\n") + row.address_folded
-    grouped = select(*_columns(key, literal(NAME), func.min(row.address), row.id)).where(
-        row.merged_into.is_(None), row.name_folded != "", row.address_folded != ""
+    row, one = customers.c, customers.alias("one").c
+    shared = (
+        select(one.name_folded, one.address_folded)
+        .where(one.merged_into.is_(None), one.name_folded != "", one.address_folded != "")
+        .group_by(one.name_folded, one.address_folded)
+        .having(func.count() > 1)
+        .subquery("homes")
     )
-    return grouped.group_by(row.name_folded, row.address_folded).having(func.count() > 1)
+    both = and_(row.name_folded == shared.c.name_folded, row.address_folded == shared.c.address_folded)
+    key = literal(f"{NAME}:") + row.name_folded + literal("\n") + row.address_folded
+    grouped = select(*_columns(key, literal(NAME), func.min(row.address), row.id)).select_from(
+        shared.join(customers, both)
+    )
+    return grouped.where(row.merged_into.is_(None)).group_by(row.name_folded, row.address_folded)
 
 
 def _columns(key: Any, kind: Any, value: Any, customer_id: Any) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from customers.models import communities, customers, dealers, salespeople
 from customers.reading import Search, find_customers, get_customer
 from runtime.clock import utc_now
 from runtime.errors import Invalid
+from segments.speed import full_speed
 from segments.vocabulary import RECORDS
 from web.access import MARKETERS, READERS, Route, house_of
 from web.i18n import _, current_language
@@ -95,6 +96,7 @@ async def duplicates(request: Request) -> Response:
     if asked.q:
         statement = statement.where(groups.c.value.icontains(asked.q, autoescape=True))
     async with house_of(request).database.connect() as conn:
+        await full_speed(conn)
         found = await fetch_page(conn, statement, asked, sorts, groups.c.key)
         people = await people_in(conn, found.rows)
     return page(
