@@ -39,12 +39,14 @@ TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [.
     .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest(".table-responsive, thead"))
     .map((one) => `${one.tagName}.${one.className}`)"""
 DRAFTS = {"upload": "2"}  # begun after the import
+QUERIES = {"category": "?code=refrigerator"}
 FILES = {"import_rejects", "audience_lines"}  # a download
 
 
 def address(route: Route) -> str:
     """The page's address for the first record of its kind."""
-    return re.sub(r"{([\w:]+)}", lambda found: DRAFTS.get(route.name) or PARTS.get(found[1], "1"), route.path)
+    path = re.sub(r"{([\w:]+)}", lambda found: DRAFTS.get(route.name) or PARTS.get(found[1], "1"), route.path)
+    return path + QUERIES.get(route.name, "")
 
 
 PAGES = [
