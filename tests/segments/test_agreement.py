@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.fields import FIELDS
 from runtime.registry import channel_kinds, sources
+from runtime.text import fold
+from tests.segments import rule_reference as reference
 from tests.segments.rule_answers import SOAK, Case
 from tests.segments.rule_difference import first_difference
 from tests.segments.rule_fields import CUSTOMER_FIELDS, RECORD_COLUMNS
@@ -58,3 +60,9 @@ def test_every_field_is_asked_for() -> None:
     assert {name for name in CUSTOMER_FIELDS if name.startswith("reachable.")} == {
         f"reachable.{name}" for name in channel_kinds()
     }
+
+
+def test_every_letter_is_folded_as_the_document_says() -> None:
+    letters = [chr(number) for number in range(0x2_0000) if not 0xD800 <= number < 0xE000]
+    assert [letter for letter in letters if fold(letter) != reference.fold(letter)] == []
+    assert [letter for letter in letters if fold(fold(letter)) != fold(letter)] == []
