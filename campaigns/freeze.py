@@ -11,8 +11,10 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    FromClause,
     Insert,
     SmallInteger,
+    Subquery,
     Text,
     Update,
     case,
@@ -30,7 +32,7 @@ from campaigns.content import CompiledContent
 from campaigns.dispatch.batch import defer_batches
 from campaigns.models import campaigns, runs, snapshots
 from campaigns.options import Options
-from campaigns.permission import chosen_address, with_reason
+from campaigns.permission import chosen_address, chosen_addresses, with_reason
 from campaigns.states import LIVE, RunState
 from channels.registry import channel_named
 from customers.changes import note_changed
@@ -43,12 +45,14 @@ from runtime.registry import ChannelKind
 from segments.bucket import BUCKETS, bucket_sql
 from segments.context import EvaluationContext, context_at
 from segments.patterns import time_limit
+from segments.speed import full_speed
 from tracking.models import link_tables, messages
 from tracking.states import State
 
 log = logging.getLogger(__name__)
 
 BATCH = 1_000
+MANY = 20  # batches; from there on the addresses of all are sorted rather than looked up
 LISTED = 100_000  # messages whose customers are noted one by one
 LONGEST = 900.0  # seconds that the freezing statement may take
 NOBODY = "the audience is empty: nobody to write to"
@@ -100,6 +104,7 @@ async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext)
 
 async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> None:
     await _write_links(conn, plan)
+    await full_speed(conn)
     batches = await _batches(conn, plan, context)
     statement = await _freezing(conn, plan, context, batches)
     async with time_limit(conn, LONGEST):
@@ -160,8 +165,7 @@ async def _batches(conn: AsyncConnection, plan: Plan, context: EvaluationContext
 async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContext, batches: int) -> Insert:
     """One statement for everybody: who, where to, in which batch, or why not."""
     members = (await audience.members(conn, plan.audience, context)).subquery("members")
-    chosen = chosen_address(members.c.id, plan.channel, context.now)
-    targets = members.outerjoin(chosen, true())
+    targets, chosen = _with_address(members, plan.channel, context.now, many=batches > MANY)
     joined, barred = with_reason(targets, members.c.id, chosen.c.address, plan.channel, context.now)
     judged = select(members.c.id, chosen.c.address, _reason(barred, members.c.id, plan).label("reason"))
     target = judged.select_from(joined).subquery("target")
@@ -180,6 +184,17 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
     )
     columns = ["customer_id", "run_id", "step", "campaign_id", "channel", "address", "batch", "state", "reason"]
     return upsert(messages).from_select(columns, rows).execution_options(preserve_rowcount=True)
+
+
+def _with_address(
+    members: Subquery, channel: ChannelKind, now: datetime, *, many: bool
+) -> tuple[FromClause, FromClause]:
+    """`members` joined with where each may be written to."""
+    if many:
+        all_chosen = chosen_addresses(channel, now)
+        return members.outerjoin(all_chosen, all_chosen.c.customer_id == members.c.id), all_chosen
+    chosen = chosen_address(members.c.id, channel, now)
+    return members.outerjoin(chosen, true()), chosen
 
 
 def _reason(barred: ColumnElement[Any], customer_id: ColumnElement[int], plan: Plan) -> ColumnElement[Any]:
