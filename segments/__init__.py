@@ -15,6 +15,9 @@ segments.engine      await count(conn, rule, context, salesperson=None) -> int
                      await expand(conn, rule) -> the rule with nested segments written out
                      await freeze_select(conn, rule, context, exclude=()) -> SELECT customers.id …
                      await record_condition(conn, rule, context, "appliances") -> condition on those records | None
+segments.looking     await estimate(conn, rule, context) -> Estimate(count, low, high, sampled, exact)
+                     await funnel(conn, rule, context) -> Funnel(everyone, count, steps)
+                     await overlap(conn, a, b, context) -> Overlap(only_a, both, only_b)
 segments.store       create_segment, update_segment, delete_segment, segment, segment_rows, segment_of, check_rule
 segments.standing    await evaluate(conn, segment_id, context) -> Evaluated: who belongs, kept in segment_members
 segments.refresh     await refresh_soon(conn, segment_id): the same by a job; ticks find what is due
@@ -26,6 +29,9 @@ segments.uses        register_segment_users(room, users), register_audience_user
 segments.audiences   create_audience, create_from_upload, enqueue_audience, look_again, rename_audience,
                      delete_audience, audience, audience_rows, audience_of, reasons, lines_csv
 segments.found       await try_lines(conn, lines) -> what would become of them; the statements of the matching
+segments.ready_made  await ready_made(conn, today) -> [ReadyMade(code, intention, parameters, rule, name, …, segment_id)],
+                     written(conn, code, parameters) -> one of them; recipes are data in segments.recipes
+segments.lately      await moved_since(conn, segment_ids, day) -> {id: Moves(entered, left)}
 segments.bucket      bucket(prefix, id) -> int, bucket_sql(prefix, column): 0 to 9,999
 segments.words       rule_in_words(rule, language, names) -> str
 segments.suggestions  await suggest(conn, source, field, prefix) -> the commonest values with counts

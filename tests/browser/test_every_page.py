@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from email.message import EmailMessage
 from typing import Any
 
@@ -16,6 +17,8 @@ from campaigns import store
 from channels.email import mailbox
 from customers.imports.pending import create_pending, seal_pending
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
+from customers.reference import Category, save_category
+from customers.suppressions import Lift, SuppressedAddress, Suppression, lift, suppress, suppress_addresses
 from runtime.clock import utc_now
 from runtime.house import House
 from segments.audiences import create_audience, enqueue_audience
@@ -34,7 +37,7 @@ from web.routes import table
 from web.sessions import create_token
 
 ATTACK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>${alert(3)}{{7*7}}"
-PARTS = {"kind": "rejects", "part": "margin"}
+PARTS = {"kind": "rejects", "part": "margin", "lose:int": "2"}
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest(".table-responsive, thead"))
     .map((one) => `${one.tagName}.${one.className}`)"""
@@ -70,6 +73,7 @@ async def records(house: House) -> None:
     where = {"city": ATTACK, "district": ATTACK, "address": ATTACK, "platform": ATTACK, "gender": ATTACK}
     codes = {"community": ATTACK, "dealer": ATTACK, "salesperson": ATTACK}
     await put(house, "customers", {**who, **where, **codes, "tags": [ATTACK], "attributes": {"note": ATTACK}})
+    await put(house, "customers", {"external_id": f"{ATTACK}2", "name": ATTACK, "address": ATTACK})
     for kind in ("communities", "dealers", "salespeople"):
         await put(house, kind, {"code": ATTACK, "name": ATTACK})
     item = {"sku": ATTACK, "name": ATTACK, "quantity": 1, "price": "500", "cost": "1"}
@@ -79,6 +83,15 @@ async def records(house: House) -> None:
     await put(house, "appliances", {**owner, **thing, "status": "in_use"})
     visit = {"number": ATTACK, "kind": ATTACK, "status": ATTACK, "provider": ATTACK, "note": ATTACK}
     await put(house, "service_visits", {**owner, **visit, "completed_at": "2026-10-01"})
+
+
+async def set_up(house: House) -> None:
+    async with house.database.begin() as conn:
+        await save_category(conn, Category(ATTACK, ATTACK, ATTACK, Decimal(5), ATTACK))
+        await suppress(conn, [Suppression(1, "email", ATTACK, utc_now(), address=ATTACK, detail=ATTACK)])
+        await suppress(conn, [Suppression(2, "email", ATTACK, utc_now())])
+        await lift(conn, 2, "email", Lift(ATTACK, ATTACK, utc_now()))
+        await suppress_addresses(conn, [SuppressedAddress("email", ATTACK, ATTACK, utc_now(), detail=ATTACK)])
 
 
 async def outreach(house: House) -> None:
@@ -131,6 +144,7 @@ async def furnished(site: Site) -> House:
     await outreach(site.house)
     await work_off(site.house)
     await reactions(site.house)
+    await set_up(site.house)
     return site.house
 
 
