@@ -153,7 +153,7 @@ async def test_the_rule_being_written_is_laid_over_a_segment(sign_in: SignIn, ho
     town = await keep(house, "Town")
     client = await sign_in("marketer")
     answer = await client.post("/segments/overlap", json={"rule": {"all": []}, "other": town})
-    for words in ("This rule", "Town", "50%"):
+    for words in ("Only this rule", "Only Town", "50%"):
         assert words in answer.json()["html"]
     refused: list[Any] = [{"rule": {"all": []}}, [], {"rule": {"all": [{}]}, "other": town}]
     for body in refused:

@@ -49,24 +49,27 @@ async def beside(request: Request) -> Response:
         raise Invalid(Problem("other", "is required: the id of a segment"))
     async with house_of(request).database.connect() as conn:
         other = await store.segment(conn, body["other"])
-        here = (body.get("rule"), _("This rule"))
-        found = await _picture(request, conn, here, ({"in_segment": other.id}, other.name))
+        found = await _picture(request, conn, (body.get("rule"), ""), ({"in_segment": other.id}, other.name))
     return JSONResponse({"html": fragment(request, "segments/overlap_picture.html", found=found)})
 
 
 async def _picture(request: Request, conn: AsyncConnection, a: tuple[Any, str], b: tuple[Any, str]) -> dict[str, Any]:
-    """Circles, and the three parts with their names, numbers and rules."""
+    """Circles, and the three parts with their names, numbers and rules; the rule being written has no name."""
     found = await looking.overlap(conn, a[0], b[0], context_at(utc_now(), house_of(request).settings))
     every = found.only_a + found.both + found.only_b
     parts = [
-        ("a", _("Only %(name)s", name=a[1]), found.only_a, {"all": [a[0], {"none": [b[0]]}]}),
+        (
+            "a",
+            _("Only %(name)s", name=a[1]) if a[1] else _("Only this rule"),
+            found.only_a,
+            {"all": [a[0], {"none": [b[0]]}]},
+        ),
         ("both", _("Both"), found.both, {"all": [a[0], b[0]]}),
         ("b", _("Only %(name)s", name=b[1]), found.only_b, {"all": [b[0], {"none": [a[0]]}]}),
     ]
     return {
         "venn": venn(found.only_a, found.both, found.only_b) if every else None,
         "size": (WIDTH, HEIGHT),
-        "names": (a[1], b[1]),
         "parts": [
             {"key": key, "label": label, "count": count, "share": count / every if every else None, "rule": _text(rule)}
             for key, label, count, rule in parts

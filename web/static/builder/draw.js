@@ -19,7 +19,7 @@ export function makeDrawing({ act, typed }) {
     const kinds = GROUPS.map((name) => [name, words[(source ? "where_" : "") + name]]);
     const kind = select(kinds, key, (name) => act(() => rename(node, key, name), { focus: `${path}:kind` }), { class: "form-select rule-kind", "aria-label": words.group_kind, "data-place": `${path}:kind` });
     const head = el("div", { class: "rule-head" }, home && home.grip, kind, home && tools(node, home));
-    const none = node[key].length ? null : el("p", { class: "rule-empty" }, path || source ? words.empty_group : words.empty_rule);
+    const none = node[key].length || source ? null : el("p", { class: "rule-empty" }, path ? words.empty_group : words.empty_rule);
     const part = { class: `rule-group rule-${key}${path ? "" : " rule-top"}`, "data-path": path };
     return el("div", part, head, none, list, addRow(node, path, source), problemSlot(path));
   }

@@ -52,7 +52,7 @@ function rankInput(field, value, place, set) {
 function pairInputs(field, value, place, set) {
   const pair = [...value];
   const part = (index, label) => singleInput(field, pair[index], `${place}:${index}`, (one) => { pair[index] = one; set([...pair]); }, { "aria-label": `${field.label}: ${label}` });
-  return [part(0, words.from), el("span", { class: "rule-word" }, words.and), withUnit(field, part(1, words.to))];
+  return [el("span", { class: "rule-unit" }, part(0, words.from), el("span", { class: "rule-word" }, words.and), withUnit(field, part(1, words.to)))];
 }
 
 // A duration as a number and a unit; one of several parts stays as it was written.

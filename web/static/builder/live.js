@@ -6,6 +6,7 @@ import { finished } from "./tree.js";
 
 const PAUSE = 120;
 const panel = document.getElementById("preview");
+const mini = document.getElementById("rule-mini");
 const part = (name) => panel.querySelector(`[data-part="${name}"]`);
 
 let waiting = null;
@@ -62,6 +63,7 @@ async function answer(whole) {
 function count(text, about) {
   part("count").textContent = text;
   part("count").classList.toggle("is-estimate", about);
+  mini.textContent = text;
 }
 
 function tellEstimate(found) {
