@@ -1,32 +1,54 @@
-"""A file of customers as an enterprise hands it over, the same for the same size: some of its lines are odd, double, or
+"""Files as an enterprise hands them over, the same for the same size: of the customers, some lines are odd, double, or
 cannot be used."""
 
 from __future__ import annotations
 
 import csv
-import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-MAPPING = {
-    "kind": "customers",
-    "columns": {
-        "external_id": "客户编号",
-        "name": "姓名",
-        "phone": "手机",
-        "email": "邮箱",
-        "gender": "性别",
-        "city": "城市",
-        "district": "区县",
-        "birthday": "生日",
-        "tags": "标签",
-        "attributes.level": "会员等级",
-        "attributes.points": "积分",
-        "consents.email": "同意邮件",
+SEED = 20261122
+
+MAPPINGS: dict[str, dict[str, Any]] = {
+    "customers": {
+        "columns": {
+            "external_id": "客户编号",
+            "name": "姓名",
+            "phone": "手机",
+            "email": "邮箱",
+            "gender": "性别",
+            "city": "城市",
+            "district": "区县",
+            "birthday": "生日",
+            "tags": "标签",
+            "attributes.level": "会员等级",
+            "attributes.points": "积分",
+            "consents.email": "同意邮件",
+        }
+    },
+    "orders": {
+        "columns": {
+            "number": "订单号",
+            "customer.external_id": "客户编号",
+            "platform": "平台",
+            "status": "状态",
+            "ordered_at": "下单时间",
+        },
+        "items": {"sku": "货号", "name": "商品", "category": "品类", "quantity": "数量", "price": "单价"},
+    },
+    "appliances": {
+        "columns": {
+            "serial": "序列号",
+            "customer.external_id": "客户编号",
+            "category": "品类",
+            "brand": "品牌",
+            "model": "型号",
+            "installed_on": "安装日期",
+        }
     },
 }
-_HEADER = [entry for entry in MAPPING["columns"].values()]  # type: ignore[attr-defined]
 _FAMILIES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗"
 _NAMES = "伟芳娜敏静秀英丽强磊军洋勇艳杰娟涛明超兰霞平刚桂"
 _CITIES = ("西安", "咸阳", "宝鸡", "渭南", "成都", "重庆", "北京", "上海", "兰州", "Xi'an")
@@ -35,17 +57,56 @@ _TAGS = ("vip", "老客户", "空调", "净水", "团购", "样板间", "vip,老
 _LEVELS = ("金卡", "银卡", "普通", "")
 _PREFIXES = ("130", "135", "138", "139", "150", "158", "176", "181", "186", "189")
 _PHONES = ("{}{}{}", "{}{}{}", "{} {} {}", "+86-{}-{}-{}", "86{}{}{}")
+_GOODS = (
+    ("空调", "格力", "KFR-35GW"),
+    ("冰箱", "海尔", "BCD-520"),
+    ("洗衣机", "小天鹅", "TG100"),
+    ("净水器", "美的", "MRC1870"),
+)
 _ODD_PHONES = ("029-8{}{}", "(029) 8{} {}", "+1 650 253 {1}", "0086 29 8{} {}")
 
 
-def write_people(path: Path, rows: int, seed: int = 20261122) -> None:
-    """The file, with its mapping beside it (`path` + .json). Of the lines 3 % have odd phones, 2 % name somebody whom an
-    earlier one names, 1 % cannot be used."""
-    path.with_name(path.name + ".json").write_text(json.dumps(MAPPING, ensure_ascii=False))
+def write_people(path: Path, rows: int, seed: int = SEED) -> None:
+    """Customers K00000000 …: of the lines 3 % have odd phones, 2 % name somebody whom an earlier one names, 1 % cannot
+    be used."""
+    _write(path, list(MAPPINGS["customers"]["columns"].values()), _people(rows, random.Random(seed)))
+
+
+def write_orders(path: Path, rows: int, people: int, seed: int = SEED) -> None:
+    """Orders of one item each, of some of these people."""
+    mapping = MAPPINGS["orders"]
+    header = [*mapping["columns"].values(), *mapping["items"].values()]
+    _write(path, header, _orders(rows, people, random.Random(seed)))
+
+
+def write_appliances(path: Path, rows: int, people: int, seed: int = SEED) -> None:
+    """Appliances of some of these people."""
+    _write(path, list(MAPPINGS["appliances"]["columns"].values()), _appliances(rows, people, random.Random(seed)))
+
+
+def _write(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(_HEADER)
-        writer.writerows(_people(rows, random.Random(seed)))  # noqa: S311 -- no secrets
+        writer.writerow(header)
+        writer.writerows(lines)
+
+
+def _orders(rows: int, people: int, chance: random.Random) -> Iterator[list[str]]:
+    for number in range(rows):
+        category, brand, model = chance.choice(_GOODS)
+        day = f"{chance.randrange(2018, 2027)}-{chance.randrange(1, 11):02}-{chance.randrange(1, 29):02}"
+        yield [
+            f"D{number:08}", f"K{chance.randrange(people):08}", chance.choice(("天猫", "京东", "门店")),
+            chance.choice(("已完成", "已完成", "已完成", "已取消")), f"{day} {chance.randrange(8, 22):02}:30:00",
+            model, f"{brand}{category}", category, "1", str(chance.randrange(199, 9999)),
+        ]  # fmt: skip
+
+
+def _appliances(rows: int, people: int, chance: random.Random) -> Iterator[list[str]]:
+    for number in range(rows):
+        category, brand, model = chance.choice(_GOODS)
+        day = f"{chance.randrange(2008, 2026)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
+        yield [f"S{number:08}", f"K{chance.randrange(people):08}", category, brand, model, day]
 
 
 def _people(rows: int, chance: random.Random) -> Iterator[list[str]]:

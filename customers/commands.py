@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,11 +70,12 @@ def import_(kind: str, file: Path, mapping_file: Path | None, dry_run: bool, rej
             account = _Shown(refused, bar, task)
             return await import_file(house.database, job, account, settings=house.settings, now=utc_now())
 
+    begun = time.monotonic()
     try:
         progress = in_house(work)
     finally:
         refused.close()
-    _tell(progress, refused.path, dry_run=dry_run)
+    _tell(progress, refused.path, time.monotonic() - begun, dry_run=dry_run)
 
 
 class _Shown(Account):
@@ -108,15 +110,16 @@ def _mapping(kind: str, path: Path | None) -> FileMapping | None:
     return mapping
 
 
-def _tell(progress: Progress, rejects: Path | None, *, dry_run: bool) -> None:
+def _tell(progress: Progress, rejects: Path | None, seconds: float, *, dry_run: bool) -> None:
     counts = asdict(progress)
     document: dict[str, Any] = {name: counts[name] for name in _TOLD}
     document["records"] = {name: counts[name] for name in _RECORDS}
     document["dry_run"] = dry_run
+    document["seconds"] = round(seconds, 3)
     document["rejects"] = None if rejects is None else str(rejects)
     told = ", ".join(f"{counts[name]:,} {name}" for name in _TOLD)
     records = ", ".join(f"{counts[name]:,} {name}" for name in _RECORDS)
-    lines = [f"{told}; records: {records}"]
+    lines = [f"{told}; records: {records}; {seconds:,.1f} s"]
     lines += ["dry run: nothing was written"] if dry_run else []
     lines += [f"refused lines, with reasons: {rejects}"] if rejects else []
     answer(document, "\n".join(lines))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import FormData, UploadFile
 
+from customers.imports.source import check_announced
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
 from runtime.errors import Invalid, Problem, TooLarge
 from segments.audiences import create_audience, enqueue_audience
@@ -65,7 +67,8 @@ def consent_of(form: FormData) -> ListConsent | None:
 
 
 async def store_pieces(conn: AsyncConnection, import_id: int, upload: UploadFile) -> None:
-    """The file's bytes under the import."""
+    """The file's bytes under the import. Raises TooLarge for a packed file that is a bomb."""
+    await asyncio.to_thread(check_announced, upload.filename or "file", upload.file)
     position = 0
     async for piece in pieces(upload):
         await append_chunk(conn, import_id, position, piece)

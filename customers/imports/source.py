@@ -8,7 +8,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,10 @@ _RATIO = 250  # real tables shrink to a tenth, seldom to a hundredth
 _BYTES_LIMIT = 50 * 1024**3
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
+_GZIP_SIZE = 4  # bytes at the end of a .gz: how much it unpacks to
+_ZIP_END = b"PK\x05\x06"
+_ZIP_TAIL = 22 + 65_535  # the end of an archive, with the longest comment
+_MEMBERS_LIMIT = 1000
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _WORKBOOK = "[Content_Types].xml"
 
@@ -76,10 +80,39 @@ class Unpacked(io.RawIOBase):
         buffer[: len(piece)] = piece
         self._given += len(piece)
         if self._given > _FREE_BYTES and (self._given > self.place * _RATIO or self._given > _BYTES_LIMIT):
-            raise TooLarge(
-                f"{self._name}: unpacks to far more than a table would; unpack it and import the table itself"
-            )
+            raise _bomb(self._name)
         return len(piece)
+
+
+def check_announced(name: str, file: IO[bytes]) -> None:
+    """Raises TooLarge for a packed file that itself says that it unpacks to far more than a table; one that lies about
+    it is stopped while it is read. `file` is left at its beginning."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(4)
+    announced = 0
+    if head.startswith(_GZIP) and size >= _GZIP_SIZE:
+        file.seek(-_GZIP_SIZE, io.SEEK_END)
+        announced = int.from_bytes(file.read(_GZIP_SIZE), "little")
+    elif head == _ZIP and _members(file) <= _MEMBERS_LIMIT:
+        with suppress(zipfile.BadZipFile):
+            announced = sum(member.file_size for member in zipfile.ZipFile(file).infolist())
+    file.seek(0)
+    if announced > max(_FREE_BYTES, size * _RATIO):
+        raise _bomb(name)
+
+
+def _bomb(name: str) -> TooLarge:
+    return TooLarge(f"{name}: unpacks to far more than a table would; unpack it and import the table itself")
+
+
+def _members(file: IO[bytes]) -> int:
+    """How many files an archive says that it holds, before its directory is read: that may be large itself."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _ZIP_TAIL))
+    tail = file.read()
+    end = tail.rfind(_ZIP_END)
+    return int.from_bytes(tail[end + 10 : end + 12], "little") if end >= 0 else 0
 
 
 @contextmanager
@@ -105,6 +138,8 @@ def is_archive(path: Path) -> bool:
 
 
 def _archive(name: str, raw: IO[bytes]) -> zipfile.ZipFile:
+    if (members := _members(raw)) > _MEMBERS_LIMIT:
+        raise Invalid(f"{name}: must hold one file, but holds {members}; pack the table alone")
     try:
         return zipfile.ZipFile(raw)
     except zipfile.BadZipFile as error:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from customers.imports.cells import Row, open_grid
 from customers.imports.grouping import Sheaf
-from customers.imports.source import Source
+from customers.imports.source import Source, check_announced
 from runtime.errors import Invalid, TooLarge
 
 Write = Callable[[bytes], Source]
@@ -244,3 +244,29 @@ def test_lines_of_a_key_come_together_in_the_order_of_the_file() -> None:
     assert found[0][2] == ["b", "", "é"]
     assert len(found) == len(lines)
     assert [key for key, _, _ in found[5:]] == sorted(key for key, _, _ in found[5:])
+
+
+def zipped(data: bytes, name: str = "table.csv") -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("pack", [zipped, gzip.compress])
+def test_a_bomb_is_known_by_what_it_announces(pack: Callable[[bytes], bytes]) -> None:
+    bomb = io.BytesIO(pack(bytes(80 << 20)))
+    with pytest.raises(TooLarge, match="far more"):
+        check_announced("bomb", bomb)
+    assert bomb.tell() == 0
+    for honest in (pack(b"email\na@example.com\n" * 1000), b"PK\x03\x04", b"\x1f\x8b", b"plain"):
+        check_announced("table", io.BytesIO(honest))
+
+
+def test_an_archive_of_very_many_files_is_not_looked_through(write: Write) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.csv", b"")
+    with pytest.raises(Invalid, match="holds 1001"):
+        read(write(packed.getvalue()))
