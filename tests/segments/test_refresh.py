@@ -15,15 +15,26 @@ from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.errors import Invalid
 from runtime.house import House
+from runtime.leader import acquire
 from runtime.settings import Settings
 from segments.context import EvaluationContext
 from segments.feed import Position, changes, history, position
 from segments.forget import FEED_KEPT, LOG_KEPT, forget, purge
 from segments.models import segment_changes, segment_members, segment_sizes, segment_states
-from segments.refresh import AFTER_FAILURE, BY_TIME, SOONEST, due_segments, refresh_segment, tidy_segments
+from segments.refresh import (
+    AFTER_FAILURE,
+    BY_TIME,
+    SOONEST,
+    due_segments,
+    refresh_due_segments,
+    refresh_segment,
+    tidy_now_and_then,
+    tidy_segments,
+)
 from segments.standing import evaluate
 from segments.states import failure_of, state_of
 from segments.store import create_segment, delete_segment, update_segment
+from tests.campaigns.scene import work_off
 from tests.segments.people import NOW, city, make_people
 
 DAILY = {"field": "birthday", "op": "anniversary_within_next", "value": "P7D"}
@@ -245,3 +256,23 @@ async def _logged(db: Database) -> int:
 
 async def _count(conn: AsyncConnection, table: Any) -> int:
     return int(await conn.scalar(select(func.count()).select_from(table)) or 0)
+
+
+async def test_a_worker_evaluates_what_was_saved_and_what_is_due(house: House) -> None:
+    await changed(house.database, house.settings, external_id="a", city="A")
+    one = await made(house.database, city("A"))
+    await work_off(house)
+    async with house.database.begin() as conn:
+        first = await state_of(conn, one)
+        assert first is not None
+        assert (first.evaluation, first.size) == (1, 1)
+        await conn.execute(update(segment_states).values(evaluated_at=utc_now() - timedelta(days=1)))
+        term = await acquire(conn, "scheduler", "me", seconds=60)
+    assert term is not None
+    await refresh_due_segments(house, term, utc_now())
+    await tidy_now_and_then(house, term, utc_now())
+    await work_off(house)
+    async with house.database.connect() as conn:
+        second = await state_of(conn, one)
+    assert second is not None
+    assert (second.evaluation, second.size) == (2, 1)
