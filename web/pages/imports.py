@@ -12,7 +12,7 @@ from web.access import MARKETERS, READERS, Route, house_of, viewer_of
 from web.downloads import csv_download
 from web.listing import Listing, read_listing
 from web.render import page
-from web.sheet import KIND_LABELS
+from web.sheet_words import KIND_LABELS
 
 SHOWN = 50
 MOVING = ("queued", "running")

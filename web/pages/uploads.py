@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from customers.imports.head import Head, looks_like_data, read_head
+from customers.imports.head import Head, read_head
 from customers.imports.pending import (
     Pending,
     confirm_import,
@@ -34,18 +34,16 @@ from web.access import MARKETERS, Route, house_of, viewer_of
 from web.i18n import N_, _
 from web.pages.audiences import said
 from web.render import page, redirect
-from web.sheet import (
+from web.sheet import IGNORED, Asked, Sheet, make_sheet, read_asked
+from web.sheet_faults import errors_of, fault_of, warnings_of
+from web.sheet_words import (
     DELIMITERS,
     ENCODINGS,
-    IGNORED,
     KIND_LABELS,
     NAMED_DELIMITERS,
-    Asked,
-    Sheet,
     attribute_of,
     choices,
-    make_sheet,
-    read_asked,
+    encoding_name,
     target_label,
 )
 from web.trial import Trial, try_sheet
@@ -81,7 +79,7 @@ async def take(request: Request) -> Response:
     except Invalid as error:
         if request.headers.get("HX-Request"):
             raise
-        return _form_page(request, kind, _errors(error))
+        return _form_page(request, kind, errors_of(error))
     return redirect(request, "upload", id=upload_id)
 
 
@@ -171,11 +169,6 @@ async def _head(request: Request, found: Pending, asked: Asked, folder: Path) ->
         return Head(encoding or "utf-8", delimiter or ",", (), fault=str(error))
 
 
-def _said(fault: str | None) -> str | None:
-    """Without the remedies of a mapping file: here the encoding can be chosen."""
-    return fault and fault.partition("; save it as UTF-8")[0]
-
-
 def _check_same_columns(asked: Asked, sheet: Sheet) -> None:
     if sheet.head.fault is not None:
         raise Invalid(sheet.head.fault)
@@ -192,9 +185,7 @@ async def _sheet_page(
         trial = Trial() if sheet.head.fault else await try_sheet(house, sheet, Path(folder))
     async with house.database.connect() as conn:
         kinds = await identity_kinds(conn)
-    context = Context(house.settings.zone, house.settings.country)
-    errors = _errors(error) if error else _errors(trial.fault) if trial.fault else {}
-    listing_route, new_route = BACK[found.kind == LIST_KIND]
+    errors = errors_of(error) if error else errors_of(trial.fault) if trial.fault else {}
     return page(
         request,
         "uploads/sheet.html",
@@ -205,52 +196,32 @@ async def _sheet_page(
         trial=trial,
         errors=errors,
         refused=error is not None,
-        groups=choices(asked, kinds),
         given=given,
-        is_list=found.kind == LIST_KIND,
         name=str(given.get("name", "")) or _stem(found.filename),
-        fault=_said(sheet.head.fault),
-        warnings=_warnings(sheet, context),
-        kinds=[(name, _(KIND_LABELS[name])) for name in KINDS],
-        encodings=ENCODINGS,
-        delimiters=[(name, _(DELIMITERS[sign])) for name, sign in NAMED_DELIMITERS.items()],
-        delimiter_name=_(DELIMITERS.get(sheet.head.delimiter, sheet.head.delimiter)),
-        encoding_name=_encoding_name(sheet.head.encoding),
-        channels=list(channel_kinds().values()),
+        fault=fault_of(sheet.head.fault),
+        warnings=warnings_of(sheet, Context(house.settings.zone, house.settings.country)),
+        groups=choices(asked.kind, kinds, creating=asked.creating),
         attribute_of=lambda name: attribute_of(asked.kind, asked.creating, name),
-        target_label=target_label,
-        verdict_words=VERDICTS,
-        said=said,
-        IGNORED=IGNORED,
-        listing_route=listing_route,
-        new_route=new_route,
+        **_menus(sheet, found.kind == LIST_KIND),
     )
 
 
-def _warnings(sheet: Sheet, context: Context) -> list[str]:
-    head = sheet.head
-    if head.fault is not None:
-        return []
-    found = []
-    if sheet.named and looks_like_data(head.header, context):
-        found.append(
-            _("The first line looks like data, but it must name the columns: it is left out. Put names above it.")
-            if sheet.asked.kind != LIST_KIND
-            else _("The first line looks like data, but is taken for names: it is left out.")
-        )
-    broken = sum("\ufffd" in "".join(row.cells) for row in head.rows)
-    if broken:
-        found.append(_("Some cells hold bytes that are no text in this encoding (�): choose another encoding."))
-    if len(head.header) == 1 and any(sign in head.header[0] for sign in ",;\t|"):
-        found.append(_("Everything stands in one column: choose another delimiter."))
-    doubled = sorted({name for name in head.header if list(head.header).count(name) > 1})
-    if doubled:
-        found.append(_("Several columns are called %(names)s: give each a name of its own.", names=", ".join(doubled)))
-    return found
-
-
-def _encoding_name(encoding: str) -> str:
-    return ENCODINGS.get(encoding.removesuffix("-sig"), encoding.upper())
+def _menus(sheet: Sheet, is_list: bool) -> dict[str, Any]:
+    """What the sheet offers and says, whatever the file."""
+    return {
+        "is_list": is_list,
+        "listing_route": BACK[is_list][0],
+        "kinds": [(name, _(KIND_LABELS[name])) for name in KINDS],
+        "encodings": ENCODINGS,
+        "encoding_name": encoding_name(sheet.head.encoding),
+        "delimiters": [(name, _(DELIMITERS[sign])) for name, sign in NAMED_DELIMITERS.items()],
+        "delimiter_name": _(DELIMITERS.get(sheet.head.delimiter, sheet.head.delimiter)),
+        "channels": list(channel_kinds().values()),
+        "target_label": target_label,
+        "verdict_words": VERDICTS,
+        "said": said,
+        "IGNORED": IGNORED,
+    }
 
 
 def _stem(filename: str) -> str:
@@ -259,26 +230,6 @@ def _stem(filename: str) -> str:
     for ending in (".gz", ".zip", ".csv", ".tsv", ".txt"):
         stem = stem[: -len(ending)] if stem.lower().endswith(ending) and len(stem) > len(ending) else stem
     return stem[:200]
-
-
-def _errors(error: Invalid) -> dict[str, str]:
-    """By field; what is not about a field of the form stands under `mapping`."""
-    errors: dict[str, str] = {}
-    for problem in error.problems:
-        own = problem.path in OWN_FIELDS or (problem.path[:1] == "c" and problem.path[1:].isdecimal())
-        field, text = (problem.path, problem.message) if own else ("mapping", _plain(problem))
-        errors[field] = f"{errors[field]} {text}" if field in errors else text
-    return errors
-
-
-OWN_FIELDS = frozenset(
-    {"kind", "file", "name", "dry_run", "create_missing", "consent_source", "consent_text", "consent_channels"}
-)
-
-
-def _plain(problem: Problem) -> str:
-    """Without the words of a mapping file, which the form has no fields for."""
-    return problem.message.partition("; the file has: ")[0] if problem.path == "columns" else str(problem)
 
 
 def _form_page(request: Request, kind: str, errors: dict[str, str]) -> Response:
