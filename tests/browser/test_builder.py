@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Dialog, Locator, Page, expect
+from sqlalchemy import text
 
 from runtime.clock import utc_now
 from segments import engine, store
@@ -256,6 +257,32 @@ async def test_what_the_server_refuses_is_marked_after_saving(site: Site, open_b
     await expect(condition(page, "all[1]")).to_have_class(re.compile("is-wrong"))
 
 
+async def test_what_is_not_saved_is_not_lost_without_a_question(site: Site, open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [TOWN]})
+    asked: list[str] = []
+
+    async def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        await dialog.accept()
+
+    page.on("dialog", stay)
+    await condition(page, "all[0]").get_by_role("button", name="Remove Xi'an").click()
+    await page.goto("/segments")
+    assert asked == ["beforeunload"]
+
+
+async def test_values_are_typed_pasted_and_taken_back(open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [{**TOWN, "value": ["Xianyang"]}]})
+    place = condition(page, "all[0]").locator(".chips-input")
+    await place.fill("Paris，Rome,")
+    await expect(condition(page, "all[0]").locator(".chip")).to_have_text(["Xianyang", "Paris", "Rome"])
+    await place.press("Backspace")
+    await place.press("Control+z")
+    await expect(condition(page, "all[0]").locator(".chip")).to_have_text(["Xianyang", "Paris", "Rome"])
+    await condition(page, "all[0]").get_by_label("Comparison").select_option("is")
+    assert await rule_of(page) == {"all": [{"field": "city", "op": "eq", "value": "Xianyang"}]}
+
+
 async def test_the_json_goes_round(open_builder: OpenBuilder) -> None:
     rule = {
         "any": [
@@ -297,6 +324,26 @@ async def test_a_rule_is_laid_over_a_segment(site: Site, open_builder: OpenBuild
     await expect(parts).to_have_text(["19", "11", "2"])
     await page.get_by_role("link", name="Make a segment of it: Both").click()
     await expect(page.locator("[data-count]")).to_have_text("11")
+
+
+async def test_who_leaves_is_counted_for_no_longer(site: Site, open_builder: OpenBuilder) -> None:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def asked(number: int) -> bool:
+        async with site.house.database.connect() as conn:
+            return bool((await conn.execute(waiting)).scalar_one() == number)
+
+    page = await open_builder({"all": [NAMED]})
+    async with site.house.database.begin() as lock:
+        await lock.execute(text("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE"))
+        await condition(page, "all[0]").get_by_role("textbox").fill("2")
+        await until(lambda: asked(1))
+        await condition(page, "all[0]").get_by_role("textbox").fill("3")
+        await until(lambda: asked(1))
+        await page.goto("about:blank")
+        await until(lambda: asked(0))
 
 
 async def test_the_builder_serves_a_phone_in_the_dark(open_builder: OpenBuilder) -> None:

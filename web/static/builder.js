@@ -93,8 +93,10 @@ function tell(said, undo) {
 function travel(step) {
   if (step === null) return;
   rule = JSON.parse(step);
+  const place = document.activeElement?.dataset?.place;
   closeList();
   draw();
+  if (place) root.querySelector(`[data-place="${CSS.escape(place)}"]`)?.focus({ preventScroll: true });
   tell("", false);
   changed();
 }

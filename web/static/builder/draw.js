@@ -5,7 +5,7 @@ import { valueInputs } from "./inputs.js";
 import { memberships, nameOf, newConditions, otherFields, otherSources, sourceOf } from "./fields.js";
 import { GROUPS, MEASURES, childrenOf, copy, fieldNamed, freshField, freshValue, groupKey, join, operatorNamed, operatorsOf, withOperator } from "./tree.js";
 
-// `act(change, {focus})` changes the rule and redraws; `typed(place)` tells that a value changed in place.
+// `act(change, {focus})` changes the rule and redraws; `typed(place)` tells that a value changed in place (null: as a step of its own).
 export function makeDrawing({ act, typed }) {
   const lists = new WeakMap(); // the element of a list → its rules, for dragging
 
@@ -93,7 +93,7 @@ export function makeDrawing({ act, typed }) {
     const listed = operator.unknown ? [operator, ...operators] : operators;
     const compare = select(listed.map((one) => [one.name, one.label]), operator.name, (op) =>
       act(() => (list[index] = withOperator(node, field.kind, operatorNamed(operators, op))), { focus: path }), { class: "form-select rule-operator", "aria-label": words.operator, "data-place": `${path}:op` });
-    const set = (value) => { node.value = value; typed(path); };
+    const set = (value, step) => { node.value = value; typed(step ? null : path); };
     return el("div", { class: "rule-row" }, name, compare, ...valueInputs({ field, takes: operator.takes, op: node.op, value: node.value, source, place: path, set }));
   }
 
@@ -136,7 +136,7 @@ export function makeDrawing({ act, typed }) {
       act(() => Object.assign(part, { field: name, op: operatorsOf(fieldNamed(source, name).kind) === operatorsOf(field.kind) ? part.op : vocabulary.measures[fieldNamed(source, name).kind][0].name, value: "" }), { focus: here }), { class: "form-select rule-operator", "aria-label": words.field, "data-place": `${here}:field` });
     const compare = select(operators.map((one) => [one.name, one.label]), operator.name, (op) =>
       act(() => { part.op = op; part.value = freshValue(field.kind, operatorNamed(operators, op).takes, part.value); }, { focus: here }), { class: "form-select rule-operator", "aria-label": words.operator, "data-place": `${here}:op` });
-    const set = (value) => { part.value = value; typed(here); };
+    const set = (value, step) => { part.value = value; typed(step ? null : here); };
     return [pick, compare, ...valueInputs({ field, takes: operator.takes, op: part.op, value: part.value, source, place: here, set })];
   }
 

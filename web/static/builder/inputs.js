@@ -1,4 +1,4 @@
-// The right input for each kind of value. `set(value)` is told every change; `place` names the input across redraws.
+// The right input for each kind of value. `set(value, step)` is told every change (`step`: to be undone by itself); `place` names the input across redraws.
 import { button, el, fill, icon, select, words } from "./page.js";
 import { closeList, openList } from "./lists.js";
 import { offersOf } from "./offers.js";
@@ -16,7 +16,7 @@ export function valueInputs({ field, takes, op, value, source, place, set }) {
   if (takes === "pair") return pairInputs(field, value, place, set);
   const offers = OFFERED.includes(field.kind) && !SPELT_OUT.includes(op) ? offersOf(source, field) : null;
   if (takes === "many") return [chipsInput(field, offers, value, place, set)];
-  if (offers) return [chipsInput(field, offers, value === "" ? [] : [value], place, (chosen) => set(chosen[0] ?? ""), 1)];
+  if (offers) return [chipsInput(field, offers, value === "" ? [] : [value], place, (chosen, step) => set(chosen[0] ?? "", step), 1)];
   if (field.kind === "rank") return [rankInput(field, value, place, set)];
   return [withUnit(field, singleInput(field, value, `${place}:v`, set))];
 }
@@ -87,7 +87,7 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
   }
   function change(made) {
     chosen = made;
-    set([...chosen]);
+    set([...chosen], true);
     draw();
   }
   function add(texts) {
