@@ -19,6 +19,8 @@ from segments import store
 from tests.waiting import until
 from tests.web.conftest import SignIn
 from tests.web.scene import LI, WANG, put, text_of, value_of
+from web.app import STATIC
+from web.builder_words import BUILDER_WORDS
 from web.venn import Circle, venn
 
 XIAN: Any = {"all": [{"field": "city", "op": "in", "value": ["西安"]}]}
@@ -176,3 +178,14 @@ def test_circles_have_the_areas_of_what_they_stand_for() -> None:
     for one in (picture, apart, inside, venn(0, 5, 0), venn(0, 0, 7), venn(1, 0, 10**6)):
         assert min(one.a.x - one.a.radius, one.b.x - one.b.radius) >= -15
         assert max(one.a.x + one.a.radius, one.b.x + one.b.radius) <= 335
+
+
+def test_the_builder_says_only_words_that_it_is_given() -> None:
+    scripts = (STATIC / "builder").glob("*.js")
+    source = "\n".join(path.read_text() for path in [*scripts, STATIC / "builder.js"])
+    used = set(re.findall(r"\bwords\.(\w+)", source))
+    built = {f"said_{name}" for name in ("move_up", "move_down", "duplicate", "wrap", "unwrap")}
+    built |= {f"{prefix}{kind}" for prefix in ("", "where_", "joint_") for kind in ("all", "any", "none")}
+    built |= {"D", "W", "M", "Y", "H", "exists", "no_such", "count", "sum", "avg", "min", "max"}
+    built |= {name.removeprefix("said_") for name in built if name.startswith("said_")} | {"in_segment", "in_audience"}
+    assert used | built == set(BUILDER_WORDS)

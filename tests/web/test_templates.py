@@ -15,7 +15,7 @@ from web.routes import by_name, table
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((ROOT / "web" / "templates").rglob("*.html"))
 MAIL_FRAMES = {"campaigns/frame.html"}  # shown by `mail_frame`: sandboxed, an origin of its own, no script
-SCRIPTS = sorted((ROOT / "web" / "static").glob("*.js"))
+SCRIPTS = sorted(path for path in (ROOT / "web" / "static").rglob("*.js") if path.parent.name != "vendor")
 
 
 def uncommented(path: Path) -> str:
