@@ -53,6 +53,11 @@ def read_phone(value: Any, context: Context) -> str | None:
     return number
 
 
+def national_digits(phone: str) -> str:
+    """The digits of a number in E.164 without its country code: what is common to all ways of writing it."""
+    return str(phonenumbers.parse(phone).national_number)
+
+
 def read_address(kind: str, value: Any, context: Context) -> str | None:
     """The plain form of an address or identity of `kind`: only e-mail and phone have one of their own."""
     if kind == "email":

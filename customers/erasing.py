@@ -8,6 +8,7 @@ from sqlalchemy import Text, any_, cast, delete, exists, func, literal, or_, sel
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.addresses import national_digits
 from customers.bulk import among, take_turn
 from customers.changes import ERASED, EVERYTHING, note_changed
 from customers.erased import remember_erased
@@ -63,9 +64,14 @@ async def _forget_traces(conn: AsyncConnection, pairs: Collection[Pair], homes: 
         await conn.execute(delete(suppressed_addresses).where(key.in_(pairs), ~held))
         cells = cast(import_rejects.c.cells, Text)
         named = any_(literal([_pattern(value) for _, value in pairs], ARRAY(Text)))
-        await conn.execute(delete(import_rejects).where(func.lower(cells).like(named)))
+        phones = [f"%{national_digits(value)}%" for kind, value in pairs if kind == "phone"]
+        written = func.translate(cells, _BETWEEN_DIGITS, "").like(any_(literal(phones, ARRAY(Text))))
+        await conn.execute(delete(import_rejects).where(or_(func.lower(cells).like(named), written)))
     lived_in = exists().where(customers.c.household_id == households.c.id)
     await conn.execute(delete(households).where(among(households.c.id, homes), ~lived_in))
+
+
+_BETWEEN_DIGITS = " -.()\u00a0"  # a phone number stands in a file as somebody wrote it
 
 
 def _pattern(value: str) -> str:

@@ -243,6 +243,16 @@ async def test_erased_people_stay_erased_and_are_named(house: House) -> None:
         ]
 
 
+async def test_lines_of_the_erased_are_forgotten_however_their_phone_was_written(house: House) -> None:
+    file = b"phone\n13800138000\n138 0013 8000\n+86-138-0013-8000\n(86)138.0013.8000\n13911112222\n"
+    found = await uploaded(house, file)
+    assert counts(found)[0] == 5
+    async with house.database.begin() as conn:
+        await erase(conn, (await person(house, "a@example.com"))["id"])
+        kept = (await conn.execute(select(import_rejects.c.cells))).scalars().all()
+    assert kept == [["13911112222"]]
+
+
 async def test_what_a_killed_job_had_created_is_counted_once(house: House) -> None:
     """Its people are known the second time: they match, and `created` says that they came from this list."""
     async with house.database.begin() as conn:

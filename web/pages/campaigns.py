@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +28,7 @@ from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.render import fragment, mail_frame, page, redirect
 from web.starter import starter_mjml, starter_subject
+from web.view import number
 
 SORTS = {
     "name": campaigns.c.name,
@@ -269,8 +270,9 @@ async def _form_page(
     async with house_of(request).database.connect() as conn:
         choices = {
             name: [(str(row.id), row.name) for row in await conn.execute(select(t.c.id, t.c.name).order_by(t.c.name))]
-            for name, t in (("segments", segments), ("audiences", audiences), ("templates", templates))
+            for name, t in (("segments", segments), ("templates", templates))
         }
+        choices["audiences"] = await _lists(conn, form.audience_id)
     errors, problems = errors_by_field(_problems(error) if error else [], form)
     return page(
         request,
@@ -282,6 +284,14 @@ async def _form_page(
         problems=problems,
         campaign_id=campaign_id,
     )
+
+
+async def _lists(conn: AsyncConnection, chosen: str) -> list[tuple[str, str]]:
+    """The uploaded lists that are matched (and the chosen one, whatever its state), with the size of each."""
+    own = audiences.c.id == (int(chosen) if chosen.isdecimal() and len(chosen) < 19 else None)
+    offered = select(audiences.c.id, audiences.c.name, audiences.c.matched).where(or_(audiences.c.state == "done", own))
+    rows = await conn.execute(offered.order_by(audiences.c.name))
+    return [(str(row.id), f"{row.name} ({number(row.matched)})") for row in rows]
 
 
 def _problems(error: HearthError) -> list[Problem]:
