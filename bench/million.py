@@ -27,6 +27,7 @@ from customers.ranks import refresh_ranks
 from runtime.database import metadata
 from runtime.house import House, open_house
 from runtime.settings import load_settings
+from runtime.tidy import tidy
 from segments.models import audience_members, segments
 
 _MADE = "made"
@@ -94,12 +95,11 @@ async def _make(house: House, people: int) -> None:
     say(f"made in {time.monotonic() - started:.0f} s")
 
 
-async def vacuum(house: House, *tables: str) -> None:
-    """What autovacuum does in time: dead rows freed, every page known to be visible, statistics fresh."""
-    async with house.database.engine.connect() as conn:
-        alone = await conn.execution_options(isolation_level="AUTOCOMMIT")
-        await alone.execute(text(f"VACUUM (ANALYZE) {', '.join(tables)}"))
-        await alone.execute(text("CHECKPOINT"))
+async def vacuum(house: House) -> None:
+    """What autovacuum and checkpoints do in time."""
+    await tidy(house.database, [])
+    async with house.database.begin() as conn:
+        await conn.execute(text("CHECKPOINT"))
 
 
 async def _fill(house: House, tables: Sequence[tuple[Table, tuple[str, ...]]], people: int) -> None:

@@ -183,7 +183,8 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
         target.c.reason,
     )
     columns = ["customer_id", "run_id", "step", "campaign_id", "channel", "address", "batch", "state", "reason"]
-    return upsert(messages).from_select(columns, rows).execution_options(preserve_rowcount=True)
+    in_order = rows.order_by(target.c.id)  # so that the indexes grow at their end
+    return upsert(messages).from_select(columns, in_order).execution_options(preserve_rowcount=True)
 
 
 def _with_address(

@@ -19,6 +19,7 @@ from customers.imports.rejects import RejectsFile
 from customers.imports.run import Account, Job, Progress, import_file
 from customers.imports.source import Source
 from customers.imports.targets import KINDS
+from customers.imports.tidying import tidy_after
 from customers.imports.transforms import TRANSFORMS
 from customers.imports.units import Refusal
 from runtime.clock import utc_now
@@ -68,7 +69,9 @@ def import_(kind: str, file: Path, mapping_file: Path | None, dry_run: bool, rej
         ) as bar:
             task = bar.add_task(file.name, total=None, rows=0, rejected=0)
             account = _Shown(refused, bar, task)
-            return await import_file(house.database, job, account, settings=house.settings, now=utc_now())
+            done = await import_file(house.database, job, account, settings=house.settings, now=utc_now())
+        await tidy_after(house.database, job, done)
+        return done
 
     begun = time.monotonic()
     try:

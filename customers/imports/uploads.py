@@ -18,6 +18,7 @@ from customers.imports.rejects import rejects_header, rejects_lines
 from customers.imports.run import Account, Job, Progress, import_file
 from customers.imports.source import Source
 from customers.imports.targets import KINDS
+from customers.imports.tidying import tidy_after
 from customers.imports.units import Refusal
 from customers.models import import_chunks, import_rejects, imports
 from runtime.backoff import Backoff
@@ -151,7 +152,7 @@ async def run_import(house: House, *, import_id: int) -> None:
             mapping = None if found["mapping"] is None else read_mapping(found["mapping"], found["kind"])
             work = Job(source, found["kind"], mapping, found["dry_run"])
             account = _Stored(house, import_id)
-            await import_file(
+            done = await import_file(
                 house.database,
                 work,
                 account,
@@ -170,6 +171,7 @@ async def run_import(house: House, *, import_id: int) -> None:
             await check_claim(conn)
             await defer(conn, run_import, import_id=import_id)
         return
+    await tidy_after(house.database, work, done)
     await _end(house, import_id, "done", None)
 
 
