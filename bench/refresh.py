@@ -55,7 +55,7 @@ QUIET: dict[str, Any] = {
 # With bar and goal. Where a thousand people move in a day, and everyone is found by one index, little is to be won.
 RULES: dict[str, tuple[Any, float, float]] = {
     "old-gree": (OLD_GREE, 3, 20),
-    "warranty-ends": (WARRANTY, 0.8, 3),
+    "warranty-ends": (WARRANTY, 0.4, 3),
     "quiet": (QUIET, 3, 20),
 }
 

@@ -78,7 +78,7 @@ async def refresh_due_segments(house: House, term: Term, now: datetime) -> None:
             await refresh_soon(conn, segment_id)
 
 
-@tick(every=timedelta(minutes=10))
+@tick(every=timedelta(minutes=2))
 async def tidy_now_and_then(house: House, term: Term, now: datetime) -> None:
     async with house.database.begin() as conn:
         await check_term(conn, term)
