@@ -22,6 +22,7 @@ from segments.recipes import RECIPES, Recipe
 from segments.vocabulary import LANGUAGES, Words
 
 _LARGEST_NUMBER = 3_650
+_UNSAID: tuple[tuple[str, Any], ...] = (("count", {"op": "gte", "value": 1}), ("where", {"all": []}))
 
 
 @dataclass(frozen=True)
@@ -139,4 +140,18 @@ async def _kept(conn: AsyncConnection) -> dict[str, int]:
 
 
 def _canonical(rule: Any) -> str:
-    return json.dumps(rule, sort_keys=True)
+    """The same for rules that differ in how they are written only: a group of one, a count that goes without saying."""
+    return json.dumps(_plain(rule), sort_keys=True)
+
+
+def _plain(rule: Any) -> Any:
+    if isinstance(rule, list):
+        return [_plain(one) for one in rule]
+    if not isinstance(rule, dict):
+        return rule
+    plain = {key: _plain(value) for key, value in rule.items() if (key, value) not in _UNSAID}
+    if len(plain) == 1:
+        group, rules = next(iter(plain.items()))
+        if group in ("all", "any") and len(rules) == 1:
+            return rules[0]
+    return plain

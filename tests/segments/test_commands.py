@@ -115,3 +115,14 @@ def test_refresh_tells_who_came_and_went(settings: Settings, capsys: pytest.Capt
 
 def call(*arguments: str) -> int:
     return terminal.run(hearth.command_line(), arguments, "hearth")
+
+
+@pytest.mark.usefixtures("two_people")
+def test_ready_made_segments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("segment", "ready-made") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("at_risk orders=3 days=30") and line.endswith("quieter than usual") for line in lines)
+    assert call("segment", "ready-made", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)["items"]
+    assert len(listed) == len(lines)
+    assert {"code", "intention", "name", "description", "advice", "parameters", "rule", "segment_id"} == set(listed[0])

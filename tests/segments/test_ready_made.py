@@ -19,6 +19,7 @@ from runtime.errors import Invalid, NotFound
 from runtime.registry import ChannelKind, channel_kinds
 from runtime.settings import Settings
 from segments import engine, store
+from segments.models import segments
 from segments.ready_made import ReadyMade, ready_made, written
 from segments.recipe_words import INTENTIONS, TOLD
 from segments.recipes import RECIPES, Recipe
@@ -141,6 +142,18 @@ async def test_it_knows_the_segment_that_was_made_of_it(conn: AsyncConnection) -
     assert (await written(conn, "at_risk", {"days": "31"})).segment_id is None
     await store.update_segment(conn, kept.id, rule={"all": []})
     assert (await written(conn, "at_risk", {})).segment_id is None
+
+
+async def test_a_rule_that_went_through_the_builder_is_the_same(conn: AsyncConnection) -> None:
+    one = await written(conn, "no_follow_up", {})
+    orders, contact, visits = one.rule["all"]
+    rule = {"all": [{**orders, "count": {"op": "gte", "value": 1}}, {"any": [contact]},
+                    {**visits, "where": {"all": [visits["where"]]}}]}  # fmt: skip
+    assert (await store.create_segment(conn, "Mine", rule)).id
+    assert (await written(conn, "no_follow_up", {})).segment_id is not None
+    other = {"all": [orders, contact, {**visits, "count": {"op": "gte", "value": 1}}]}
+    await conn.execute(update(segments).values(rule=other))
+    assert (await written(conn, "no_follow_up", {})).segment_id is None
 
 
 async def test_parameters_are_told_where_they_are_not_the_usual_ones(conn: AsyncConnection) -> None:

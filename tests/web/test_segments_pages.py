@@ -172,3 +172,14 @@ async def test_the_list_tells_who_moved_of_late_and_sorts_by_the_last_evaluation
     assert links(listed, ROW) == ["Ant", "Bee"]
     assert "1 +6 −2 2 hours ago" in text_of(listed)
     assert " 1 – " in text_of(listed)
+
+
+async def test_a_rule_calls_codes_and_stored_words_as_people_do(sign_in: SignIn, house: House) -> None:
+    await put(house, "communities", {"code": "QJ", "name": "曲江明月府"})
+    await put(house, "customers", WANG)
+    repaired = {"has": "service_visits", "where": {"field": "kind", "op": "eq", "value": "repair"}}
+    await keep(house, "Court", {"all": [{"field": "community", "op": "in", "value": ["QJ", "ZZ"]}, repaired]})
+    english = text_of(await (await sign_in("analyst")).get("/segments"))
+    assert "曲江明月府 or ZZ" in english
+    assert "epair" in english
+    assert "维修" in text_of(await (await sign_in("analyst", language="zh")).get("/segments"))
