@@ -71,11 +71,9 @@ class CampaignForm:
         return found
 
     def _audience(self) -> dict[str, Any]:
-        if self.segment_id:
-            return {"segment_id": _whole("segment_id", self.segment_id)}
-        if self.audience_id:
-            return {"audience_id": _whole("audience_id", self.audience_id)}
-        return {"rule": self.kept["rule"]} if "rule" in self.kept else {}
+        """Both, where a segment and a list are chosen: which is meant is not for the form to say."""
+        given = {name: _whole(name, value) for name in ("segment_id", "audience_id") if (value := getattr(self, name))}
+        return given or ({"rule": self.kept["rule"]} if "rule" in self.kept else {})
 
     def _content(self) -> dict[str, Any]:
         given = {"subject": self.subject, self.format: self.source, "text": self.text}

@@ -22,7 +22,7 @@ KIND_LABELS = {
 }
 ENCODINGS = {
     "utf-8": "UTF-8",
-    "gb18030": "GB18030 (GBK, GB2312)",
+    "gb18030": "GB18030 (GBK)",
     "big5hkscs": "Big5",
     "utf-16": "UTF-16",
     "utf-16-le": "UTF-16 LE",

@@ -343,3 +343,18 @@ async def test_analysts_look_and_salespeople_do_not(sign_in: SignIn, house: Hous
     for act in ("rename", "again", "segment", "delete"):
         assert (await analyst.post(f"{path}/{act}")).status_code == 403
     assert (await salesperson.get(path)).status_code == 403
+
+
+async def test_a_campaign_goes_to_a_segment_or_to_a_list(sign_in: SignIn, house: House) -> None:
+    """Whoever chooses both is asked which, rather than written to the wrong people."""
+    await put(house, "customers", WANG)
+    client = await sign_in("marketer")
+    path = await made(client, house, PHONES, name="Fair")
+    segment = (await client.post(f"{path}/segment")).headers["location"].split("/")[-2]
+    form = {"name": "c", "subject": "s", "format": "html", "source": "<p>x</p>", "when": "now"}
+    to_list = {"audience_id": path.rpartition("/")[2]}
+    both = await client.post("/campaigns/new", data={**form, **to_list, "segment_id": segment})
+    assert invalid_fields(both) == {"audience_id"}
+    one = await client.post("/campaigns/new", data={**form, **to_list})
+    assert one.status_code == 303
+    assert f'href="{path}"' in (await client.get(one.headers["location"])).text
