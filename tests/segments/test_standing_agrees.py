@@ -33,7 +33,7 @@ from tests.segments.rule_values import moments
 from tests.segments.rule_worlds import keep, people
 from tracking import models as tracking
 
-WORLDS = int(os.environ.get("HEARTH_STANDING_WORLDS", "600" if SOAK else "18"))
+WORLDS = int(os.environ.get("HEARTH_STANDING_WORLDS", "300" if SOAK else "18"))
 RULES = 6
 STEPS = 4
 PEOPLE = 14
