@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, insert, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns.freeze import prepare_run
+from campaigns import freeze
 from campaigns.models import runs
-from campaigns.permission import barred
+from campaigns.permission import barred, chosen_address, chosen_addresses, with_reason
 from customers.models import (
     contact_addresses,
     customers,
@@ -131,12 +132,29 @@ async def test_the_rule_and_the_final_dot_agree(conn: AsyncConnection, seed: int
             free |= {number for number, _ in asked} - said.keys()
         assert reachable == free
         assert reachable == {number for number, one in people.items() if may_be_written_to(one, places, NOW)}
+        looked_up = customers.outerjoin(chosen := chosen_address(customers.c.id, EMAIL, NOW), true())
+        addresses = await _fine(conn, looked_up, chosen.c.address)
+        assert reachable == addresses.keys()
+        all_chosen = chosen_addresses(EMAIL, NOW)
+        sorted_once = customers.outerjoin(all_chosen, all_chosen.c.customer_id == customers.c.id)
+        assert addresses == await _fine(conn, sorted_once, all_chosen.c.address)
     finally:
         await savepoint.rollback()
 
 
-async def test_a_freeze_writes_to_those_whom_the_rule_calls_reachable(house: House) -> None:
-    """One run to 400 people, each of whom gets a message, or the reason why not."""
+async def _fine(conn: AsyncConnection, targets: Any, address: ColumnElement[Any]) -> dict[int, str]:
+    """Who may be contacted at the address chosen for them, and at which."""
+    joined, reason = with_reason(targets, customers.c.id, address, EMAIL, NOW)
+    rows = await conn.execute(select(customers.c.id, address).select_from(joined).where(reason.is_(None)))
+    return {row[0]: row[1] for row in rows}
+
+
+@pytest.mark.parametrize("many", [freeze.MANY, 0])
+async def test_a_freeze_writes_to_those_whom_the_rule_calls_reachable(
+    house: House, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """One run to 400 people, each of whom gets a message, or the reason why not; in both ways to choose an address."""
+    monkeypatch.setattr(freeze, "MANY", many)
     rng, now = Random(7), utc_now()
     people = {number: person(rng, number, now + timedelta(minutes=30)) for number in range(1, 401)}
     places = suppressed(rng, now + timedelta(minutes=30))
@@ -145,7 +163,7 @@ async def test_a_freeze_writes_to_those_whom_the_rule_calls_reachable(house: Hou
     campaign_id = await launched(house)
     async with house.database.connect() as conn:
         run_id = await conn.scalar(select(runs.c.id).where(runs.c.campaign_id == campaign_id))
-    await prepare_run(house, run_id=run_id)
+    await freeze.prepare_run(house, run_id=run_id)
     async with house.database.begin() as conn:
         written = select(messages.c.customer_id, messages.c.address, messages.c.reason).where(
             messages.c.run_id == run_id
