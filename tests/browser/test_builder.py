@@ -155,8 +155,7 @@ async def test_the_sentence_of_the_issue_is_built_from_nothing(
 
 async def _drag(page: Page, grip: Locator, onto: Locator, landed: Locator) -> None:
     """Pull `grip` over `onto`, wherever that moves to, and let go when it has `landed`."""
-    x, y = await _middle(grip)
-    await page.mouse.move(x, y)
+    await grip.hover()
     await page.mouse.down()
 
     async def follow() -> bool:

@@ -12,8 +12,8 @@ export function makeDraggable(root, moved) {
       forceFallback: true, // one behaviour for mouse and finger
       fallbackOnBody: true,
       fallbackTolerance: 4,
-      swapThreshold: 0.7,
-      invertSwap: true, // places change at the edges of a group, so that its inside can be reached
+      invertSwap: true, // before what is under the upper half of it, behind it under the lower, whichever list that is in
+      invertedSwapThreshold: 1,
       emptyInsertThreshold: 12,
       ghostClass: "is-landing",
       dragClass: "is-flying",
