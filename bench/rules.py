@@ -207,12 +207,12 @@ REFERENCES: Sequence[Reference] = (
                     JOIN activity a ON a.customer_id = c.id
                         AND (last_order_at <= {_180_DAYS} OR last_order_at > {_NOW} OR last_order_at IS NULL))
             SELECT count(*) FROM asked JOIN customers c ON c.id = asked.customer_id
-            JOIN (SELECT customer_id FROM appliances WHERE category_folded IN ('air_conditioner', 'refrigerator')
-                OR repairs_count >= 2 GROUP BY customer_id HAVING count(*) >= 2) owns ON owns.customer_id = c.id
             WHERE c.merged_into IS NULL AND (c.city_folded NOT IN ('北京', '上海') OR c.city_folded IS NULL)
+            AND (SELECT count(*) FROM appliances a WHERE a.customer_id = c.id
+                AND (category_folded IN ('air_conditioner', 'refrigerator') OR repairs_count >= 2)) >= 2
             AND NOT EXISTS (SELECT 1 FROM standing_consents s WHERE s.customer_id = c.id AND channel = 'sms' AND NOT granted)
-            AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND status IN ('cancelled', 'refunded')
-                AND ordered_at > {_2_YEARS} AND ordered_at <= {_NOW} HAVING count(*) >= 2)
+            AND (SELECT count(*) FROM orders o WHERE o.customer_id = c.id AND status IN ('cancelled', 'refunded')
+                AND ordered_at > {_2_YEARS} AND ordered_at <= {_NOW}) < 2
             AND mod(mod(('x' || encode(substring(sha256(convert_to('rule:' || c.id, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint
                 # (-9223372036854775808), 10000) + 15808, 10000) <= 4999""",
         f"""WITH folded AS (SELECT customer_id, sum(amount - refunded) AS spent, max(ordered_at) AS last FROM orders

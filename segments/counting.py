@@ -4,7 +4,7 @@
 asked only for what stands there. So each part of a rule that only those fulfil who stand in some table by their id
 opens a way of its own: through those people, asking them for the rest. And where few are left to be asked, their
 records are looked up one by one instead of being grouped for all (`Evaluation.few`). Which of these is best depends on
-the numbers; the planner knows them, and prices each way.
+the numbers; the planner knows them, and prices each way. "Has never ordered" is counted as all but those who have.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from segments.tree import FieldTest, Group, InAudience, InSegment, Related, Rule
 _MOST_WAYS = 4
 _NEXT_TO_NOTHING = 3_000.0  # some milliseconds, in the planner's units
 _LOOK_UPS = 0.3  # the planner prices each look-up as if it were the first to come by, and nothing in memory yet
+_ALL_BUT = 0.4  # the planner takes it that no two records are of one customer
 _WEIGHT = "weight"
 
 
@@ -85,6 +86,9 @@ def countings(rule: Rule, evaluation: Evaluation, visible: Sequence[Condition] =
         yield _count(straight[0], evaluation, visible)
         return
     yield from _each(rule, ways, evaluation, visible)
+    others = next(_ways(list(_parts(rule, False, evaluation)), evaluation), None)
+    if others is not None and not others.rest and not visible:
+        yield _all_but(_count(others, evaluation, visible)).execution_options(**{_WEIGHT: _ALL_BUT})
     if _groups(rule, evaluation):
         for statement in _each(rule, ways, replace(evaluation, few=True), visible):
             yield statement.execution_options(**{_WEIGHT: _LOOK_UPS})
@@ -101,6 +105,11 @@ def _count(way: _Way, evaluation: Evaluation, visible: Sequence[Condition]) -> S
     people = _through(way, evaluation, visible)
     [person] = people.selected_columns
     return people.with_only_columns(func.count() if way.once else func.count(distinct(person)))
+
+
+def _all_but(others: Select[int]) -> Select[int]:
+    everyone = select(func.count()).select_from(customers).where(*_proper(()))
+    return select(everyone.scalar_subquery() - others.scalar_subquery())
 
 
 def _through(way: _Way, evaluation: Evaluation, visible: Sequence[Condition] | None = None) -> Select[Any]:
@@ -194,15 +203,18 @@ def _by_any(parts: Sequence[_Part], evaluation: Evaluation) -> Iterator[_Way]:
         if isinstance(node, Group) and table_of(node, evaluation) is None:
             alternatives = [_people(child, evaluation) for child in _children(node, part.wanted)]
             if len(alternatives) > 1:
-                yield _Way(union(*alternatives), True, _without(parts, part), proper=False)
+                proper = all(each.proper for each in alternatives)
+                people = union(*(each.people for each in alternatives))
+                yield _Way(people, True, _without(parts, part), proper)
 
 
-def _people(part: _Part, evaluation: Evaluation) -> Select[Any]:
-    """The ids of those who fulfil `part`, by its first way if it has one."""
+def _people(part: _Part, evaluation: Evaluation) -> _Way:
+    """Those who fulfil `part` and nothing is left to ask of them, by its first way if it has one."""
     way = next(_ways(list(_parts(part.node, part.wanted, evaluation)), evaluation), None)
     if way is not None:
-        return _through(way, evaluation)
-    return select(customers.c.id).where(compile_rule(part.rule, evaluation))
+        return _Way(_through(way, evaluation), way.once, (), way.proper)
+    everyone = select(customers.c.id).where(compile_rule(part.rule, evaluation), *_proper(()))
+    return _Way(everyone, True, ())
 
 
 def _without(parts: Sequence[_Part], *gone: _Part) -> list[_Part]:
