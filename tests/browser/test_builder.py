@@ -180,7 +180,7 @@ NAMED: Any = {"field": "name", "op": "contains", "value": "1"}
 
 async def test_a_condition_is_dragged_into_a_group_and_back_by_undo(open_builder: OpenBuilder) -> None:
     rule = {"all": [TOWN, NAMED, {"any": [GREE]}]}
-    page = await open_builder(rule)
+    page = await open_builder(rule, viewport={"width": 1280, "height": 1200})
     grip, group = condition(page, "all[0]").locator(".rule-grip"), page.locator(".rule-any")
     await _drag(page, grip, condition(page, "all[2].any[0]"), group.locator(".is-landing"))
     moved = await rule_of(page)
@@ -236,13 +236,22 @@ async def test_an_unfinished_condition_is_left_out_and_not_saved(site: Site, ope
     await page.get_by_role("button", name="Add condition").click()
     await pick(page, "city", "City")
     await page.keyboard.press("Escape")
-    await expect(page.locator("[data-part=problems]")).to_contain_text("waits for a value")
+    await expect(page.locator("[data-part=problems]")).to_contain_text("waits to be finished")
     await expect(page.locator("[data-count]")).to_have_text("40")
     await page.locator("#name").fill("Town")
     await page.get_by_role("button", name="Save segment").click()
     await expect(condition(page, "all[0]")).to_have_class(re.compile("is-wrong"))
     await expect(condition(page, "all[0]").locator(".chips-input")).to_be_focused()
     assert page.url == f"{site.url}/segments/new"
+
+
+async def test_an_empty_group_keeps_nobody_out(open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [TOWN]})
+    await page.get_by_role("button", name="Group", exact=True).click()
+    await expect(page.locator("[data-part=problems]")).to_contain_text("waits")
+    await expect(page.locator("[data-count]")).to_have_text("30")
+    await page.get_by_role("button", name="Save segment").click()
+    await expect(page.locator(".rule-any > .rule-problem")).to_have_text("Add a condition, or remove the group.")
 
 
 async def test_what_the_server_refuses_is_marked_after_saving(site: Site, open_builder: OpenBuilder) -> None:

@@ -5,7 +5,7 @@ import { makeHistory } from "./builder/history.js";
 import { makeJsonView } from "./builder/json.js";
 import { closeList } from "./builder/lists.js";
 import { look } from "./builder/live.js";
-import { goTo, markProblems } from "./builder/marks.js";
+import { goTo, lacking, markProblems } from "./builder/marks.js";
 import { choices, root, words } from "./builder/page.js";
 import { drawable, finished, settled } from "./builder/tree.js";
 import { watchOverlap } from "./builder/overlap.js";
@@ -124,7 +124,7 @@ form.addEventListener("submit", (event) => {
     return;
   }
   event.preventDefault();
-  markProblems(unfinished.map((path) => ({ path, message: words.wants_value })));
+  markProblems(unfinished.map(lacking));
   goTo(unfinished[0]);
 });
 const warn = (event) => isDirty() && event.preventDefault();

@@ -46,9 +46,12 @@ export function goTo(path) {
   (input || ownInputs(part)[0] || part.querySelector("button, select"))?.focus({ preventScroll: true });
 }
 
+// Why something unfinished is not saved.
+export const lacking = (path) => ({ path, message: partAt(path).matches(".rule-group") ? words.wants_condition : words.wants_value });
+
 export function markUnfinished(paths) {
   root.querySelectorAll(".is-unfinished").forEach((one) => one.classList.remove("is-unfinished"));
-  for (const path of paths) root.querySelector(`.rule-condition[data-path="${CSS.escape(path)}"]`)?.classList.add("is-unfinished");
+  for (const path of paths) root.querySelector(`[data-path="${CSS.escape(path)}"]`)?.classList.add("is-unfinished");
 }
 
 const slots = () => [...root.querySelectorAll("[data-funnel]")];

@@ -92,12 +92,13 @@ export function finished(rule) {
       if (!node.where) return copy(node);
       return { ...copy(node), where: reduce(node.where, join(from, "where"), join(to, "where")) ?? { all: [] } };
     }
+    if (!node[key].length && /\]$/.test(from)) return void unfinished.push(from); // a group that waits for its first condition
     const kept = [];
     node[key].forEach((child, index) => {
       const made = reduce(child, join(from, `${key}[${index}]`), join(to, `${key}[${kept.length}]`));
       if (made !== undefined) kept.push(made);
     });
-    return { [key]: kept };
+    return kept.length || !node[key].length ? { [key]: kept } : undefined;
   }
   const reduced = reduce(rule, "", "") ?? { all: [] };
   return { rule: reduced, unfinished, whole: (path) => wholePath(paths, path) };
