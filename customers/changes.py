@@ -40,8 +40,8 @@ async def note_changed(
         rows = select(literal(named, ARRAY(Text)), everyone).having(func.count() > 0)
         await conn.execute(insert(changed_customers).from_select(["sources", "ids"], rows, include_defaults=False))
     elif ids is None or ids:
-        row: dict[str, Any] = {"sources": named, "ids": None if ids is None else sorted(set(ids))}
-        await conn.execute(insert(changed_customers).values(row))
+        listed = None if ids is None else f"{{{','.join(map(str, sorted(set(ids))))}}}"
+        await conn.execute(_NOTE, {"sources": named, "ids": listed})
 
 
 async def change_and_note(
@@ -53,6 +53,7 @@ async def change_and_note(
     return int((await conn.execute(noting, given)).scalar_one())
 
 
+_NOTE = text("INSERT INTO changed_customers (sources, ids) VALUES (:sources, CAST(:ids AS bigint[]))")
 _NOTING = """
     WITH changed AS ({statement}), noted AS (
         INSERT INTO changed_customers (sources, ids)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -26,6 +28,8 @@ metadata = MetaData(
     }
 )
 
+
+_HEAD_START = 0.001  # seconds in which a COPY fills what lies between us and the database
 
 # How a table would be spread over a cluster (Citus); `info=` of every table, checked by a test.
 PERSON = {"spread": "person"}  # about one customer: primary key begins with customer_id
@@ -106,16 +110,42 @@ async def copy_rows(conn: AsyncConnection, table: str, columns: Sequence[str], r
             await copy.write_row(row)
 
 
-async def copy_text(conn: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[str]) -> None:
-    """The same with `rows` in COPY's own text format, each ending in a line feed; no columns: all of them."""
-    data = "".join(rows)
+@dataclass(frozen=True)
+class Copied:
+    """Rows for a table in COPY's own text format, each ending in a line feed; no columns: all of them."""
+
+    table: str
+    columns: Sequence[str]
+    rows: Iterable[str]
+
+
+async def copy_text(conn: AsyncConnection, copied: Copied) -> None:
+    """Bulk-load rows that are text already."""
+    data = "".join(copied.rows)
     if data:
         raw = await driver(conn)
-        names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(column) for column in columns)
-        listed = psycopg.sql.SQL("({})").format(names) if columns else psycopg.sql.SQL("")
-        statement = psycopg.sql.SQL("COPY {} {} FROM STDIN").format(psycopg.sql.Identifier(table), listed)
+        names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(column) for column in copied.columns)
+        listed = psycopg.sql.SQL("({})").format(names) if copied.columns else psycopg.sql.SQL("")
+        statement = psycopg.sql.SQL("COPY {} {} FROM STDIN").format(psycopg.sql.Identifier(copied.table), listed)
         async with raw.cursor() as cursor, cursor.copy(statement) as copy:
             await copy.write(data)
+
+
+async def copy_in_turn(conn: AsyncConnection, copies: Iterable[Copied]) -> None:
+    """The same for several tables; each is made while the database takes the one before."""
+    writing: asyncio.Task[None] | None = None
+    try:
+        for copied in copies:
+            if writing is not None:
+                await writing
+            writing = asyncio.create_task(copy_text(conn, copied))
+            await asyncio.wait({writing}, timeout=_HEAD_START)
+        if writing is not None:
+            await writing
+    finally:
+        if writing is not None and not writing.done():
+            writing.cancel()
+            await asyncio.wait({writing})
 
 
 @asynccontextmanager

@@ -88,7 +88,10 @@ class Grid:
         odd = _odd("".join(lines), lines)
         for place, line in enumerate(lines):
             number += 1
-            cells = line.rstrip("\r\n").split(delimiter) if not odd or _is_plain(line) else _tidy(line, delimiter)
+            if '"' in line or (odd and _odd(line, (line,))):
+                cells = _tidy(line, delimiter)
+            else:
+                cells = line.rstrip("\r\n").split(delimiter)
             if cells is not None and len(cells) == width:
                 if cells[0] or any(cells):
                     block.numbers.append(number)
@@ -244,17 +247,13 @@ def _split(text: str) -> list[str]:
 
 
 def _odd(text: str, lines: Sequence[str]) -> bool:
-    """Whether any of `lines`, which are `text`, needs a closer look."""
-    return '"' in text or "\0" in text or MARK in text or len(max(lines, key=len)) > _CELL_LIMIT
-
-
-def _is_plain(line: str) -> bool:
-    return not _odd(line, (line,))
+    """Whether any of `lines`, which are `text`, cannot be taken as it is, quotes aside."""
+    return "\0" in text or MARK in text or len(max(lines, key=len)) > _CELL_LIMIT
 
 
 def _tidy(line: str, delimiter: str) -> list[str] | None:
     """The cells of a line whose quotes are in order; None where it needs a closer look."""
-    if line.count('"') % 2 or "\0" in line or MARK in line or len(line) > _CELL_LIMIT:
+    if line.count('"') % 2 or _odd(line, (line,)):
         return None
     reader = csv.reader((line,), delimiter=delimiter, strict=True)
     try:

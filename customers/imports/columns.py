@@ -19,6 +19,7 @@ CELL_FAULT: Any = object()
 """Stands for a cell that not even makes a value: its line has no record at all."""
 
 NULL = "\\N"
+NO_TEXT = f"{NULL}\t{NULL}"
 NO_LISTS = "{}\t{}"
 _SPECIAL = re.compile(r"[\\\n\r\t]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -83,7 +84,7 @@ def texts(column: Sequence[str | None]) -> Sequence[str | None]:
 def copied_folded(value: Any) -> str:
     """A text and its folded form, as two columns."""
     if not isinstance(value, str):
-        return f"{NULL}\t{NULL}"
+        return NO_TEXT
     folded = fold(value)
     plain = copied(value)
     return f"{plain}\t{plain if folded == value else copied(folded)}"

@@ -7,7 +7,7 @@ The others, and those whose people turn out to be known, go the careful way (cus
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from customers.imports.columns import (
     CELL_FAULT,
     FAULT,
     NO_LISTS,
+    NO_TEXT,
     as_member,
     column_of,
     copied,
@@ -38,6 +39,9 @@ BETWEEN = "\0"
 """Stands between the cells of a line: none holds one."""
 _OTHERS = frozenset({"birthday", "household_size"})
 """Fields that are no texts."""
+_PLAIN = frozenset({"email", "phone"})
+"""Fields that are folded as they are, and hold no sign that COPY escapes."""
+_UNFOLDED = frozenset({Kind.NUMBER, Kind.YES_NO})
 
 
 @dataclass(frozen=True)
@@ -198,10 +202,7 @@ class _Lines:
             self._count = len(places)
 
     def rows(self) -> list[str]:
-        texts = [
-            each(copied_folded if f"{name}_folded" in customers.c else copied, self.columns[name])
-            for name in self._shape.columns
-        ]
+        texts = [each(_copying(name), self.columns[name]) for name in self._shape.columns]
         return list(map("\t".join, zip(*texts, strict=True))) if texts else [""] * self._count
 
     def extras(self) -> list[str]:
@@ -245,7 +246,10 @@ class _Lines:
         for key, fill in self._shape.attributes.items():
             if key in self._kinds:
                 self._read(f"attributes.{key}", _attribute_reader(key, self._kinds, folded=False), fill)
-                self._read(f"folded.{key}", _attribute_reader(key, self._kinds, folded=True), fill)
+                if self._kinds[key] in _UNFOLDED:
+                    self.columns[f"folded.{key}"] = [None] * self._count
+                else:
+                    self._read(f"folded.{key}", _attribute_reader(key, self._kinds, folded=True), fill)
             else:
                 self.columns[f"attributes.{key}"] = [None if value is None else FAULT for value in given[key]]
                 self.columns[f"folded.{key}"] = [None] * self._count
@@ -259,6 +263,13 @@ class _Lines:
             except ValueError:
                 continue
             return
+
+
+def _copying(name: str) -> Callable[[Any], str]:
+    """How a field becomes its columns."""
+    if name in _PLAIN:
+        return lambda value: NO_TEXT if value is None else f"{value}\t{value}"
+    return copied_folded if f"{name}_folded" in customers.c else copied
 
 
 def _taken(value: Any, _: Context) -> Any:

@@ -4,7 +4,7 @@ careful way."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from customers.imports.targets import IMPORT_SOURCE
 from customers.imports.unchanged import unchanged_among
 from customers.people import CODES, ensure_codes, new_ids
 from customers.person import Pair
-from runtime.database import copy_text
+from runtime.database import Copied, copy_in_turn
 from runtime.registry import Kind
 
 _OWNERS = text("SELECT value, customer_id FROM identities WHERE kind = :kind AND value = ANY (CAST(:values AS text[]))")
@@ -150,20 +150,23 @@ async def _make(conn: AsyncConnection, shape: Shape, draft: Draft, places: Seque
         return column if every else [column[place] for place in places]
 
     moment = now.isoformat()
-    people = zip(ids, homes, chosen(draft.rows), chosen(draft.extras), strict=True)
-    await copy_text(
-        conn, "customers", ("id", "household_id", *shape.copied, *_EXTRAS, "created_at", "updated_at"),
-        [f"{number}\t{home}\t{row}\t{extra}\t{moment}\t{moment}\n" for number, home, row, extra in people],
-    )  # fmt: skip
-    await copy_text(conn, "activity", ("customer_id",), [f"{number}\n" for number in ids])
     keys = {kind: chosen(column) for kind, column in draft.keys.items()}
-    for kind, column in keys.items():
-        ordered = sorted([(value, number) for value, number in zip(texts(column), ids, strict=True) if value])
-        rows = [f"{kind}\t{value}\t{number}\n" for value, number in ordered]
-        await copy_text(conn, "identities", ("kind", "value", "customer_id"), rows)
-    reached = {kind: column for kind, column in keys.items() if kind != "external_id"}
-    await _copy_addresses(conn, ids, {**reached, "phone": chosen(draft.phones)})
-    await _copy_consents(conn, ids, {channel: chosen(words) for channel, words in draft.consents.items()}, moment)
+    reached = {
+        **{kind: column for kind, column in keys.items() if kind != "external_id"},
+        "phone": chosen(draft.phones),
+    }
+    consents = {channel: chosen(words) for channel, words in draft.consents.items()}
+
+    def copies() -> Iterator[Copied]:
+        people = zip(ids, homes, chosen(draft.rows), chosen(draft.extras), strict=True)
+        rows = [f"{number}\t{home}\t{row}\t{extra}\t{moment}\t{moment}\n" for number, home, row, extra in people]
+        yield Copied("customers", ("id", "household_id", *shape.copied, *_EXTRAS, "created_at", "updated_at"), rows)
+        yield Copied("activity", ("customer_id",), [f"{number}\n" for number in ids])
+        yield from _identities(ids, keys)
+        yield _addresses(ids, reached)
+        yield from _consents(ids, consents, moment)
+
+    await copy_in_turn(conn, copies())
     await note_changed(conn, EVERYTHING, ids)
 
 
@@ -175,20 +178,23 @@ async def _homes(conn: AsyncConnection, homes: Sequence[tuple[str, str | None, s
     return [ids[home[0]] if home else NULL for home in homes]
 
 
-async def _copy_addresses(
-    conn: AsyncConnection, ids: Sequence[int], columns: Mapping[str, Sequence[str | None]]
-) -> None:
-    rows = []
+def _identities(ids: Sequence[int], columns: Mapping[str, Sequence[str | None]]) -> Iterator[Copied]:
+    """In the order of their index."""
     for kind, column in columns.items():
-        if any(column):
-            pairs = zip(ids, texts(column), strict=True)
-            rows += [f"{number}\t{kind}\t{value}\tt\n" for number, value in pairs if value]
-    await copy_text(conn, "contact_addresses", ("customer_id", "kind", "value", "is_primary"), rows)
+        ordered = sorted([(value, number) for value, number in zip(texts(column), ids, strict=True) if value])
+        rows = [f"{kind}\t{value}\t{number}\n" for value, number in ordered]
+        yield Copied("identities", ("kind", "value", "customer_id"), rows)
 
 
-async def _copy_consents(
-    conn: AsyncConnection, ids: Sequence[int], columns: Mapping[str, Sequence[bool | None]], moment: str
-) -> None:
+def _addresses(ids: Sequence[int], columns: Mapping[str, Sequence[str | None]]) -> Copied:
+    rows: list[str] = []
+    for kind, column in columns.items():
+        pairs = zip(ids, texts(column), strict=True)
+        rows += [f"{number}\t{kind}\t{value}\tt\n" for number, value in pairs if value]
+    return Copied("contact_addresses", ("customer_id", "kind", "value", "is_primary"), rows)
+
+
+def _consents(ids: Sequence[int], columns: Mapping[str, Sequence[bool | None]], moment: str) -> Iterator[Copied]:
     """The ledger, and what stands: of a new customer the same."""
     ledger: list[str] = []
     standing: list[str] = []
@@ -198,8 +204,8 @@ async def _copy_consents(
             numbers = [number for number, word in zip(ids, words, strict=True) if word is granted]
             ledger += [f"{number}\t{said}{moment}\n" for number in numbers]
             standing += [f"{number}\t{said}{IMPORT_SOURCE}\n" for number in numbers]
-    await copy_text(conn, "consents", (*_STANDING[:-1], "recorded_at"), ledger)
-    await copy_text(conn, "standing_consents", _STANDING, standing)
+    yield Copied("consents", (*_STANDING[:-1], "recorded_at"), ledger)
+    yield Copied("standing_consents", _STANDING, standing)
 
 
 def lines_of(draft: Draft, places: Iterable[int]) -> Iterable[tuple[int, list[str]]]:

@@ -11,7 +11,7 @@ from customers.consents import MARKETING
 from customers.imports.columns import copied
 from customers.imports.drafts import Draft, Shape
 from customers.models import customers
-from runtime.database import copy_text
+from runtime.database import Copied, copy_text
 
 _TABLE = "drafted"
 
@@ -31,7 +31,7 @@ async def unchanged_among(conn: AsyncConnection, shape: Shape, draft: Draft, own
         *(f"consent_{place} boolean" for place in range(len(channels))),
     ]
     await conn.execute(text(f"CREATE TEMP TABLE {_TABLE} ({', '.join(typed)}) ON COMMIT DROP"))
-    await copy_text(conn, _TABLE, (), _rows(draft, owners, kinds, channels))
+    await copy_text(conn, Copied(_TABLE, (), _rows(draft, owners, kinds, channels)))
     parameters = {f"kind_{place}": kind for place, kind in enumerate(kinds)}
     parameters |= {f"channel_{place}": channel for place, channel in enumerate(channels)}
     found = await conn.execute(text(_statement(shape, len(kinds), len(channels))), parameters)
