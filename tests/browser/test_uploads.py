@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 from tests.browser.conftest import OpenPage, Site
 from tests.browser.test_every_page import TOO_WIDE
@@ -17,6 +17,7 @@ from tests.campaigns.scene import work_off
 from tests.web.scene import LI, WANG, put
 
 PHONES = "姓名,手机号,备注\n王,138 0013 8000,=1+2\n王,+86-138-0013-8000,\n王,8613800138000,@x\n"
+PICKED: FilePayload = {"name": "p.csv", "mimeType": "text/csv", "buffer": PHONES.encode()}
 
 
 async def drop(page: Page, name: str, data: bytes) -> None:
@@ -132,7 +133,7 @@ async def test_what_is_wrong_with_a_file_is_said_where_it_was_dropped(open_page:
     await page.goto("/audiences/new")
     await drop(page, "empty.csv", b"")
     await expect(page.locator("[data-upload-error]")).to_contain_text("'empty.csv' is empty")
-    await page.set_input_files("#file", files=[{"name": "p.csv", "mimeType": "text/csv", "buffer": PHONES.encode()}])
+    await page.set_input_files("#file", files=PICKED)
     await page.wait_for_url(re.compile(r"/uploads/\d+"))
 
 
@@ -140,7 +141,7 @@ async def test_without_scripts_the_forms_do_it_too(site: Site, open_page: OpenPa
     await put(site.house, "customers", WANG)
     page = await open_page("marketer", java_script_enabled=False)
     await page.goto("/audiences/new")
-    await page.set_input_files("#file", files=[{"name": "p.csv", "mimeType": "text/csv", "buffer": PHONES.encode()}])
+    await page.set_input_files("#file", files=PICKED)
     await page.get_by_role("button", name="Upload").click()
     await page.locator("#encoding").select_option("gb18030")
     await page.get_by_role("button", name="Show it so").click()
