@@ -110,7 +110,7 @@ def _of_units(grid: Grid, units: Iterator[Unit], skip: int) -> Iterator[Batch]:
 
 def _batch_of(units: list[Unit], place: int) -> Batch:
     refusals = [refusal for unit in units for refusal in unit.refusals]
-    groups = [list(unit.lines) for unit in units if unit.record is not None]
+    groups = [list(unit.lines) for unit in units if not unit.refusals]
     return Batch(len(units), sum(len(unit.lines) for unit in units), place, refusals, groups)
 
 

@@ -27,7 +27,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Unit:
-    """One record with the lines it stands on; or, without record, lines that are refused."""
+    """One record with the lines it stands on (None: it is not made yet); or lines that are refused."""
 
     lines: Sequence[Row]
     record: dict[str, Any] | None
@@ -35,8 +35,9 @@ class Unit:
 
 
 def read_units(grid: Grid, plan: Plan) -> Generator[Unit, None, None]:
-    """All units of the file. Grouped lines wait on disk, so the memory does not grow with the file."""
-    return _single(grid, plan) if plan.key is None else _grouped(grid, plan, plan.key)
+    """All units of the file, whose records `unit_of` makes. Grouped lines wait on disk, so the memory does not grow
+    with the file."""
+    return _single(grid) if plan.key is None else _grouped(grid, plan.key)
 
 
 def refuse(lines: Sequence[Row], culprit: Row, column: str | None, reason: str) -> list[Refusal]:
@@ -49,12 +50,12 @@ def refuse(lines: Sequence[Row], culprit: Row, column: str | None, reason: str) 
     ]
 
 
-def _single(grid: Grid, plan: Plan) -> Generator[Unit, None, None]:
+def _single(grid: Grid) -> Generator[Unit, None, None]:
     for row in grid.rows():
-        yield bad_row(grid, row) if row.fault is not None else unit_of([row], plan)
+        yield bad_row(grid, row) if row.fault is not None else Unit([row], None)
 
 
-def _grouped(grid: Grid, plan: Plan, key: int) -> Generator[Unit, None, None]:
+def _grouped(grid: Grid, key: int) -> Generator[Unit, None, None]:
     """First the lines that have no place in a record, as they come; then record after record by its first line."""
     with Sheaf() as sheaf:
         for row in grid.rows():
@@ -70,7 +71,7 @@ def _grouped(grid: Grid, plan: Plan, key: int) -> Generator[Unit, None, None]:
             if len(lines) > _GROUP_LIMIT:
                 yield from _too_long(lines, (row for _, row in rows))
             else:
-                yield unit_of(lines, plan)
+                yield Unit(lines, None)
 
 
 def unit_of(lines: Sequence[Row], plan: Plan) -> Unit:
