@@ -149,6 +149,8 @@ class Maker:
     def _time_test(self, kind: str) -> tuple[str, Any]:
         relative = ["older_than", "within_last", "within_next", "not_within_last", "anniversary_within_next"]
         op = self.pick.choice(["before", "after", "on", "between", *relative])
+        if op == "anniversary_within_next" and self._often():  # less than a year, or every day is one
+            return op, self.pick.choice(["P30D", "P1M", "P6M", "P300D", "P364D"])
         if op in relative:
             clocks = [*self.pools.clocks, *self.pools.clocks] if kind == "instant" else []
             return op, self.pick.choice([*self.pools.durations, *clocks])

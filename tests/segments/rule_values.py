@@ -21,6 +21,8 @@ NOWS = [
     datetime(2026, 1, 29, 4, 0, tzinfo=UTC),  # 30 days before the last of February
     datetime(2025, 2, 27, 17, 0, tzinfo=UTC),
     datetime(2026, 12, 31, 16, 0, tzinfo=UTC),  # the new year begins in Shanghai
+    datetime(2023, 12, 18, 9, 0, tzinfo=UTC),  # anniversaries over the turn of the year
+    datetime(2027, 12, 3, 23, 0, tzinfo=UTC),
     datetime(2026, 3, 8, 7, 0, tzinfo=UTC),  # New York's clock jumps
     datetime(2026, 11, 1, 5, 30, tzinfo=UTC),  # … and is turned back
     datetime(2025, 10, 4, 15, 30, 0, 1, tzinfo=UTC),  # Lord Howe's half hour
@@ -45,7 +47,7 @@ NUMBERS = [
 HUGE = ["9223372036854775808", "-99999999999999999999", "1" * 40, "0." + "0" * 39 + "1", "1e20", "0.00001"]
 DURATIONS = [
     "P0D", "P1D", "P2D", "P30D", "P1M", "P1Y", "P8Y", "P2W", "P1Y1M3D", "P365D", "P364D", "P366D", "P13M", "P4Y1D",
-    "P1M1W", "P20M", "P1000Y",
+    "P1M1W", "P20M", "P1000Y", "P6M", "P300D", "P0M",
 ]  # fmt: skip
 CLOCKS = ["PT6H", "PT36H", "P1DT12H", "PT0.000001S", "P1MT30M", "PT0S", "PT1.5S", "P1YT24H", "PT90M"]
 PATTERNS = ["^X", "i'an$", "西", "[0-9]+", "^$", "a.b", "S{2}", "gree|Gree"]

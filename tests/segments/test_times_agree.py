@@ -67,7 +67,7 @@ def test_hours_pass_and_days_are_on_the_clock(zone: ZoneInfo, now: datetime, clo
     rng = Random(seed)
     day = rng.choice(turns(zone, rng.randrange(1980, 2037)) or [now])
     start = day + timedelta(minutes=rng.randrange(-1_500, 3_000, 15))
-    for duration in (clock, f"P1D{clock[clock.index('T') :]}", "P1D", "P1W", "P1M"):
+    for duration in (clock, f"P1D{clock[clock.index('T') :]}", "P1D", "P1W", "P1M", "P0M"):
         for op in RELATIVE:
             bounds = window(Kind.INSTANT, op, read_operand(Kind.INSTANT, Takes.DURATION, duration), start, zone)
             for value in around(bounds, TICK):
