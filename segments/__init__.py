@@ -29,7 +29,7 @@ segments.uses        register_segment_users(room, users), register_audience_user
 segments.audiences   create_audience, create_from_upload, enqueue_audience, look_again, rename_audience,
                      delete_audience, audience, audience_rows, audience_of, reasons, lines_csv
 segments.found       await try_lines(conn, lines) -> what would become of them; the statements of the matching
-segments.ready_made  await ready_made(conn, today) -> [ReadyMade(code, intention, parameters, rule, name, …, segment_id)],
+segments.ready_made  await ready_made(conn, today) -> [ReadyMade(code, intention, parameters, rule, name, …)],
                      written(conn, code, parameters) -> one of them; recipes are data in segments.recipes
 segments.lately      await moved_since(conn, segment_ids, day) -> {id: Moves(entered, left)}
 segments.bucket      bucket(prefix, id) -> int, bucket_sql(prefix, column): 0 to 9,999
