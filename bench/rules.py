@@ -142,9 +142,8 @@ REFERENCES: Sequence[Reference] = (
     Reference(
         "nothing yet",
         {"none": [{"has": "orders"}, {"has": "appliances"}]},
-        """SELECT count(*) FROM customers c WHERE merged_into IS NULL
-            AND NOT EXISTS (SELECT 1 FROM orders WHERE customer_id = c.id)
-            AND NOT EXISTS (SELECT 1 FROM appliances WHERE customer_id = c.id)""",
+        """SELECT (SELECT count(*) FROM customers WHERE merged_into IS NULL)
+            - (SELECT count(*) FROM (SELECT customer_id FROM orders UNION SELECT customer_id FROM appliances) has)""",
         """SELECT count(*) FROM customers c WHERE merged_into IS NULL
             AND NOT EXISTS (SELECT 1 FROM orders WHERE customer_id = c.id)
             AND NOT EXISTS (SELECT 1 FROM appliances WHERE customer_id = c.id)""",

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     ColumnElement,
     Date,
     DateTime,
+    Integer,
     Numeric,
     Text,
     and_,
@@ -35,6 +37,8 @@ from segments.values import Operand, Value
 
 Condition = ColumnElement[bool]
 
+_LARGEST = 2**63
+
 
 def predicate(field: Field, op: str, operand: Operand, now: datetime, zone: ZoneInfo) -> Condition:
     """`field op operand` for an operator that negates no other; NULL where the field is missing (never for `empty`)."""
@@ -53,21 +57,28 @@ def predicate(field: Field, op: str, operand: Operand, now: datetime, zone: Zone
 
 def compare_number(column: ColumnElement[Any], op: str, operand: Operand, times: Any = None) -> Condition:
     """A number against `operand`, each bound multiplied by `times` where given (averages stay exact that way)."""
+    values = _many(operand) if isinstance(operand, tuple) else (_one(operand),)
+    whole = times is None and isinstance(column.type, Integer) and all(map(_is_whole, values))
+    kind: TypeEngine[Any] = BigInteger() if whole else Numeric()  # whole against whole: no row is cast
 
     def bound(value: Value) -> ColumnElement[Any]:
-        assert isinstance(value, Decimal)
-        number = literal(value, Numeric)
+        number = literal(int(value) if whole else value, kind)  # type: ignore[arg-type]
         return number if times is None else number * times
 
     if op == "between":
-        low, high = _many(operand)
+        low, high = values
         return and_(column >= bound(low), column <= bound(high))
     if op == "in":
         if times is None:
-            return column == any_(literal(list(_many(operand)), ARRAY(Numeric)))
-        return or_(*(column == bound(value) for value in _many(operand)))
-    compared: Condition = _COMPARISONS[op](column, bound(_one(operand)))
+            return column == any_(literal([int(value) if whole else value for value in values], ARRAY(kind)))  # type: ignore[arg-type]
+        return or_(*(column == bound(value) for value in values))
+    compared: Condition = _COMPARISONS[op](column, bound(values[0]))
     return compared
+
+
+def _is_whole(value: Value) -> bool:
+    assert isinstance(value, Decimal)
+    return abs(value) < _LARGEST and value == value.to_integral_value()
 
 
 def compare_time(
