@@ -77,13 +77,20 @@ class RemoteReader:
         head = pipe.read(_LENGTH)
         frame = pipe.read(int.from_bytes(head)) if len(head) == _LENGTH else b""
         if not frame or len(frame) < int.from_bytes(head):
-            raise Unavailable("the process that reads the file has ended before its time; import the file again")
+            raise _ended(self._process.wait(_PATIENCE))
         kind, content = marshal.loads(frame)  # noqa: S302 -- from our own child
         if kind == "invalid":
             raise Invalid([Problem(*each) for each in content])
         if kind == "too large":
             raise TooLarge(content)
         return content
+
+
+def _ended(status: int) -> Exception:
+    """Why no more batches come: who was stopped may be started again, a fault of our own would only repeat itself."""
+    if status <= 0:
+        return Unavailable("the process that reads the file was stopped before its time; import the file again")
+    return RuntimeError(f"the process that reads the file ended with status {status}; its words are in the log")
 
 
 def _told(task: Task) -> bytes:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from customers.imports import uploads
+from customers.imports import child, uploads
+from customers.imports.batches import Task
+from customers.imports.child import RemoteReader
+from customers.imports.source import Source
 from customers.imports.uploads import append_chunk, create_import, enqueue_import, get_import
+from customers.values import Context
 from runtime import jobs
 from runtime.backoff import Backoff
+from runtime.errors import Unavailable
 from runtime.house import House
 from runtime.worker import run_worker
 from tests.waiting import until
@@ -42,3 +49,26 @@ async def test_an_import_is_not_running_for_ever(house: House, monkeypatch: pyte
         found = await get_import(conn, number)
     assert "ZeroDivisionError: a bug" in str(found.error)
     assert found.finished_at is not None
+
+
+def test_a_fault_of_the_reading_process_is_not_taken_for_its_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one repeats itself and ends the import, after the other it goes on."""
+    context = Context(ZoneInfo("Asia/Shanghai"), "CN")
+    path = tmp_path / "people.csv"
+    path.write_text("email\n" + "".join(f"{number}@example.com\n" for number in range(100_000)))
+    task = Task(Source(path, "people.csv"), "customers", None, context)
+    with monkeypatch.context() as broken:
+        broken.setattr(child, "_told", lambda _task: b"[]")
+        reader = RemoteReader(task)
+        with pytest.raises(RuntimeError, match="ended with status 1"):
+            reader.open()
+        reader.close()
+    reader = RemoteReader(task)
+    assert reader.open() == ["email"]
+    assert reader._process is not None
+    reader._process.kill()
+    with pytest.raises(Unavailable, match="was stopped"):
+        list(iter(reader.next, None))
+    reader.close()

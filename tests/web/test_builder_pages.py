@@ -158,6 +158,7 @@ async def test_the_rule_being_written_is_laid_over_a_segment(sign_in: SignIn, ho
     for words in ("Only this rule", "Only Town", "50%"):
         assert words in answer.json()["html"]
     refused: list[Any] = [{"rule": {"all": []}}, [], {"rule": {"all": [{}]}, "other": town}]
+    refused += [{"rule": {"all": []}, "other": other} for other in (True, 10**30, None, [town])]
     for body in refused:
         assert (await client.post("/segments/overlap", json=body)).status_code == 422
     assert (await client.post("/segments/overlap", json={"rule": {"all": []}, "other": 99})).status_code == 404

@@ -45,10 +45,11 @@ async def beside(request: Request) -> Response:
         body = read_json(await request.body())
     except ValueError as error:
         raise Invalid(Problem("", f"is not JSON: {error}")) from None
-    if not isinstance(body, dict) or not isinstance(body.get("other"), int):
+    other_id = _id(str(body.get("other"))) if isinstance(body, dict) else None
+    if other_id is None:
         raise Invalid(Problem("other", "is required: the id of a segment"))
     async with house_of(request).database.connect() as conn:
-        other = await store.segment(conn, body["other"])
+        other = await store.segment(conn, other_id)
         found = await _picture(request, conn, (body.get("rule"), ""), ({"in_segment": other.id}, other.name))
     return JSONResponse({"html": fragment(request, "segments/overlap_picture.html", found=found)})
 
@@ -82,7 +83,7 @@ def _text(rule: Any) -> str:
 
 
 def _id(given: str | None) -> int | None:
-    """An id in the address; what is none is left out."""
+    """An id as it was given; None for what is none."""
     return int(given) if given and given.isdecimal() and len(given) < 19 else None
 
 
