@@ -59,6 +59,10 @@ class Fill:
     as_is: bool = False  # `read` does no more than take surrounding space away
 
     def apply(self, cells: Sequence[str], record: dict[str, Any]) -> None:
+        if self.as_is:
+            if text := cells[self.places[0]].strip():
+                set_target(record, self.target, text)
+            return
         value = self.read(*[cells[place] for place in self.places])
         if (value is not None and value != "") or not self.places:
             set_target(record, self.target, value)
