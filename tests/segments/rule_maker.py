@@ -89,6 +89,7 @@ class Maker:
             named = [(name, kind) for name, kind in named if kind in _TIMES]
         if self.theme == "people":
             named = [(name, kind) for name, kind in named if name.split(".")[0] in _PEOPLE]
+            named += [("reachable.email", "yes_no")] * 4
         return self.test(*self.pick.choice(named))
 
     def _membership(self) -> Rule:

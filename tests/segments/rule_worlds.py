@@ -71,6 +71,9 @@ def _customer(rng: Random, pools: Pools, number: int) -> Person:
         source: [_record(rng, pools, number, index, fields) for index in range(rng.choice([0, 0, 1, 2, 3]))]
         for source, fields in RECORD_COLUMNS.items()
     }
+    if rng.random() < 0.6:
+        agreed = {"channel": "email", "purpose": "marketing", "granted": True}
+        row["records"]["consents"].append({**pools.row(rng, RECORD_COLUMNS["consents"]), **agreed})
     standing = {(consent["channel"], consent["purpose"]): consent for consent in row["records"]["consents"]}
     row["records"]["consents"] = list(standing.values())
     for event in row["records"]["events"]:
