@@ -31,7 +31,7 @@ from runtime.errors import HearthError
 from runtime.postgres import DURABLE, Server
 
 ROWS = 1_000_000  # at scale 1
-OTHERS = 100_000  # orders, and appliances
+OTHERS = 30_000  # orders, and appliances
 ASKED, GOAL = 30_000, 60_000  # rows a second
 MEMORY_MB = 300
 GROWTH = 1 / 1.35  # cost of a row at a quarter of the size, by that at the whole

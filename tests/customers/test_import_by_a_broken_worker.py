@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,14 +13,19 @@ import pytest
 from customers.imports import child, uploads
 from customers.imports.batches import Task
 from customers.imports.child import RemoteReader
+from customers.imports.mapping import read_mapping
+from customers.imports.run import Account, Job, import_file
 from customers.imports.source import Source
 from customers.imports.uploads import append_chunk, create_import, enqueue_import, get_import
 from customers.values import Context
 from runtime import jobs
 from runtime.backoff import Backoff
-from runtime.errors import Unavailable
+from runtime.database import Database
+from runtime.errors import Invalid, Unavailable
 from runtime.house import House
+from runtime.settings import Settings
 from runtime.worker import run_worker
+from tests.customers.door import NOW
 from tests.waiting import until
 
 
@@ -72,3 +78,21 @@ def test_a_fault_of_the_reading_process_is_not_taken_for_its_death(
     with pytest.raises(Unavailable, match="was stopped"):
         list(iter(reader.next, None))
     reader.close()
+
+
+@pytest.mark.parametrize(("mapping", "error"), [({"columns": {"external_id": "no"}}, Invalid), (None, None)])
+async def test_a_large_file_is_read_by_another_process(
+    db: Database, settings: Settings, tmp_path: Path, mapping: Any, error: Any
+) -> None:
+    """With the same end, and the same refusal of what does not fit."""
+    path = tmp_path / "people.csv"
+    lines = [f"P{number},p{number}@example.com,{'x' * 200}\n" for number in range(6000)]
+    path.write_text("external_id,email,remark\n" + "".join(lines))
+    job = Job(Source(path, "people.csv"), "customers", mapping and read_mapping(mapping, "customers"))
+    taking = import_file(db, job, Account(), settings=settings, now=NOW)
+    if error is not None:
+        with pytest.raises(error, match="there is no column 'no'"):
+            await taking
+    else:
+        done = await taking
+        assert (done.rows, done.accepted, done.created) == (6000, 6000, 6000)
