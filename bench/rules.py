@@ -124,14 +124,13 @@ REFERENCES: Sequence[Reference] = (
     Reference(
         "reachable",
         _field("reachable.email", "is", True),
-        f"""SELECT count(DISTINCT c.customer_id) FROM standing_consents c
-            JOIN contact_addresses a ON a.customer_id = c.customer_id AND a.kind = 'email'
-            LEFT JOIN suppressions s ON s.customer_id = c.customer_id AND s.channel = 'email'
-                AND (s.address IS NULL OR s.address = a.value) AND (s.expires_at IS NULL OR s.expires_at > {_NOW})
-            LEFT JOIN suppressed_addresses p ON p.kind = 'email' AND p.value = a.value
-                AND (p.expires_at IS NULL OR p.expires_at > {_NOW})
-            WHERE c.channel = 'email' AND c.purpose = 'marketing' AND c.granted
-                AND s.customer_id IS NULL AND p.value IS NULL""",
+        f"""SELECT count(*) FROM standing_consents c
+            WHERE channel = 'email' AND purpose = 'marketing' AND granted AND EXISTS (
+                SELECT 1 FROM contact_addresses a WHERE a.customer_id = c.customer_id AND kind = 'email'
+                AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.customer_id = a.customer_id AND s.channel = 'email'
+                    AND (s.address IS NULL OR s.address = a.value) AND (s.expires_at IS NULL OR s.expires_at > {_NOW}))
+                AND NOT EXISTS (SELECT 1 FROM suppressed_addresses p WHERE p.kind = 'email' AND p.value = a.value
+                    AND (p.expires_at IS NULL OR p.expires_at > {_NOW})))""",
         f"""SELECT count(DISTINCT c.customer_id) FROM standing_consents c JOIN contact_addresses a USING (customer_id)
             WHERE c.channel = 'email' AND c.purpose = 'marketing' AND c.granted AND a.kind = 'email'
             AND NOT EXISTS (SELECT 1 FROM suppressions s WHERE s.customer_id = c.customer_id AND s.channel = 'email'
