@@ -13,6 +13,9 @@ from segments.standing import NEWS, exclude_others
 FEED_KEPT = timedelta(days=90)
 LOG_KEPT = timedelta(days=3)
 """How long a change stays in the log though some segment did not look yet; that one then begins anew."""
+UNDER_WAY = timedelta(hours=1)
+"""How long a change stays at least: an evaluation that is under way may not have seen it, and nothing tells of that
+until it commits where it is the first one of its segment, or the first one of a changed rule."""
 
 
 async def purge(conn: AsyncConnection, now: datetime) -> None:
@@ -20,7 +23,7 @@ async def purge(conn: AsyncConnection, now: datetime) -> None:
     after three days: a segment that slept as long looks at everyone when it wakes."""
     await conn.execute(_PURGE_FEED, {"until": now - FEED_KEPT})
     await conn.execute(_BEGIN_ANEW, {"until": now - LOG_KEPT})
-    await conn.execute(_PURGE_LOG, {"until": now - LOG_KEPT})
+    await conn.execute(_PURGE_LOG, {"until": now - LOG_KEPT, "seen": now - UNDER_WAY})
 
 
 async def forget(conn: AsyncConnection, segment_id: int) -> None:
@@ -43,7 +46,7 @@ _PURGE_FEED = text("""
 
 _BEGIN_ANEW = text("UPDATE segment_states SET snapshot = NULL WHERE evaluated_at < :until AND snapshot IS NOT NULL")
 _PURGE_LOG = text(f"""
-    DELETE FROM changed_customers c WHERE c.noted_at < :until OR NOT EXISTS (
+    DELETE FROM changed_customers c WHERE c.noted_at < :until OR c.noted_at < :seen AND NOT EXISTS (
         SELECT FROM segment_states s JOIN segments g ON g.id = s.segment_id
         WHERE s.snapshot IS NOT NULL AND {NEWS.format(snapshot="s.snapshot", sources="s.sources")}
     )

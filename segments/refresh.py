@@ -19,6 +19,7 @@ from runtime.house import House
 from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
 from runtime.scheduler import tick
+from runtime.text import printable
 from segments.context import EvaluationContext, context_at
 from segments.crossing import ALWAYS
 from segments.forget import forget, purge
@@ -31,10 +32,17 @@ BY_TIME = timedelta(minutes=15)
 
 AFTER_FAILURE = timedelta(hours=1)
 _REST = 20  # an evaluation is followed by a rest of so many times its own length
+_REASON_LIMIT = 500
 _LANES = 2  # evaluations at once, in the whole installation
 
 
-@job("segments.refresh", priority=5)
+async def _give_up(house: House, error: Exception, *, segment_id: int) -> None:
+    """Whatever it is, it is not to be tried at each tick."""
+    async with house.database.begin() as conn:
+        await note_failure(conn, segment_id, printable(f"{type(error).__name__}: {error}"[:_REASON_LIMIT]), utc_now())
+
+
+@job("segments.refresh", priority=5, given_up=_give_up)
 async def refresh_segment(house: House, *, segment_id: int) -> None:
     """Evaluate one segment; where its rule cannot be evaluated any more, keep why."""
     now = utc_now()

@@ -130,7 +130,7 @@ async def _begin(conn: AsyncConnection, segment_id: int, context: EvaluationCont
         return None
     known = await fingerprints(conn, context.timezone)
     prepared = await engine.prepare(conn, rule, context)
-    before = await state_of(conn, segment_id)
+    before = await state_of(conn, segment_id, hold=True)  # or what it did not see yet could be purged meanwhile
     hangs_on = asks(prepared.rule, prepared.evaluation)
     return _Task(segment_id, rule, context, prepared, hangs_on, known[segment_id], snapshot, before)
 

@@ -37,11 +37,11 @@ class State:
     tried_at: datetime
 
 
-async def state_of(conn: AsyncConnection, segment_id: int) -> State | None:
-    """None before the first evaluation."""
+async def state_of(conn: AsyncConnection, segment_id: int, *, hold: bool = False) -> State | None:
+    """None before the first evaluation. `hold`: nobody changes it until this transaction ends."""
     state = segment_states.c
     found = select(segment_states).where(state.segment_id == segment_id, state.evaluated_at.is_not(None))
-    row = (await conn.execute(found)).mappings().one_or_none()
+    row = (await conn.execute(found.with_for_update() if hold else found)).mappings().one_or_none()
     return None if row is None else State(**{**row, "sources": tuple(row["sources"])})
 
 

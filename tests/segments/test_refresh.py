@@ -17,9 +17,10 @@ from runtime.errors import Invalid
 from runtime.house import House
 from runtime.leader import acquire
 from runtime.settings import Settings
+from segments import standing
 from segments.context import EvaluationContext
 from segments.feed import Position, changes, history, position
-from segments.forget import FEED_KEPT, LOG_KEPT, forget, purge
+from segments.forget import FEED_KEPT, LOG_KEPT, UNDER_WAY, forget, purge
 from segments.models import segment_changes, segment_members, segment_sizes, segment_states
 from segments.refresh import (
     AFTER_FAILURE,
@@ -189,17 +190,55 @@ async def test_the_feed_is_kept_for_ninety_days(db: Database, settings: Settings
         assert [day.size for day in await history(conn, one)] == [1, 0, 1, 0]
 
 
+async def test_a_fault_of_ours_is_not_tried_at_each_tick(house: House) -> None:
+    one = await made(house.database, city("A"))
+    assert refresh_segment.given_up is not None
+    await refresh_segment.given_up(house, ZeroDivisionError("a bug"), segment_id=one)
+    async with house.database.connect() as conn:
+        assert await failure_of(conn, one) == "ZeroDivisionError: a bug"
+    assert await due(house.database, utc_now()) == []
+    assert await due(house.database, utc_now() + AFTER_FAILURE) == [one]
+
+
 async def test_the_log_is_dropped_once_all_have_seen_it(db: Database, settings: Settings) -> None:
     one, two = await made(db, city("A")), await made(db, city("B"), "two")
     for each in (one, two):
         await evaluated(db, each)
     await changed(db, settings, external_id="a", city="A")
     await evaluated(db, one)
-    await _purged(db, utc_now())
+    await _purged(db, utc_now() + UNDER_WAY)
     assert await _logged(db) == 1, "two has not seen it"
     await evaluated(db, two)
-    await _purged(db, utc_now())
+    await _purged(db, utc_now() + UNDER_WAY)
     assert await _logged(db) == 0
+
+
+async def test_what_a_first_evaluation_cannot_see_waits_for_the_next(db: Database, settings: Settings) -> None:
+    one = await made(db, city("A"))
+    async with db.begin() as conn:
+        first = await evaluate(conn, one, at(NOW))
+        await changed(db, settings, external_id="a", city="A")
+        await _purged(db, utc_now())
+    async with db.begin() as conn:
+        second = await evaluate(conn, one, at(NOW))
+    assert first is not None
+    assert second is not None
+    assert (first.size, second.size, second.looked_at) == (0, 1, 1)
+
+
+async def test_the_log_is_not_dropped_under_an_evaluation_that_goes_on_from_it(
+    db: Database, settings: Settings
+) -> None:
+    one, later = await made(db, city("A")), utc_now() + LOG_KEPT
+    await evaluated(db, one)
+    await changed(db, settings, external_id="a", city="A")
+    async with db.begin() as conn:
+        task = await standing._begin(conn, one, at(later))
+        purging = asyncio.create_task(_purged(db, later + SOONEST))
+        await asyncio.wait({purging}, timeout=0.5)
+        assert task is not None
+        assert (await standing._changes(conn, task)).any
+    await purging
 
 
 async def test_who_slept_too_long_looks_at_everyone(db: Database, settings: Settings) -> None:
