@@ -57,7 +57,7 @@ def import_(kind: str, file: Path, mapping_file: Path | None, dry_run: bool, rej
     beside = file.with_name(file.name + ".rejects.csv")
     refused = RejectsFile([rejects] if rejects else [beside, Path(beside.name)])
 
-    async def work(house: House) -> Progress:
+    async def work(house: House) -> tuple[Progress, float]:
         job = Job(Source(file, str(file)), kind, mapping, dry_run)
         with Bar(
             TextColumn("{task.description}"),
@@ -69,16 +69,17 @@ def import_(kind: str, file: Path, mapping_file: Path | None, dry_run: bool, rej
         ) as bar:
             task = bar.add_task(file.name, total=None, rows=0, rejected=0)
             account = _Shown(refused, bar, task)
+            begun = time.monotonic()
             done = await import_file(house.database, job, account, settings=house.settings, now=utc_now())
+            seconds = time.monotonic() - begun
         await tidy_after(house.database, job, done)
-        return done
+        return done, seconds
 
-    begun = time.monotonic()
     try:
-        progress = in_house(work)
+        progress, seconds = in_house(work)
     finally:
         refused.close()
-    _tell(progress, refused.path, time.monotonic() - begun, dry_run=dry_run)
+    _tell(progress, refused.path, seconds, dry_run=dry_run)
 
 
 class _Shown(Account):
