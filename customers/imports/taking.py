@@ -187,10 +187,13 @@ def _identities(ids: Sequence[int], columns: Mapping[str, Sequence[str | None]])
 
 
 def _addresses(ids: Sequence[int], columns: Mapping[str, Sequence[str | None]]) -> Copied:
-    rows: list[str] = []
-    for kind, column in columns.items():
-        pairs = zip(ids, texts(column), strict=True)
-        rows += [f"{number}\t{kind}\t{value}\tt\n" for number, value in pairs if value]
+    """One person's together, as they are read, and as the index of the table grows."""
+    kinds = sorted(columns)
+    held = [
+        [value and f"{number}\t{kind}\t{value}\tt\n" for number, value in zip(ids, texts(columns[kind]), strict=True)]
+        for kind in kinds
+    ]
+    rows = [row for person in zip(*held, strict=True) for row in person if row]
     return Copied("contact_addresses", ("customer_id", "kind", "value", "is_primary"), rows)
 
 
