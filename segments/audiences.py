@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.changes import AUDIENCES, note_changed
+from customers.imports.pending import take_pending
 from customers.imports.rejects import rejects_header, rejects_lines
 from customers.imports.units import Refusal
 from customers.models import import_chunks, import_rejects, imports
@@ -96,10 +97,9 @@ async def create_audience(
 async def create_from_upload(
     conn: AsyncConnection, import_id: int, *, name: str, mapping: Any, consent: ListConsent | None, by: str | None
 ) -> Audience:
-    """The same over a file that is there already, a draft of customers.imports.drafts. Raises Invalid."""
+    """The same over a file that is there already, a draft (customers/imports/pending.py). Raises NotFound, Invalid."""
     _check_mapping(mapping, consent)
-    kept = {"kind": LIST_KIND, "mapping": mapping, "state": "queued"}
-    await conn.execute(update(imports).where(imports.c.id == import_id).values(kept))
+    await take_pending(conn, import_id, kind=LIST_KIND, mapping=mapping)
     return await _create(conn, name, import_id, consent, by)
 
 

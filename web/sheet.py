@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from web.sheet_words import ENCODINGS, NAMED_DELIMITERS
 
 MOST = 0.75  # of the values of a column tell what it is
 IGNORED = "-"  # a column that is left out
+_COLUMN = re.compile(r"c\d{1,5}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def read_asked(params: QueryParams | Mapping[str, Any], kind: str) -> Asked:
     """What a form's fields ask for; unknown words fall back to finding out. `kind`: where the form does not say."""
     given = {name: str(value) for name, value in params.items()}
     asked_kind = given.get("kind", kind)
-    targets = {int(name[1:]): value for name, value in given.items() if name[:1] == "c" and name[1:5].isdecimal()}
+    targets = {int(name[1:]): value for name, value in given.items() if _COLUMN.fullmatch(name)}
     return Asked(
         kind=asked_kind if kind != LIST_KIND and asked_kind in KINDS else kind,
         encoding=given.get("encoding", "") if given.get("encoding") in ENCODINGS else "",

@@ -224,7 +224,7 @@ class _Lines:
         self._at = min(self._at, _SPAN_LIMIT + 1)
         kept = len(self._held)
         while len(self._held) == kept:
-            piece = self._text.read(_CHUNK)
+            piece = self._next_piece()
             if not piece:
                 self._held += [self._rest] if self._rest else []
                 self._rest = ""
@@ -236,6 +236,12 @@ class _Lines:
             self._rest = "" if lines[-1][-1] in "\r\n" else lines.pop()[:_LINE_LIMIT]
             self._held += [line[:_LINE_LIMIT] for line in lines]
         return len(self._held) > kept
+
+    def _next_piece(self) -> str:
+        try:
+            return self._text.read(_CHUNK)
+        except UnicodeError as error:  # some encodings ask more of a file than that single characters decode
+            raise Invalid(f"the file is not in the encoding {self._text.encoding}: {error}") from None
 
 
 def _split(text: str) -> list[str]:

@@ -44,7 +44,7 @@ def checked_encoding(name: str) -> str:
     """An encoding that a mapping names, as Python knows it. Raises Invalid."""
     try:
         found = codecs.lookup(name)
-    except LookupError:
+    except (LookupError, ValueError):  # ValueError: a name with NUL
         raise Invalid(f"{name!r} is not an encoding like utf-8, gb18030, big5, utf-16") from None
     if not found._is_text_encoding:
         raise Invalid(f"{name!r} is not an encoding of text")

@@ -118,8 +118,15 @@ def _shown(row: Row) -> Row:
 
 def _unreadable(data: bytes, encoding: str, delimiter: str, fault: str) -> Head:
     """What can be shown of a file that is no table in this encoding, so that one sees which it is."""
-    text = data[: 64 * 1024].decode(encoding, errors="replace").replace("\0", "␀")
+    text = _decoded(data[: 64 * 1024], encoding).replace("\0", "␀")
     lines = [line[: 40 * _SHOWN] for line in io.StringIO(text)][:HEAD_ROWS]
     cells = [line.rstrip("\r\n").split(delimiter) for line in lines if line.strip()]
     rows = [_shown(Row(number, found)) for number, found in enumerate(cells, 1)]
     return Head(encoding, delimiter, (), rows, fault=fault)
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding, errors="replace")
+    except UnicodeError:  # an encoding that cannot pass over what it does not know
+        return data.decode("ascii", errors="replace")

@@ -70,7 +70,7 @@ async def pending(conn: AsyncConnection, upload_id: int) -> Pending:
     """The draft of that id. Raises NotFound, for one that was confirmed or forgotten too."""
     found = (await conn.execute(_drafts().where(imports.c.id == upload_id))).first()
     if found is None:
-        raise NotFound(f"there is no upload {upload_id} that waits; it was confirmed, or forgotten after a day")
+        raise _gone(upload_id)
     return Pending(*found)
 
 
@@ -88,13 +88,18 @@ async def discard_pending(conn: AsyncConnection, upload_id: int) -> None:
 
 async def confirm_import(conn: AsyncConnection, upload_id: int, *, kind: str, mapping: Any, dry_run: bool) -> None:
     """Let a worker take the file in as records of `kind`. Raises NotFound, Invalid as `create_import`."""
-    found = await pending(conn, upload_id)
     if kind not in KINDS:
         raise Invalid(Problem("kind", f"{kind!r} cannot be imported; known kinds: {', '.join(KINDS)}"))
     read_mapping(mapping, kind)
-    queued = {"kind": kind, "mapping": mapping, "dry_run": dry_run, "state": "queued"}
-    await conn.execute(update(imports).where(imports.c.id == found.id).values(queued))
-    await enqueue_import(conn, found.id)
+    await take_pending(conn, upload_id, kind=kind, mapping=mapping, dry_run=dry_run)
+    await enqueue_import(conn, upload_id)
+
+
+async def take_pending(conn: AsyncConnection, upload_id: int, **kept: Any) -> None:
+    """The draft is one no more, by this transaction alone. Raises NotFound, also where another one was faster."""
+    draft = update(imports).where(imports.c.id == upload_id, imports.c.state == DRAFT)
+    if (await conn.execute(draft.values(**kept, state="queued"))).rowcount == 0:
+        raise _gone(upload_id)
 
 
 async def download_head(conn: AsyncConnection, upload_id: int, path: Path) -> None:
@@ -132,6 +137,10 @@ async def _write_piece(conn: AsyncConnection, upload_id: int, position: int, sta
     file.seek(start)
     file.write((await conn.execute(data)).scalar_one())
     file.flush()
+
+
+def _gone(upload_id: int) -> NotFound:
+    return NotFound(f"there is no upload {upload_id} that waits; it was confirmed, or forgotten after a day")
 
 
 def _drafts() -> Select[Any]:

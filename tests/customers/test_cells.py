@@ -98,6 +98,12 @@ def test_what_does_not_decode_is_refused_with_the_remedy(write: Write, data: byt
         read(write(data))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "punycode", "idna", "a\0b", "rot13"])
+def test_a_named_encoding_that_the_file_is_not_in_is_said(write: Write, encoding: str) -> None:
+    with pytest.raises(Invalid, match="encoding"):
+        read(write("名字,a\n1,2\n".encode()), encoding=encoding)
+
+
 def test_a_named_encoding_and_delimiter_are_taken(write: Write) -> None:
     source = write("nom,ville;x\nRené,Orléans;y\n".encode("cp1252"))
     assert read(source, encoding="cp1252", delimiter=";")[1][0].cells == ["René,Orléans", "y"]

@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy import func, select, update
 
 from campaigns import store
-from customers.imports.pending import forget_pending
+from customers.imports.pending import confirm_import, forget_pending
 from customers.models import import_chunks, imports
 from runtime.clock import utc_now
+from runtime.errors import NotFound
 from runtime.house import House
 from runtime.leader import acquire
+from segments.audiences import create_from_upload
 from tests.campaigns.scene import body, work_off
 from tests.web.conftest import SignIn
 from tests.web.scene import LI, WANG, fields_of, invalid_fields, links, put, text_of, value_of
@@ -89,6 +91,32 @@ async def test_the_encoding_and_the_delimiter_can_be_changed_and_seen(sign_in: S
     assert "not text in the file's encoding" in broken
     one = text_of(await client.get(path, params={"delimiter": "comma"}))
     assert "Everything stands in one column" in one
+
+
+@pytest.mark.parametrize("asked", [{"encoding": "utf-16"}, {"c1234x": "email"}, {"c99999999": "email"}])
+async def test_what_no_form_of_ours_asks_breaks_no_sheet(sign_in: SignIn, asked: dict[str, str]) -> None:
+    client = await sign_in("marketer")
+    path = await stored(client, PHONES)
+    assert (await client.get(path, params=asked)).status_code == 200
+
+
+@pytest.mark.parametrize("mapping", ['{"encoding": 5}', '{"columns": 1}', "[]"])
+async def test_a_mapping_that_comes_with_a_list_is_read_at_once(sign_in: SignIn, mapping: str) -> None:
+    client = await sign_in("marketer")
+    files = {"file": ("list.csv", PHONES.encode(), "text/csv")}
+    assert (await client.post("/audiences/new", data={"mapping": mapping}, files=files)).status_code == 422
+
+
+async def test_an_upload_is_confirmed_once(sign_in: SignIn, house: House) -> None:
+    """Two clicks: both saw the draft before either took it."""
+    path = await stored(await sign_in("marketer"), PHONES)
+    upload_id, mapping = int(path.rpartition("/")[2]), {"columns": {"phone": "手机"}}
+    async with house.database.begin() as conn:
+        await create_from_upload(conn, upload_id, name="One", mapping=mapping, consent=None, by=None)
+        with pytest.raises(NotFound):
+            await create_from_upload(conn, upload_id, name="Two", mapping=mapping, consent=None, by=None)
+        with pytest.raises(NotFound):
+            await confirm_import(conn, upload_id, kind="customers", mapping=mapping, dry_run=False)
 
 
 async def test_columns_chosen_for_other_columns_are_not_taken(sign_in: SignIn) -> None:

@@ -29,7 +29,7 @@ from customers.values import Context
 from runtime.errors import HearthError, Invalid, Problem
 from runtime.registry import channel_kinds
 from segments.audiences import create_from_upload, enqueue_audience
-from segments.lines import LIST_KIND
+from segments.lines import LIST_KIND, read_list_mapping
 from web.access import MARKETERS, Route, house_of, viewer_of
 from web.i18n import N_, _
 from web.pages.audiences import said
@@ -124,6 +124,8 @@ async def _store(request: Request, form: FormData, kind: str) -> int:
     if kind != LIST_KIND and kind not in KINDS:
         raise Invalid(Problem("kind", _("choose what is in the file")))
     mapping = await mapping_of(form)
+    if kind == LIST_KIND and mapping is not None:
+        read_list_mapping(mapping, creating=True)  # imports are checked where drafts are made
     async with house_of(request).database.begin() as conn:
         name, by = upload.filename or "file", viewer_of(request).name
         upload_id = await create_pending(conn, kind=kind, filename=name, mapping=mapping, by=by)
