@@ -60,15 +60,15 @@ class _Way:
 
 
 async def cheapest(conn: AsyncConnection, statements: Iterator[Select[int]]) -> Select[int]:
-    """The one that PostgreSQL would rather run; the first where that costs next to nothing, or there is no other."""
+    """The one that PostgreSQL would rather run; the first that costs next to nothing, or the only one there is."""
     best = next(statements)
     following = next(statements, None)
     if following is None:
         return best
     least = await _cost(conn, best)
-    if least < _NEXT_TO_NOTHING:
-        return best
     for statement in chain([following], statements):
+        if least < _NEXT_TO_NOTHING:
+            break
         cost = await _cost(conn, statement)
         if cost < least:
             best, least = statement, cost
