@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from customers.imports.cells import Grid, Row, open_grid
-from customers.imports.drafts import Draft, Drafter, shape_of
+from customers.imports.drafts import Draft, Drafter
 from customers.imports.guess import guess_mapping
 from customers.imports.mapping import FileMapping, Plan, fit
+from customers.imports.shape import shape_of
 from customers.imports.source import Source
 from customers.imports.units import Refusal, Unit, bad_row, read_units
 from customers.values import Context

@@ -7,7 +7,7 @@ The others, and those whose people turn out to be known, go the careful way (cus
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,8 @@ from customers.imports.columns import (
     has_faults,
     objects,
 )
-from customers.imports.mapping import Fill, Plan
-from customers.known import COLUMNS
+from customers.imports.mapping import Fill
+from customers.imports.shape import Shape
 from customers.models import customers
 from customers.schemas import CONSENT, CUSTOMER, IDENTITY
 from customers.values import Context, Reader, read_texts
@@ -42,31 +42,6 @@ _OTHERS = frozenset({"birthday", "household_size"})
 _PLAIN = frozenset({"email", "phone"})
 """Fields that are folded as they are, and hold no sign that COPY escapes."""
 _UNFOLDED = frozenset({Kind.NUMBER, Kind.YES_NO})
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What lines of one plan can say. `identities` and `consents`: kind or channel → its fill; `attributes` by key."""
-
-    columns: tuple[str, ...]
-    identities: Mapping[str, Fill]
-    consents: Mapping[str, Fill]
-    attributes: Mapping[str, Fill]
-    fields: Mapping[str, Fill]
-    tags: Fill | None
-
-    @property
-    def copied(self) -> tuple[str, ...]:
-        """The columns of the table that the texts of a draft's rows stand for."""
-        folded = customers.c
-        return tuple(
-            each for name in self.columns for each in (name, f"{name}_folded") if each == name or each in folded
-        )
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of identity that lines can have."""
-        return (*(name for name in ("external_id", "email") if name in self.fields), *self.identities)
 
 
 @dataclass(frozen=True)
@@ -88,36 +63,6 @@ class Draft:
     homes: list[tuple[str, str | None, str] | None]
     codes: dict[str, list[str]]
     attribute_kinds: dict[str, str]
-
-
-def shape_of(plan: Plan) -> Shape | None:
-    """The shape of a plan whose lines can be drafted; None where it asks for more."""
-    if plan.kind != "customers" or plan.key is not None:
-        return None
-    fields: dict[str, Fill] = {}
-    identities: dict[str, Fill] = {}
-    consents: dict[str, Fill] = {}
-    attributes: dict[str, Fill] = {}
-    tags = None
-    for fill in plan.fills:
-        head, _, rest = fill.target.partition(".")
-        word = rest.casefold()
-        if not fill.places and fill.read() in (None, ""):
-            return None  # a constant nothing removes
-        if fill.target == "tags":
-            tags = fill
-        elif head == "attributes":
-            attributes[rest] = fill
-        elif head == "consents" and word not in consents:
-            consents[word] = fill
-        elif head == "identities" and word not in (*identities, "external_id", "email", "phone", "id"):
-            identities[word] = fill
-        elif fill.target in COLUMNS:
-            fields[fill.target] = fill
-        else:
-            return None
-    columns = tuple(name for name in COLUMNS if name in fields)
-    return Shape(columns, identities, consents, attributes, fields, tags)
 
 
 class Drafter:

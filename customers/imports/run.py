@@ -17,8 +17,8 @@ from customers.attributes import attribute_kinds
 from customers.imports.batches import Batch, Reader, Task, plan_of
 from customers.imports.cells import Row
 from customers.imports.child import RemoteReader
-from customers.imports.drafts import shape_of
 from customers.imports.mapping import FileMapping, Plan
+from customers.imports.shape import shape_of
 from customers.imports.source import Source
 from customers.imports.taking import Taken, lines_of, take_draft
 from customers.imports.units import Refusal, Unit, refuse, unit_of

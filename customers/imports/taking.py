@@ -19,7 +19,8 @@ from customers.consents import MARKETING
 from customers.erased import erased_pairs
 from customers.households import ids_of_keys
 from customers.imports.columns import NULL, array, copied, texts
-from customers.imports.drafts import Draft, Shape
+from customers.imports.drafts import Draft
+from customers.imports.shape import Shape
 from customers.imports.targets import IMPORT_SOURCE
 from customers.imports.unchanged import unchanged_among
 from customers.people import CODES, ensure_codes, new_ids

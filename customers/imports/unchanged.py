@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.consents import MARKETING
 from customers.imports.columns import copied
-from customers.imports.drafts import Draft, Shape
+from customers.imports.drafts import Draft
+from customers.imports.shape import Shape
 from customers.models import customers
 from runtime.database import Copied, copy_text
 
