@@ -29,6 +29,7 @@ from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Unavailable
 from runtime.house import House
 from runtime.jobs import check_claim, defer, job
+from runtime.text import printable
 from segments.found import insert_members, insert_rejects, load, match, open_tables, tally
 from segments.lines import Line, LineReader, plan_of, read_lines, read_list_mapping
 from segments.models import audiences
@@ -37,11 +38,20 @@ from segments.strangers import create_strangers, list_consent_of
 AGAIN = ("unmatched", "ambiguous")
 _PAGE = 5_000
 _TOLD_EVERY = 1.0  # seconds
+_REASON_LIMIT = 500
 
 Lines = AsyncGenerator[list[Line], None]
 
 
-@job("segments.match_audience", retry=Backoff(5, timedelta(seconds=5)))
+async def _give_up(house: House, error: Exception, *, audience_id: int) -> None:
+    """The job is not tried again: its list must not look as if it were."""
+    reason = f"a fault in Hearth, not in the file; its log has more: {type(error).__name__}: {error}"
+    async with house.database.connect() as conn:
+        import_id = await conn.scalar(select(audiences.c.import_id).where(audiences.c.id == audience_id))
+    await _fail(house, audience_id, int(import_id or 0), printable(reason[:_REASON_LIMIT]))
+
+
+@job("segments.match_audience", retry=Backoff(5, timedelta(seconds=5)), given_up=_give_up)
 async def match_audience(house: House, *, audience_id: int) -> None:
     """Match the uploaded file. What is wrong with it ends as state `failed`."""
     found = await _begin(house, audience_id)
@@ -68,7 +78,17 @@ async def match_audience(house: House, *, audience_id: int) -> None:
             await defer(conn, match_audience, audience_id=audience_id)
 
 
-@job("segments.match_audience_again", retry=Backoff(5, timedelta(seconds=5)))
+async def _leave_as_it_was(house: House, error: Exception, *, audience_id: int) -> None:
+    """The list stands as it did before somebody asked to look again."""
+    async with house.database.begin() as conn:
+        await check_claim(conn)
+        own = audiences.c.id == audience_id
+        await conn.execute(update(audiences).where(own).values(state="done"))
+        its_import = select(audiences.c.import_id).where(own).scalar_subquery()
+        await conn.execute(update(imports).where(imports.c.id == its_import).values(state="done"))
+
+
+@job("segments.match_audience_again", retry=Backoff(5, timedelta(seconds=5)), given_up=_leave_as_it_was)
 async def match_audience_again(house: House, *, audience_id: int) -> None:
     """Look again for the people of lines that named nobody, or several: customers came and were merged since."""
     found = await _begin(house, audience_id)

@@ -290,6 +290,21 @@ async def test_who_came_later_is_found_by_looking_again(house: House) -> None:
     assert sorted(kept) == [("unmatched", 1), ("unreadable", 1)]
 
 
+async def test_a_list_that_a_bug_stops_is_not_running_for_ever(house: House) -> None:
+    found = await uploaded(house, b"external_id\na\nnobody\n")
+    async with house.database.begin() as conn:
+        await look_again(conn, found.id)
+    assert match_audience.given_up is not None
+    assert match_audience_again.given_up is not None
+    await match_audience_again.given_up(house, ZeroDivisionError("a bug"), audience_id=found.id)
+    async with house.database.connect() as conn:
+        assert await audience(conn, found.id) == found, "it stands as it did"
+    await match_audience.given_up(house, ZeroDivisionError("a bug"), audience_id=found.id)
+    async with house.database.connect() as conn:
+        failed = await audience(conn, found.id)
+    assert (failed.state, "ZeroDivisionError: a bug" in str(failed.error)) == ("failed", True)
+
+
 async def test_lists_are_renamed_and_deleted_with_all_their_lines(house: House) -> None:
     found = await uploaded(house, b"external_id\na\nnobody\n")
     async with house.database.begin() as conn:
