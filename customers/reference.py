@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Text, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.bulk import among
+from customers.bulk import among, take_turn
 from customers.changes import change_and_note
 from customers.models import appliance_categories, appliances
 from runtime.errors import Invalid, NotFound, Problem
@@ -117,11 +117,13 @@ async def appliances_in(conn: AsyncConnection, codes: Collection[str]) -> dict[s
 @job("customers.expire_category")
 async def expire_category_job(house: House, *, code: str) -> None:
     async with house.database.begin() as conn:
+        await take_turn(conn)
         await change_and_note(conn, "appliances", _EXPIRE_CATEGORY, {"category": fold(code)})
 
 
 async def _expire(conn: AsyncConnection, code: str) -> bool:
     """Let the expiry of a category's appliances follow; False: a job will."""
+    await take_turn(conn)  # appliances that are being written reckon with the service life of before
     if (await appliances_in(conn, [code]))[code] > MANY:
         await defer(conn, expire_category_job, code=code)
         return False

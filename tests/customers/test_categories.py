@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from decimal import Decimal
 
@@ -67,6 +68,21 @@ async def test_many_appliances_follow_in_a_job(house: House, monkeypatch: pytest
         )
         assert [args["code"] for args in waiting.scalars()] == ["refrigerator"]
     await expire_category_job(house, code="refrigerator")
+    async with house.database.connect() as conn:
+        found = await Door(conn, house.settings).one(appliances, appliances.c.number == "0")
+    assert found["expires_on"] == date(2021, 2, 28)
+
+
+async def test_an_appliance_that_is_being_written_follows_too(house: House) -> None:
+    async def save() -> None:
+        async with house.database.begin() as conn:
+            await save_category(conn, Category("refrigerator", "Fridge", service_years=Decimal(1)))
+
+    async with house.database.begin() as conn:
+        await owned(Door(conn, house.settings))
+        saving = asyncio.create_task(save())
+        await asyncio.wait({saving}, timeout=0.5)
+    await saving
     async with house.database.connect() as conn:
         found = await Door(conn, house.settings).one(appliances, appliances.c.number == "0")
     assert found["expires_on"] == date(2021, 2, 28)
