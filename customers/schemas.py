@@ -104,11 +104,11 @@ def one_of(words: Mapping[str, str]) -> Reader:
     return read
 
 
-def translated(words: Mapping[str, str]) -> Reader:
+def translated(words: Mapping[str, str], reader: Reader = read_code) -> Reader:
     """A reader of an open vocabulary: `words` maps the usual spellings to the usual word, others stay as they are."""
 
     def read(value: Any, context: Context) -> str | None:
-        text = read_code(value, context)
+        text = reader(value, context)
         return None if text is None else words.get(text.casefold(), text)
 
     return read
@@ -141,6 +141,10 @@ VISIT_STATUS = _words(
     requested="open new 待处理 已申请",
     scheduled="已预约 已派单",
 )
+GENDER = _words(
+    male="m m. man mr mr. 男 男性 男士 男生 先生",
+    female="f f. woman mrs mrs. ms ms. miss 女 女性 女士 女生 小姐 太太",
+)
 
 CUSTOMER = Schema(
     "a customer",
@@ -150,7 +154,7 @@ CUSTOMER = Schema(
         "name": read_line,
         "email": read_email,
         "phone": read_phone,
-        "gender": read_line,
+        "gender": translated(GENDER, read_line),
         "city": read_line,
         "district": read_line,
         "address": read_text,

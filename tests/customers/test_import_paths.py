@@ -46,6 +46,7 @@ MAPPING = {
         "name": "name",
         "email": {"column": "email", "transform": "strip"},
         "phone": "phone",
+        "gender": "gender",
         "city": "city",
         "community": "community",
         "address": "address",
@@ -61,14 +62,15 @@ MAPPING = {
         "consents.sms": {"column": "consent", "transform": {"map": {"yes": True, "no": False}, "else": None}},
     }
 }
-HEADER = ["id", "name", "email", "phone", "city", "community", "address", "birthday", "size", "tags", "wechat",
-          "level", "points", "consent"]  # fmt: skip
+HEADER = ["id", "name", "email", "phone", "gender", "city", "community", "address", "birthday", "size", "tags",
+          "wechat", "level", "points", "consent"]  # fmt: skip
 PHONES = ("13800138000", "138 0013 8001", "+86-138-0013-8002", "029-88886666", "12", "")
 CELLS = {
     "id": ("", "", "A", "B", "C", "D", "E"),
     "name": ("王伟", "Ann \\ Lee", 'say "hi"', "ＡＢＣ", "tab\there", ""),
     "email": ("", "", "a@example.com", "B@example.com", "c@example.com", "d@"),
     "phone": PHONES,
+    "gender": ("男", "F", "male", "X", ""),
     "city": ("西安", "Xi'an", ""),
     "community": ("曲江", "K1", ""),
     "address": ("1 号楼", "2-1-301", ""),

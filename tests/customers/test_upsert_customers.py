@@ -73,6 +73,21 @@ async def test_a_record_becomes_a_customer_with_all_it_says(door: Door, conn: As
     assert sorted(addresses) == [("email", True), ("phone", True), ("wechat", True)]
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("男", "male"), (" Male ", "male"), ("M", "male"), ("先生", "male"), ("女", "female"), ("F", "female"),
+     ("女士", "female"), ("Ms.", "female"), ("Diverse", "Diverse"), ("未知", "未知")],
+)  # fmt: skip
+async def test_genders_are_known_by_their_usual_words(door: Door, said: str, kept: str) -> None:
+    result = await door("customers", {"external_id": "A", "gender": said})
+    assert (await row_of(door, result.ids[0]))["gender"] == kept
+
+
+async def test_another_word_for_the_same_gender_changes_nothing(door: Door) -> None:
+    await door("customers", {"external_id": "A", "gender": "female"})
+    assert (await door("customers", {"external_id": "A", "gender": "女"})).unchanged == 1
+
+
 async def test_the_same_again_changes_nothing(door: Door) -> None:
     await door("customers", WANG)
     before = await row_of(door, 1)
