@@ -27,7 +27,7 @@ segments.forecast    await forecast(conn, rule, context, days=30) -> Forecast(da
 segments.uses        register_segment_users(room, users), register_audience_users(room, users): who else uses a segment
                      or a list, asked before it is deleted; await audience_users(conn, id) -> list[Use(kind, id, name)]
 segments.audiences   create_audience, create_from_upload, enqueue_audience, look_again, rename_audience,
-                     delete_audience, audience, audience_rows, audience_of, reasons, lines_csv
+                     delete_audience, audience, audience_rows, audience_of, reasons
 segments.found       await try_lines(conn, lines) -> what would become of them; the statements of the matching
 segments.ready_made  await ready_made(conn, today) -> [ReadyMade(code, intention, parameters, rule, name, …)],
                      written(conn, code, parameters) -> one of them; recipes are data in segments.recipes

@@ -4,12 +4,12 @@
     await append_chunk(conn, found.import_id, position, data)      # customers.imports.uploads, piece after piece
     await enqueue_audience(conn, found.id)
 
-The lines that matched nobody, or not just one customer, are the rejects of its import (`lines_csv`).
+The lines that matched nobody, or not just one customer, are the rejects of its import (customers/imports/uploads.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,8 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.changes import AUDIENCES, note_changed
 from customers.imports.pending import take_pending
-from customers.imports.rejects import rejects_header, rejects_lines
-from customers.imports.units import Refusal
 from customers.models import import_chunks, import_rejects, imports
 from runtime.errors import Conflict, Invalid, NotFound, Problem
 from runtime.jobs import defer
@@ -38,7 +36,6 @@ LINE_KINDS: Mapping[str, tuple[str, ...]] = {
     "duplicates": ("duplicate",),
 }
 """The counts of a list, and the kinds of kept lines that each counts."""
-_PAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -177,19 +174,6 @@ async def reasons(conn: AsyncConnection, import_id: int) -> list[Reason]:
     )
     ordered = grouped.group_by(kept.kind, kept.reason).order_by(func.count().desc(), kept.reason).limit(20)
     return [Reason(*row) for row in await conn.execute(ordered)]
-
-
-async def lines_csv(conn: AsyncConnection, import_id: int, kinds: Collection[str] = ()) -> AsyncIterator[str]:
-    """The lines that are not matched (of these kinds alone), each with its reason, in pieces; formulas neutralised."""
-    header = await conn.scalar(select(imports.c.header).where(imports.c.id == import_id))
-    yield "\ufeff" + rejects_header(header or [])
-    row = import_rejects.c
-    query = select(row.id, row.line, row.column, row.reason, row.cells).where(row.import_id == import_id)
-    wanted = query.where(row.kind.in_(kinds)) if kinds else query
-    last = 0
-    while page := (await conn.execute(wanted.where(row.id > last).order_by(row.id).limit(_PAGE))).all():
-        yield rejects_lines(Refusal(*each[1:]) for each in page)
-        last = page[-1].id
 
 
 def _check_mapping(mapping: Any, consent: ListConsent | None) -> None:

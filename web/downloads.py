@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import StreamingResponse
 
-from customers.imports.uploads import get_import
+from customers.imports.uploads import get_import, rejects_csv
 from runtime.database import Database
 from runtime.errors import NotFound
-from segments.audiences import LINE_KINDS, Audience, lines_csv
+from segments.audiences import LINE_KINDS, Audience
 
 
 async def csv_download(
@@ -36,7 +36,7 @@ async def lines_download(database: Database, found: Audience, kind: str | None) 
 
     async def stream() -> AsyncIterator[bytes]:
         async with database.connect() as conn:
-            async for piece in lines_csv(conn, import_id, LINE_KINDS[kind] if kind else ()):
+            async for piece in rejects_csv(conn, import_id, LINE_KINDS[kind] if kind else ()):
                 yield piece.encode()
 
     return _csv(stream(), f"audience-{found.id}-{kind or 'rejects'}.csv")

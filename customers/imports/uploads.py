@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -116,14 +116,15 @@ async def list_rejects(conn: AsyncConnection, import_id: int, *, after: int = 0,
     return [Refusal(*each) for each in found]
 
 
-async def rejects_csv(conn: AsyncConnection, import_id: int) -> AsyncIterator[str]:
-    """The rejects file, in pieces."""
+async def rejects_csv(conn: AsyncConnection, import_id: int, kinds: Collection[str] = ()) -> AsyncIterator[str]:
+    """The refused lines (of these kinds alone), each with its reason, in pieces; formulas neutralised."""
     header = await conn.scalar(select(imports.c.header).where(imports.c.id == import_id))
     yield "\ufeff" + rejects_header(header or [])
     row = import_rejects.c
     query = select(row.id, row.line, row.column, row.reason, row.cells).where(row.import_id == import_id)
+    wanted = query.where(row.kind.in_(kinds)) if kinds else query
     last = 0
-    while page := (await conn.execute(query.where(row.id > last).order_by(row.id).limit(_PAGE))).all():
+    while page := (await conn.execute(wanted.where(row.id > last).order_by(row.id).limit(_PAGE))).all():
         yield rejects_lines(Refusal(*each[1:]) for each in page)
         last = page[-1].id
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from customers.erasing import erase
-from customers.imports.uploads import append_chunk
+from customers.imports.uploads import append_chunk, rejects_csv
 from customers.merging import merge
 from customers.models import consents, customers, import_chunks, import_rejects
 from customers.reading import Search, list_customers
@@ -26,7 +26,6 @@ from segments.audiences import (
     create_audience,
     delete_audience,
     enqueue_audience,
-    lines_csv,
     look_again,
     reasons,
     rename_audience,
@@ -99,7 +98,7 @@ async def test_every_line_is_accounted_for_with_its_reason(house: House) -> None
     assert counts(found) == (7, 2, 3, 1, 1)
     assert await external_ids(house, found) == ["a", "c"]
     async with house.database.connect() as conn:
-        told = "".join([piece async for piece in lines_csv(conn, found.import_id or 0)])
+        told = "".join([piece async for piece in rejects_csv(conn, found.import_id or 0)])
     assert "no customer is known by this" in told
     assert "2 customers are known by this" in told
     assert "the same customer as in line 2" in told
@@ -346,7 +345,7 @@ async def test_lines_are_downloaded_by_what_became_of_them(house: House) -> None
     found = await uploaded(house, file)
     async with house.database.connect() as conn:
         told = {
-            name: "".join([piece async for piece in lines_csv(conn, found.import_id or 0, kinds)])
+            name: "".join([piece async for piece in rejects_csv(conn, found.import_id or 0, kinds)])
             for name, kinds in {**LINE_KINDS, "all": ()}.items()
         }
     assert {name: text.count("\r\n") - 1 for name, text in told.items()} == {
