@@ -52,10 +52,11 @@ QUIET: dict[str, Any] = {
         {"field": "last_order_at", "op": "not_within_last", "value": "P180D"},
     ]
 }
-# With bar and goal. Where a thousand people move in a day, and everyone is found by one index, little is to be won.
+# With bar and goal; `warranty-ends` is measured to show the limit: where a thousand people move in a day, and everyone
+# is found by one index, nothing is to be won.
 RULES: dict[str, tuple[Any, float, float]] = {
     "old-gree": (OLD_GREE, 3, 20),
-    "warranty-ends": (WARRANTY, 0.4, 3),
+    "warranty-ends": (WARRANTY, 0, 1),
     "quiet": (QUIET, 3, 20),
 }
 
