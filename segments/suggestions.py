@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, BigInteger, Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import customers
@@ -23,7 +23,7 @@ _PERSONAL = {"external_id", "name", "email", "phone", "address", "number", "seri
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value and how many customers, or records, have it."""
+    """A value, spelt as most spell it, and how many customers, or records, have it in any spelling."""
 
     value: str
     count: int
@@ -64,12 +64,19 @@ async def suggest(
 
 
 async def _commonest(conn: AsyncConnection, rows: Any, prefix: str, limit: int) -> list[Suggestion]:
-    number = func.count().label("number")
-    statement = (
-        select(func.min(rows.c.shown), number)
+    """Each folded value once, as it is spelt most often."""
+    spelt = (
+        select(rows.c.folded, rows.c.shown, func.count().label("number"))
         .where(starting_with(rows.c.folded, prefix), rows.c.shown != literal("", Text))
-        .group_by(rows.c.folded)
-        .order_by(number.desc(), rows.c.folded)
+        .group_by(rows.c.folded, rows.c.shown)
+        .subquery()
+    )
+    number = cast(func.sum(spelt.c.number), BigInteger).label("number")
+    commonest = aggregate_order_by(spelt.c.shown, spelt.c.number.desc(), spelt.c.shown)
+    statement = (
+        select(func.array_agg(commonest, type_=ARRAY(Text))[1], number)
+        .group_by(spelt.c.folded)
+        .order_by(number.desc(), spelt.c.folded)
         .limit(limit)
     )
     return [Suggestion(value, count) for value, count in await conn.execute(statement)]

@@ -45,6 +45,12 @@ async def test_the_commonest_values_with_how_often(conn: AsyncConnection, settin
     assert await offered(conn, "appliances", "brand", salesperson="S1") == [("Gree", 1)]
 
 
+async def test_a_value_is_spelt_as_most_spell_it(conn: AsyncConnection, settings: Settings) -> None:
+    people = [{"external_id": str(number), "city": "Xianyang" if number else "XIANYANG"} for number in range(3)]
+    await make_people(conn, settings, [*people, {"external_id": "x", "city": "Weinan"}])
+    assert await offered(conn, None, "city") == [("Xianyang", 3), ("Weinan", 1)]
+
+
 async def test_no_names_no_numbers(conn: AsyncConnection) -> None:
     for field in ("name", "phone", "total_spent", "reachable.email", "birthday"):
         assert await offered(conn, None, field) == []
