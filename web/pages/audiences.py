@@ -28,8 +28,7 @@ from segments.audiences import (
     rename_audience,
 )
 from segments.lines import LIST_KIND
-from segments.models import audience_members, audiences, segments
-from segments.store import NAME_LIMIT, create_segment
+from segments.models import audience_members, audiences
 from segments.uses import audience_users
 from web.access import MARKETERS, READERS, Route, Viewer, house_of, viewer_of
 from web.downloads import lines_download
@@ -146,16 +145,6 @@ async def again(request: Request) -> Response:
     return redirect(request, "audience", id=audience_id)
 
 
-async def as_segment(request: Request) -> Response:
-    """A segment of the people of the list, to be narrowed down in the builder."""
-    async with house_of(request).database.begin() as conn:
-        found = await audience(conn, request.path_params["id"])
-        name = await _free_name(conn, found.name)
-        made = await create_segment(conn, name, {"all": [{"in_audience": found.id}]}, by=viewer_of(request).name)
-    flash = _("The segment is made of the list; add conditions to narrow it down.")
-    return redirect(request, "segment_edit", id=made.id, flash=flash)
-
-
 async def remove(request: Request) -> Response:
     confirmed, audience_id = str((await request.form()).get("confirm", "")).strip(), request.path_params["id"]
     try:
@@ -200,21 +189,11 @@ def said(reason: str) -> str:
     return _("%(count)s customers are known by this", count=several[1]) if several else reason
 
 
-async def _free_name(conn: AsyncConnection, name: str) -> str:
-    """`name`, or with a number behind it where a segment is called so."""
-    taken = set(
-        (await conn.execute(select(segments.c.name).where(segments.c.name.startswith(name, autoescape=True)))).scalars()
-    )
-    tries = (name, *(f"{name[: NAME_LIMIT - 6]} ({number})" for number in range(2, len(taken) + 3)))
-    return next(each for each in tries if each not in taken)
-
-
 ROUTES = [
     Route("/audiences", listing, "audiences", READERS),
     Route("/audiences/{id:int}", show, "audience", READERS),
     Route("/audiences/{id:int}/lines/{kind}.csv", lines, "audience_lines", READERS),
     Route("/audiences/{id:int}/rename", rename, "audience_rename", MARKETERS, methods=("POST",)),
     Route("/audiences/{id:int}/again", again, "audience_again", MARKETERS, methods=("POST",)),
-    Route("/audiences/{id:int}/segment", as_segment, "audience_segment", MARKETERS, methods=("POST",)),
     Route("/audiences/{id:int}/delete", remove, "audience_delete", MARKETERS, methods=("POST",)),
 ]

@@ -37,10 +37,11 @@ OFFERED = 100
 
 
 async def new(request: Request) -> Response:
-    """The builder: empty, with a ready-made segment in it (`?ready_made=at_risk`) or with a rule (`?rule={…}`)."""
+    """The builder: empty, with a ready-made segment in it (`?ready_made=at_risk`) or a rule (`?rule={…}&name=…`)."""
     given = request.query_params.get("rule")
     if given is not None:
-        return await _form_page(request, name="", description="", rule=given)
+        name = request.query_params.get("name", "")
+        return await _form_page(request, name=name, description="", rule=given)
     async with house_of(request).database.connect() as conn:
         ready = await asked_for(request, conn)
     name, description, rule = ready or ("", "", EVERYONE)
@@ -205,7 +206,7 @@ async def _form_page(
     async with house_of(request).database.connect() as conn:
         vocabulary = builder_vocabulary(await load_schema(conn), house_of(request).settings.currency)
         others = [one for one in await _segments(conn) if one[0] != segment_id]
-        lists = await conn.execute(select(audiences.c.id, audiences.c.name).order_by(audiences.c.name))
+        lists = await _lists(conn)
     problems = error.problems if isinstance(error, Invalid) else [Problem("", str(error))] if error else []
     return page(
         request,
@@ -215,7 +216,7 @@ async def _form_page(
         description=description,
         rule=rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False),
         vocabulary=vocabulary,
-        choices={"segments": others, "audiences": [list(row) for row in lists]},
+        choices={"segments": others, "audiences": lists},
         errors={problem.path: problem.message for problem in problems if problem.path == "name"},
         problems=[problem for problem in problems if problem.path != "name"],
         marked=[vars(problem) for problem in problems if problem.path not in ("", "name", "rule")],
@@ -227,6 +228,12 @@ async def _segments(conn: AsyncConnection) -> list[list[Any]]:
     """Id, name and last count of every segment."""
     found = select(segments.c.id, segments.c.name, segments.c.count).order_by(segments.c.name)
     return [list(row) for row in await conn.execute(found)]
+
+
+async def _lists(conn: AsyncConnection) -> list[list[Any]]:
+    """Id, name, people and whether it is matched, of every uploaded list: only those that are done are offered."""
+    found = select(audiences.c.id, audiences.c.name, audiences.c.matched, audiences.c.state == "done")
+    return [list(row) for row in await conn.execute(found.order_by(audiences.c.name))]
 
 
 ROUTES = [

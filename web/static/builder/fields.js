@@ -31,7 +31,7 @@ function everything(source) {
   const records = vocabulary.sources.map((one) => ({ value: `has.${one.name}`, label: one.verb, more: `${one.label} ${one.name}`, group: words.has_group, make: () => within(one) }));
   const inside = vocabulary.sources.flatMap((one) => one.fields.map((field) => ({ value: `has.${one.name}.${field.name}`, label: `${one.label}: ${field.label}`, more: field.name, group: words.has_group, hidden: true, make: () => within(one, freshField(field)) })));
   const others = [{ value: "in_segment", label: words.in_segment, group: words.more_group, make: () => ({ in_segment: null }) }];
-  if (choices.audiences.length) others.push({ value: "in_audience", label: words.in_audience, group: words.more_group, make: () => ({ in_audience: null }) });
+  if (offered("in_audience").length) others.push({ value: "in_audience", label: words.in_audience, group: words.more_group, make: () => ({ in_audience: null }) });
   others.push({ value: "bucket", label: words.bucket, group: words.more_group, make: () => ({ bucket: { from: 0, to: 999 } }) });
   return [...own.filter((one) => choices.segments.length || one.value !== "in_segment"), ...records, ...inside, ...others.filter((one) => choices.segments.length || one.value !== "in_segment")];
 }
@@ -48,7 +48,10 @@ export const otherFields = (source) => fieldsOf(source).map((field) => ({ value:
 
 export const otherSources = () => vocabulary.sources.map((one) => ({ value: one.name, label: one.verb, more: `${one.label} ${one.name}` }));
 
-export const memberships = (key) => (key === "in_segment" ? choices.segments : choices.audiences).map(([id, name, count]) => ({ value: String(id), label: name, detail: count === null || count === undefined ? null : fill("%(count)s", { count }) }));
+// Lists that are still being matched, or failed, have a name but are not offered.
+const offered = (key) => (key === "in_segment" ? choices.segments : choices.audiences.filter(([, , , done]) => done));
+
+export const memberships = (key) => offered(key).map(([id, name, count]) => ({ value: String(id), label: name, detail: count === null || count === undefined ? null : fill("%(count)s", { count }) }));
 
 export const nameOf = (key, id) => ((key === "in_segment" ? choices.segments : choices.audiences).find((one) => one[0] === id) || [id, `${id}`])[1];
 

@@ -81,8 +81,11 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
   }
   function chip(value) {
     const label = el("span", {}, String(value));
-    offers?.name(value, (name) => (label.textContent = name));
     const drop = button({ class: "chip-remove", "aria-label": fill(words.remove_value, { value }), onclick: () => { change(chosen.filter((one) => one !== value)); input.focus(); } }, icon("x"));
+    offers?.name(value, (name) => {
+      label.textContent = name;
+      drop.setAttribute("aria-label", fill(words.remove_value, { value: name }));
+    });
     return el("span", { class: "chip", "data-value": value }, label, drop);
   }
   function change(made) {
