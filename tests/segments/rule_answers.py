@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.models import appliances, customers
+from customers.models import customers
+from runtime.registry import sources
 from segments import engine, looking
 from segments.context import EvaluationContext
 from segments.counting import countings
@@ -152,17 +153,18 @@ async def stored(conn: AsyncConnection, case: Case, _: Prepared) -> tuple[Any, A
 
 
 async def spoken_for(conn: AsyncConnection, case: Case, _: Prepared) -> tuple[Any, Any]:
-    """The appliances that made the rule hold."""
-    condition = await engine.record_condition(conn, case.rule, case.context, "appliances")
-    found: list[str] = []
-    if condition is not None:
-        found = sorted(set(await conn.scalars(select(appliances.c.number).where(condition))))
-    expected: set[str] = set()
-    for one in case.people:
-        owned = one["records"]["appliances"]
-        spoke = speaking(case.rule, one, case.world, "appliances")
-        expected |= {f"{one['id']}-{place}" for place, row in enumerate(owned) if any(row is other for other in spoke)}
-    return found, sorted(expected)
+    """The records that made the rule hold, of those sources that number their records."""
+    found, expected = set(), set()
+    for source in ("orders", "appliances", "service_visits"):
+        condition = await engine.record_condition(conn, case.rule, case.context, source)
+        if condition is not None:
+            number = sources()[source].table.c.number
+            found |= {(source, one) for one in await conn.scalars(select(number).where(condition))}
+        for one in case.people:
+            spoke = speaking(case.rule, one, case.world, source)
+            places = [at for at, row in enumerate(one["records"][source]) if any(row is other for other in spoke)]
+            expected |= {(source, f"{one['id']}-{place}") for place in places}
+    return sorted(found), sorted(expected)
 
 
 async def stepwise(conn: AsyncConnection, case: Case, prepared: Prepared) -> tuple[Any, Any]:
@@ -196,7 +198,7 @@ async def overlapping(conn: AsyncConnection, case: Case, prepared: Prepared) -> 
 ALWAYS: tuple[Answer, ...] = (paged, explanation)
 COUNTS: tuple[Answer, ...] = (counted, every_way)
 BY_TURNS: tuple[Answer, ...] = (
-    among, among, among, sampled, narrowed, frozen, turned_round, stored, spoken_for, stepwise, overlapping,
+    among, among, among, sampled, narrowed, frozen, turned_round, stored, spoken_for, spoken_for, stepwise, overlapping,
 )  # fmt: skip
 
 

@@ -103,8 +103,13 @@ def stored_attributes(rng: Random, pools: Pools) -> dict[str, Any]:
     for key, kind in ATTRIBUTES.items():
         value = pools.value(rng, key, kind)
         if value is not None:
-            found[key] = rng.choice(_MISFITS) if rng.random() < 0.08 else _stored(value)
+            found[key] = _misfit(rng, value) if rng.random() < 0.12 else _stored(value)
     return found
+
+
+def _misfit(rng: Random, value: Any) -> Any:
+    """What does not fit the definition, or only just does."""
+    return rng.choice([*_MISFITS, *[str(value)] * 10, *[[str(value)]] * 5])
 
 
 def _raw(rng: Random, pools: Pools) -> dict[str, Any]:
