@@ -291,6 +291,29 @@ async def test_values_are_typed_pasted_and_taken_back(open_builder: OpenBuilder)
     assert await rule_of(page) == {"all": [{"field": "city", "op": "eq", "value": "Xianyang"}]}
 
 
+async def test_the_focus_stays_where_values_are_chosen(open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [{**TOWN, "value": ["Xianyang"]}, GREE]})
+    place = condition(page, "all[0]").locator(".chips-input")
+    await place.fill("Paris")
+    await place.press("Enter")
+    await expect(place).to_be_focused()
+    await pick(page, "xi'", "Xi'an")
+    await expect(place).to_be_focused()
+    await place.press("ArrowDown")
+    await place.press("Escape")
+    await place.press("Backspace")
+    await expect(place).to_be_focused()
+    await place.click()
+    await page.get_by_role("option", name="Xi'an").click()
+    await expect(place).to_be_focused()
+    assert (await rule_of(page))["all"][0]["value"] == ["Xianyang", "Paris", "Xi'an"]
+    brand = condition(page, "all[1].where.all[0]")
+    await brand.get_by_role("button", name="Remove Gree").press("Enter")
+    await page.keyboard.type("midea")
+    await page.keyboard.press("Enter")
+    await expect(brand.get_by_role("button", name="Remove Midea")).to_be_focused()
+
+
 async def test_the_json_goes_round(open_builder: OpenBuilder) -> None:
     rule = {
         "any": [

@@ -72,12 +72,15 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
   const numbers = isNumber(field);
   let chosen = [...values];
   const input = el("input", { class: "chips-input", type: isTime(field) ? "date" : "text", inputmode: numbers ? "decimal" : null, autocomplete: "off", spellcheck: "false", "data-place": `${place}:v`, "aria-label": field.label });
-  const box = el("div", { class: "form-control chips", onclick: (event) => event.target === box && input.focus() });
+  const box = el("div", { class: "form-control chips", onclick: (event) => event.target === box && input.focus() }, input);
 
   function draw() {
-    box.replaceChildren(...chosen.map(chip), input);
+    const held = document.activeElement === input;
+    box.querySelectorAll(".chip").forEach((one) => one.remove());
+    input.before(...chosen.map(chip)); // the input stays where it is: what is taken out loses the focus
     input.placeholder = chosen.length ? (most > 1 ? words.another : "") : offers ? words.choose_or_type : words.type_value;
     input.hidden = chosen.length >= most;
+    if (held && input.hidden) { closeList(); box.querySelector(".chip-remove").focus(); }
   }
   function chip(value) {
     const label = el("span", {}, String(value));
@@ -104,14 +107,16 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
   function offer() {
     if (!offers || input.hidden) return;
     const load = async (typed) => (await offers.load(typed)).filter((one) => !chosen.includes(one.value));
-    const opened = openList(box, input, {
-      load, label: field.label, pick: (option) => { add([option.value]); if (most === 1) { closeList(); box.querySelector(".chip-remove")?.focus(); } else opened.refresh(); },
-    });
+    openList(box, input, { load, label: field.label, pick: (option) => { add([option.value]); closeList(); } });
   }
   input.addEventListener("focus", offer);
-  input.addEventListener("click", () => input.getAttribute("aria-expanded") !== "true" && offer());
+  const isOpen = () => input.getAttribute("aria-expanded") === "true";
+  input.addEventListener("click", () => isOpen() || offer());
   input.addEventListener("blur", () => { commit(); closeList(); });
-  input.addEventListener("input", (event) => /[,，、;；]/.test(input.value) && !event.isComposing && commit());
+  input.addEventListener("input", (event) => {
+    if (/[,，、;；]/.test(input.value) && !event.isComposing) commit();
+    else if (input.value && !isOpen()) offer();
+  });
   input.addEventListener("paste", (event) => {
     const text = event.clipboardData.getData("text");
     if (!/[\n\t,，、;；]/.test(text)) return;
@@ -120,7 +125,8 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
   });
   input.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
-    if (event.key === "Enter") { event.preventDefault(); commit(); }
+    if (event.key === "Enter") { event.preventDefault(); commit(); closeList(); }
+    if (event.key === "ArrowDown" && !isOpen()) { event.preventDefault(); offer(); }
     if (event.key === "Backspace" && !input.value && chosen.length) change(chosen.slice(0, -1));
   });
   draw();
