@@ -150,6 +150,8 @@ BUILDER_WORDS: Mapping[str, str] = {
     "empty_group": N_("No conditions yet: add one below."),
     "empty_rule": N_("Everyone belongs so far. Add a condition to narrow it down."),
     "wants_value": N_("Choose or type a value."),
+    "wants_whole": N_("Enter a whole number from %(low)s to %(high)s."),
+    "wants_number": N_("Enter a number."),
     "wants_condition": N_("Add a condition, or remove the group."),
     "one_unfinished": N_("One condition waits to be finished and is not counted yet."),
     "unfinished": N_("%(count)s conditions wait to be finished and are not counted yet."),

@@ -231,6 +231,21 @@ async def test_exactly_the_broken_condition_is_marked(open_builder: OpenBuilder)
     await expect(page.locator("[data-count]")).to_have_text("30")
 
 
+async def test_a_wrong_number_is_told_in_words_that_people_use(open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [{"field": "last_order_at", "op": "older_than", "value": "P5D"}]})
+    amount = condition(page, "all[0]").get_by_role("spinbutton")
+    await expect(page.locator(".preview-sample")).to_be_visible()
+    said = "Enter a whole number from 0 to 9,999."
+    for wrong in ("-5", "1.5"):
+        await amount.fill(wrong)
+        await expect(condition(page, "all[0]").locator(".rule-problem")).to_have_text(said)
+        await expect(page.locator("[data-part=problems]")).to_have_text(f"Last order{said}")
+        await expect(page.locator(".preview-sample")).to_be_hidden()
+    await amount.fill("5")
+    await expect(page.locator(".preview-sample")).to_be_visible()
+    await expect(page.locator(".is-wrong")).to_have_count(0)
+
+
 async def test_an_unfinished_condition_is_left_out_and_not_saved(site: Site, open_builder: OpenBuilder) -> None:
     page = await open_builder()
     await page.get_by_role("button", name="Add condition").click()

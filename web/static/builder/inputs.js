@@ -57,13 +57,15 @@ function pairInputs(field, value, place, set) {
 
 // A duration as a number and a unit; one of several parts stays as it was written.
 function durationInputs(field, value, place, set) {
-  const [, date, time] = /^P(?:(\d+[DWMY])|T(\d+H))$/.exec(value || "") || [];
+  const [, date, time] = /^P(?:(-?[\d.]+[DWMY])|T(-?[\d.]+H))$/.exec(value || "") || [];
   const parts = date || time;
   if (!parts) return [singleInput({ ...field, kind: "text" }, value, `${place}:v`, set)];
-  const write = () => set(amount.value === "" ? "" : `P${unit.value === "H" ? "T" : ""}${Math.floor(Number(amount.value))}${unit.value}`);
-  const amount = el("input", { class: "form-control rule-number rule-amount", type: "number", min: "0", max: "9999", inputmode: "numeric", "data-place": `${place}:v`, "aria-label": field.label, value: parts.slice(0, -1), oninput: write });
+  const most = () => (unit.value === "Y" ? "999" : "9999");
+  const write = () => { amount.max = most(); set(amount.value === "" ? "" : `P${unit.value === "H" ? "T" : ""}${Number(amount.value)}${unit.value}`); };
+  const amount = el("input", { class: "form-control rule-number rule-amount", type: "number", min: "0", inputmode: "numeric", "data-place": `${place}:v`, "aria-label": field.label, value: parts.slice(0, -1), oninput: write });
   const units = ["D", "W", "M", "Y", ...(field.kind === "instant" ? ["H"] : [])].map((one) => [one, words[one]]);
   const unit = select(units, parts.slice(-1), write, { "aria-label": words.unit, "data-place": `${place}:u` });
+  amount.max = most();
   return [el("span", { class: "rule-unit" }, amount, unit)];
 }
 

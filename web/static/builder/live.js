@@ -1,7 +1,7 @@
 // How many, who, and in words, while the rule is written: an estimate at once, then the exact answer, then the funnel.
 // A change gives up what was asked before (the server stops counting when we hang up); answers of old are dropped.
 import { ask, button, el, fill, number, percent, root, words } from "./page.js";
-import { fadeFunnel, goTo, markFunnel, markProblems, markUnfinished } from "./marks.js";
+import { fadeFunnel, goTo, inWords, markFunnel, markProblems, markUnfinished } from "./marks.js";
 import { finished } from "./tree.js";
 
 const PAUSE = 120;
@@ -49,6 +49,7 @@ async function answer(whole) {
   if (exact.failed || exact.problems.length) return exact.failed ? failed() : tellProblems(exact.problems, unfinished);
   tellExact(exact);
   part("sample").innerHTML = exact.html;
+  part("sample").hidden = false;
   panel.classList.remove("is-asking");
   panel.dataset.settled = String(turn);
 
@@ -81,6 +82,7 @@ function tellExact(found) {
 function nothing() {
   count("–", false);
   part("range").textContent = words.not_countable;
+  part("sample").hidden = true;
   panel.classList.remove("is-asking");
 }
 
@@ -91,7 +93,10 @@ function failed() {
 
 // Each problem leads to its condition; what is unfinished is left out and said so.
 function tellProblems(problems, unfinished) {
-  const lines = problems.map(({ path, message }) => button({ class: "problem-link", onclick: () => goTo(path) }, el("span", {}, message), el("code", {}, path)));
+  const lines = problems.map((problem) => {
+    const { message, about } = inWords(problem);
+    return button({ class: "problem-link", onclick: () => goTo(problem.path) }, about && el("span", { class: "problem-about" }, about), el("span", {}, message));
+  });
   if (unfinished.length) lines.push(button({ class: "problem-link is-soft", onclick: () => goTo(unfinished[0]) }, fill(unfinished.length === 1 ? words.one_unfinished : words.unfinished, { count: number(unfinished.length) })));
   part("problems").replaceChildren(...lines);
 }

@@ -19,18 +19,35 @@ function culprits(part, path) {
   return named.length ? named : own.slice(-1);
 }
 
+// What is wrong with a number that stands in an input; null when only the server knows.
+function wrongNumber(input) {
+  if (input.type !== "number") return null;
+  const given = Number(input.value);
+  const isBad = input.validity.badInput || input.value === "";
+  if (!input.min) return isBad ? words.wants_number : null;
+  const isWhole = Number.isInteger(given) && given >= Number(input.min) && given <= Number(input.max);
+  return isBad || !isWhole ? fill(words.wants_whole, { low: number(Number(input.min)), high: number(Number(input.max)) }) : null;
+}
+
+// A problem in people's words, and the name of the condition that has it.
+export function inWords({ path, message }) {
+  const part = partAt(path);
+  return { message: culprits(part, path).map(wrongNumber).find(Boolean) ?? message, about: part.getAttribute("aria-label") };
+}
+
 export function markProblems(problems) {
   root.querySelectorAll(".is-wrong").forEach((one) => one.classList.remove("is-wrong"));
   root.querySelectorAll("[aria-invalid]").forEach((one) => { one.removeAttribute("aria-invalid"); one.removeAttribute("aria-describedby"); one.classList.remove("is-invalid"); });
   root.querySelectorAll("[data-problem]").forEach((slot) => { slot.hidden = true; slot.replaceChildren(); });
   problems.forEach(({ path, message }, index) => {
     const part = partAt(path);
+    const said = inWords({ path, message }).message;
     const slot = slotOf(part);
     if (!slot) return;
     part.classList.add("is-wrong");
     slot.id = `problem-${index}`;
     slot.hidden = false;
-    slot.append(el("span", { class: "rule-problem-text" }, message));
+    slot.append(el("span", { class: "rule-problem-text" }, said));
     for (const input of culprits(part, path)) {
       input.setAttribute("aria-invalid", "true");
       input.setAttribute("aria-describedby", slot.id);
