@@ -6,7 +6,8 @@
     …                                                              # head.py: what the file looks like
     await confirm_import(conn, upload_id, kind="customers", mapping=mapping, dry_run=False)
 
-A draft that nobody comes back to is forgotten after a day, with its file.
+A draft that nobody comes back to is forgotten after a day, with its file; so is the file of a dry run, which may be
+taken in for good until then (`import_for_good`).
 """
 
 from __future__ import annotations
@@ -95,6 +96,27 @@ async def confirm_import(conn: AsyncConnection, upload_id: int, *, kind: str, ma
     await enqueue_import(conn, upload_id)
 
 
+async def is_file_kept(conn: AsyncConnection, import_id: int) -> bool:
+    """Whether this is a dry run that went through and whose file is still there."""
+    return bool(await conn.scalar(select(_rehearsed().where(imports.c.id == import_id).exists())))
+
+
+async def import_for_good(conn: AsyncConnection, import_id: int, *, by: str | None) -> int:
+    """Let a worker take in the file of a dry run, as it was read there: the id of the new import, to which the file now
+    belongs. Raises NotFound where there is no such file (any more)."""
+    again = _rehearsed("kind", "filename", "mapping").where(imports.c.id == import_id)
+    found = (await conn.execute(again)).mappings().one_or_none()
+    if found is None:
+        raise _file_gone(import_id)
+    made = await conn.scalar(insert(imports).values(**found, created_by=by).returning(imports.c.id))
+    piece = import_chunks.c
+    moved = update(import_chunks).where(piece.import_id == import_id).values(import_id=made)
+    if (await conn.execute(moved)).rowcount == 0:  # another one was faster
+        raise _file_gone(import_id)
+    await enqueue_import(conn, int(made or 0))
+    return int(made or 0)
+
+
 async def take_pending(conn: AsyncConnection, upload_id: int, **kept: Any) -> None:
     """The draft is one no more, by this transaction alone. Raises NotFound, also where another one was faster."""
     draft = update(imports).where(imports.c.id == upload_id, imports.c.state == DRAFT)
@@ -125,10 +147,12 @@ async def download_head(conn: AsyncConnection, upload_id: int, path: Path) -> No
 
 @tick(every=timedelta(hours=1))
 async def forget_pending(house: House, term: Term, now: datetime) -> None:
-    """Drafts that nobody came back to hold personal data: they go after a day."""
+    """Files that nobody came back to hold personal data: they go after a day."""
+    old = _rehearsed("id").where(imports.c.finished_at < now - KEPT)
     async with house.database.begin() as conn:
         await check_term(conn, term)
         await conn.execute(delete(imports).where(imports.c.state == DRAFT, imports.c.created_at < now - KEPT))
+        await conn.execute(delete(import_chunks).where(import_chunks.c.import_id.in_(old)))
 
 
 async def _write_piece(conn: AsyncConnection, upload_id: int, position: int, start: int, file: Any) -> None:
@@ -141,6 +165,16 @@ async def _write_piece(conn: AsyncConnection, upload_id: int, position: int, sta
 
 def _gone(upload_id: int) -> NotFound:
     return NotFound(f"there is no upload {upload_id} that waits; it was confirmed, or forgotten after a day")
+
+
+def _file_gone(import_id: int) -> NotFound:
+    return NotFound(f"the file of import {import_id} is not there any more; upload it again")
+
+
+def _rehearsed(*names: str) -> Select[Any]:
+    """Of dry runs that went through and whose files are still there."""
+    has_file = select(import_chunks.c.position).where(import_chunks.c.import_id == imports.c.id).exists()
+    return select(*(imports.c[name] for name in names)).where(imports.c.state == "done", imports.c.dry_run, has_file)
 
 
 def _drafts() -> Select[Any]:

@@ -173,7 +173,7 @@ async def run_import(house: House, *, import_id: int) -> None:
             await defer(conn, run_import, import_id=import_id)
         return
     await tidy_after(house.database, work, done)
-    await _end(house, import_id, "done", None)
+    await _end(house, import_id, "done", None, keep_file=work.dry_run)
 
 
 class _Stored(Account):
@@ -227,12 +227,14 @@ async def download_upload(house: House, import_id: int, path: Path) -> None:
                 file.write((await conn.execute(piece)).scalar_one())
 
 
-async def _end(house: House, import_id: int, state: str, error: str | None) -> None:
-    """The import's end; its file is not needed any more, and would outlive the erasure of those in it."""
+async def _end(house: House, import_id: int, state: str, error: str | None, *, keep_file: bool = False) -> None:
+    """The import's end; its file is not needed any more, and would outlive the erasure of those in it. That of a dry
+    run may be taken in for good yet (pending.py), for a day."""
     async with house.database.begin() as conn:
         await check_claim(conn)
         ended = {"state": state, "error": error, "finished_at": utc_now(), "bytes_read": imports.c.bytes_total}
         if state == "failed":
             del ended["bytes_read"]
         await conn.execute(update(imports).where(imports.c.id == import_id).values(ended))
-        await conn.execute(delete(import_chunks).where(import_chunks.c.import_id == import_id))
+        if not keep_file:
+            await conn.execute(delete(import_chunks).where(import_chunks.c.import_id == import_id))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import delete
 
+from customers.imports.pending import forget_pending
 from customers.imports.uploads import create_import
 from customers.models import import_chunks
+from runtime.clock import utc_now
 from runtime.house import House
+from runtime.leader import acquire
 from tests.campaigns.scene import work_off
 from tests.web.conftest import SignIn
 from tests.web.scene import fields_of, invalid_fields, links, next_page, text_of
@@ -70,6 +75,39 @@ async def test_a_dry_run_says_that_nothing_was_changed(sign_in: SignIn, house: H
     assert "Dry run" in told
     assert "Nothing was changed." in told
     assert "No customers yet" in (await client.get("/customers")).text
+
+
+async def test_what_was_tried_is_imported_without_another_upload(sign_in: SignIn, house: House) -> None:
+    client = await sign_in("marketer")
+    path = (await begun(client, dry_run="yes")).headers["location"]
+    assert "Import it now" not in text_of(await client.get(path))
+    await work_off(house)
+    assert "Import it now" in text_of(await client.get(path))
+    assert "Import it now" not in text_of(await (await sign_in("analyst")).get(path))
+    taken = await client.post(f"{path}/now")
+    assert taken.headers["location"] != path
+    again = await client.post(f"{path}/now")
+    assert again.headers["location"].startswith("/imports")
+    assert not re.search(r"/imports/\d", again.headers["location"])
+    await work_off(house)
+    done = text_of(await client.get(taken.headers["location"]))
+    assert "Accepted 1" in done
+    assert "Dry run" not in done
+    assert "Import it now" not in done + text_of(await client.get(path))
+    assert "王伟" in (await client.get("/customers")).text
+
+
+async def test_the_file_of_a_dry_run_goes_after_a_day(sign_in: SignIn, house: House) -> None:
+    client = await sign_in("marketer")
+    path = (await begun(client, dry_run="yes")).headers["location"]
+    await work_off(house)
+    async with house.database.begin() as conn:
+        term = await acquire(conn, "scheduler", "test")
+    assert term is not None
+    for hours, kept in ((23, True), (25, False)):
+        await forget_pending(house, term, utc_now() + timedelta(hours=hours))
+        assert ("Import it now" in text_of(await client.get(path))) is kept
+    assert "Accepted 1" in text_of(await client.get(path))
 
 
 async def test_a_file_that_cannot_be_taken_in_says_why(sign_in: SignIn, house: House) -> None:
