@@ -278,6 +278,9 @@ async def test_what_the_server_refuses_is_marked_after_saving(site: Site, open_b
     await page.get_by_role("button", name="Save segment").click()
     await expect(page.get_by_role("alert")).to_contain_text("circle")
     await expect(condition(page, "all[1]")).to_have_class(re.compile("is-wrong"))
+    await page.get_by_role("button", name="Undo").first.click()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    assert await rule_of(page) == {"all": [TOWN, GREE]}
 
 
 async def test_what_is_not_saved_is_not_lost_without_a_question(site: Site, open_builder: OpenBuilder) -> None:

@@ -17,7 +17,10 @@ const toolbar = { back: document.getElementById("rule-undo"), forth: document.ge
 
 const EMPTY = { all: [] };
 let rule = settled(readable(given) ?? EMPTY);
-const history = makeHistory(JSON.stringify(rule));
+const start = JSON.stringify(rule);
+const refusal = document.getElementById("rule-refused");
+const KEPT = `hearth.builder.history:${form.getAttribute("action")}`;
+const history = makeHistory(start, keptSteps());
 const drawing = makeDrawing({ act, typed });
 const json = makeJsonView({ apply: (made) => act(() => (rule = settled(made)), { focus: null }), current: text });
 
@@ -30,9 +33,29 @@ function readable(source) {
   }
 }
 
+// The steps that led to what was not saved.
+function keptSteps() {
+  try {
+    const kept = "refused" in refusal.dataset ? JSON.parse(sessionStorage.getItem(KEPT)) : null;
+    sessionStorage.removeItem(KEPT);
+    return kept;
+  } catch {
+    return null;
+  }
+}
+
+function keepSteps() {
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(history.all()));
+  } catch {
+    // a browser that keeps nothing: then a refusal ends what can be undone
+  }
+}
+
 // As it is kept: what nobody changed stays as it was written.
 function text() {
-  return history.isFirst() && readable(given) ? given : JSON.stringify(rule);
+  const now = JSON.stringify(rule);
+  return now === start && readable(given) ? given : now;
 }
 
 // A change of structure: the rule changes, is drawn anew, and the focus goes on.
@@ -121,6 +144,7 @@ form.addEventListener("submit", (event) => {
   const { unfinished } = finished(rule);
   if (!unfinished.length) {
     removeEventListener("beforeunload", warn);
+    keepSteps();
     return;
   }
   event.preventDefault();
@@ -136,4 +160,7 @@ if (!readable(given)) json.refuse(given);
 const refused = JSON.parse(root.dataset.problems);
 look(rule, { soon: true });
 if (refused.length) markProblems(refused);
+toolbar.back.disabled = !history.canBack();
+toolbar.forth.disabled = !history.canForth();
+document.getElementById("preview").addEventListener("fine", () => text() !== given && refusal.replaceChildren());
 watchOverlap(() => finished(rule).rule, choices);

@@ -2,9 +2,11 @@
 const MOST = 200;
 const PAUSE = 1200;
 
-export function makeHistory(first) {
-  let steps = [first];
-  let at = 0;
+// `kept`: what `all()` gave of it before; it goes on when it ends with `now`.
+export function makeHistory(now, kept = null) {
+  const goesOn = kept?.steps?.[kept.at] === now;
+  let steps = goesOn ? kept.steps : [now];
+  let at = goesOn ? kept.at : 0;
   let place = null;
   let when = 0;
   return {
@@ -12,8 +14,8 @@ export function makeHistory(first) {
     note(text, where = null) {
       if (text === steps[at]) return;
       const now = Date.now();
-      const goesOn = where !== null && where === place && now - when < PAUSE && at === steps.length - 1 && at > 0;
-      if (goesOn) steps[at] = text;
+      const isSame = where !== null && where === place && now - when < PAUSE && at === steps.length - 1 && at > 0;
+      if (isSame) steps[at] = text;
       else steps = [...steps.slice(Math.max(0, at + 2 - MOST), at + 1), text];
       at = steps.length - 1;
       place = where;
@@ -23,6 +25,6 @@ export function makeHistory(first) {
     forth: () => (at < steps.length - 1 ? ((place = null), steps[++at]) : null),
     canBack: () => at > 0,
     canForth: () => at < steps.length - 1,
-    isFirst: () => steps[at] === first,
+    all: () => ({ steps, at }),
   };
 }

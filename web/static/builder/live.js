@@ -41,6 +41,7 @@ async function answer(whole) {
   tellProblems(problems, unfinished);
   part("sentence").textContent = first.sentence ?? "";
   if (problems.length) return nothing();
+  panel.dispatchEvent(new CustomEvent("fine"));
   everyone = first.everyone ?? everyone;
   first.exact ? tellExact(first) : tellEstimate(first);
 
