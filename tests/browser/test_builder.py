@@ -332,6 +332,23 @@ async def test_the_focus_stays_where_values_are_chosen(open_builder: OpenBuilder
     await expect(brand.get_by_role("button", name="Remove Midea")).to_be_focused()
 
 
+async def test_a_value_that_the_data_does_not_hold_is_told_with_what_is_near(open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [{**TOWN, "value": ["xi'an"]}]})
+    place, hints = condition(page, "all[0]").locator(".chips-input"), condition(page, "all[0]").locator(".rule-hint")
+    for typed in ("Xiannyang", "西安"):
+        await place.fill(typed)
+        await place.press("Enter")
+    near = hints.filter(has_text="Xiannyang")
+    await expect(near).to_contain_text("Your data does not hold “Xiannyang”. Did you mean:")
+    await expect(near.get_by_role("button")).to_have_text(["Xianyang"])
+    await expect(hints.filter(has_text="西安")).to_contain_text("It holds, for instance:")
+    await expect(hints).to_have_count(2)
+    await near.get_by_role("button", name="Xianyang").click()
+    await expect(place).to_be_focused()
+    await expect(hints).to_have_count(1)
+    assert (await rule_of(page))["all"][0]["value"] == ["xi'an", "Xianyang", "西安"]
+
+
 async def test_the_json_goes_round(open_builder: OpenBuilder) -> None:
     rule = {
         "any": [

@@ -15,8 +15,8 @@ export function valueInputs({ field, takes, op, value, source, place, set }) {
   if (takes === "duration") return durationInputs(field, value, place, set);
   if (takes === "pair") return pairInputs(field, value, place, set);
   const offers = OFFERED.includes(field.kind) && !SPELT_OUT.includes(op) ? offersOf(source, field) : null;
-  if (takes === "many") return [chipsInput(field, offers, value, place, set)];
-  if (offers) return [chipsInput(field, offers, value === "" ? [] : [value], place, (chosen, step) => set(chosen[0] ?? "", step), 1)];
+  if (takes === "many") return chipsInput(field, offers, value, place, set);
+  if (offers) return chipsInput(field, offers, value === "" ? [] : [value], place, (chosen, step) => set(chosen[0] ?? "", step), 1);
   if (field.kind === "rank") return [rankInput(field, value, place, set)];
   return [withUnit(field, singleInput(field, value, `${place}:v`, set))];
 }
@@ -76,7 +76,18 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
   const input = el("input", { class: "chips-input", type: isTime(field) ? "date" : "text", inputmode: numbers ? "decimal" : null, autocomplete: "off", spellcheck: "false", "data-place": `${place}:v`, "aria-label": field.label });
   const box = el("div", { class: "form-control chips", onclick: (event) => event.target === box && input.focus() }, input);
 
+  const hints = el("div", { class: "rule-hints", role: "status" });
+
+  // Softly: a value that the data does not hold, and which it holds instead.
+  async function hint(value, made) {
+    const missing = await offers.missing(value);
+    if (!missing || !made.isConnected) return;
+    made.classList.add("is-unknown");
+    const choose = (option) => button({ class: "btn btn-sm", onclick: () => { change([...new Set(chosen.map((one) => (one === value ? option.value : one)))]); input.focus(); } }, option.label);
+    hints.append(el("p", { class: "rule-hint" }, fill(words.unknown_value, { value }), " ", missing.near ? words.did_you_mean : words.there_is, missing.options.map(choose)));
+  }
   function draw() {
+    hints.replaceChildren();
     const held = document.activeElement === input;
     box.querySelectorAll(".chip").forEach((one) => one.remove());
     input.before(...chosen.map(chip)); // the input stays where it is: what is taken out loses the focus
@@ -91,7 +102,9 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
       label.textContent = name;
       drop.setAttribute("aria-label", fill(words.remove_value, { value: name }));
     });
-    return el("span", { class: "chip", "data-value": value }, label, drop);
+    const made = el("span", { class: "chip", "data-value": value }, label, drop);
+    if (offers) hint(value, made);
+    return made;
   }
   function change(made) {
     chosen = made;
@@ -132,5 +145,5 @@ function chipsInput(field, offers, values, place, set, most = Infinity) {
     if (event.key === "Backspace" && !input.value && chosen.length) change(chosen.slice(0, -1));
   });
   draw();
-  return box;
+  return [box, hints];
 }

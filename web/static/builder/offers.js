@@ -3,7 +3,23 @@ import { number, root } from "./page.js";
 import { fitting } from "./lists.js";
 
 const FULL = 100; // as many as the server gives at once
+const NEAREST = 3;
 const kept = new Map();
+
+const plain = (text) => String(text).normalize("NFKC").toLowerCase().trim().replace(/\s+/g, " ");
+
+// How many letters must change to make `b` of `a`.
+function distance(a, b) {
+  let row = [...Array(b.length + 1).keys()];
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    row = next;
+  }
+  return row[b.length];
+}
+
+const isNear = (wanted, text) => text.includes(wanted) || wanted.includes(text) || distance(wanted, text) <= (Math.max(wanted.length, text.length) > 4 ? 2 : 1);
 
 async function fetched(source, field, typed) {
   const query = new URLSearchParams({ source: source ? source.name : "", field: field.name, q: typed });
@@ -44,6 +60,17 @@ function makeOffers(source, field) {
       if (!names.has(value)) await request("");
       if (!names.has(value)) await request(value);
       tell(names.get(value) ?? value);
+    },
+    // Null where the data holds the value or nobody can tell; else `{near, options}`: values much like it, or the commonest.
+    async missing(value) {
+      const common = await request("");
+      const wanted = plain(value);
+      const holds = (values) => values.some((one) => plain(one.value) === wanted || plain(one.name) === wanted);
+      if (!common.length || holds(common)) return null;
+      const like = common.length < FULL ? [] : await request(value);
+      if (like.length >= FULL || holds(like)) return null;
+      const near = [...like, ...common].filter((one) => [one.value, one.name].some((text) => isNear(wanted, plain(text))));
+      return { near: near.length > 0, options: (near.length ? near : common).slice(0, NEAREST).map(option) };
     },
     // The value that people mean by a name they typed.
     meant(typed) {
