@@ -14,25 +14,29 @@ from customers.imports.mapping import FileMapping
 from customers.imports.run import Account, Job, Progress, import_file
 from customers.imports.source import Source
 from customers.imports.units import Refusal
+from customers.person import Pair
 from customers.values import Context
 from runtime.clock import utc_now
 from runtime.errors import Invalid, TooLarge
 from runtime.house import House
 from segments.found import try_lines
-from segments.lines import LIST_KIND, plan_of, read_lines
+from segments.lines import LIST_KIND, Line, plan_of, read_lines
 from web.sheet import Sheet
 
+_COUNTED = {"unreadable": "unmatched"}  # what kinds of lines a list counts them as
 PATIENCE = 5.0  # seconds: an import under way holds the records for a moment at a time
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a row comes to. `kind`: matched, new, unmatched, ambiguous, duplicate, unreadable; of imports: good, bad."""
+    """What a row comes to. `kind`: matched, new, unmatched, ambiguous, duplicate; of imports: good, bad. `unread`: the
+    row itself is at fault."""
 
     kind: str
     column: str | None = None
     reason: str | None = None
     customer_id: int | None = None
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,34 @@ async def _list(house: House, sheet: Sheet, mapping: FileMapping, context: Conte
     creating = sheet.asked.creating
     plan = plan_of(mapping, sheet.head.header, context, creating=creating)
     lines = list(read_lines(sheet.head.rows, sheet.head.header, plan, context))
-    own = {line.number for line in lines if any(kind == "id" for kind, _value in line.signs)}
     async with house.database.connect() as conn:
         found = await try_lines(conn, lines)
         await conn.rollback()
-    return {
-        one.line: Verdict("new")
-        if creating and one.kind == "unmatched" and one.line not in own
-        else Verdict(one.kind, one.column, one.reason, one.customer_id)
+    verdicts = {
+        one.line: Verdict(
+            _COUNTED.get(one.kind, one.kind), one.column, one.reason, one.customer_id, one.kind in _COUNTED
+        )
         for one in found
     }
+    unknown = {one.line for one in found if one.kind == "unmatched"}
+    return verdicts | (_made([line for line in lines if line.number in unknown]) if creating else {})
+
+
+def _made(lines: Sequence[Line]) -> dict[int, Verdict]:
+    """Of lines that nobody is known by: who becomes a customer, and which lines mean one whom an earlier line makes. As
+    in the records, a phone says who someone is only where nothing else does."""
+    made: dict[Pair, int] = {}
+    verdicts: dict[int, Verdict] = {}
+    for line in lines:
+        if any(kind == "id" for kind, _value in line.signs):
+            continue
+        sure = [sign for sign in line.signs if sign[0] != "phone"] or line.signs
+        first = next((made[sign] for sign in sure if sign in made), None)
+        same = f"the same customer as in line {first}"
+        verdicts[line.number] = Verdict("new") if first is None else Verdict("duplicate", reason=same)
+        for sign in line.signs:
+            made.setdefault(sign, first or line.number)
+    return verdicts
 
 
 async def _import(house: House, sheet: Sheet, mapping: FileMapping, folder: Path) -> dict[int, Verdict]:

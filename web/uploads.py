@@ -28,7 +28,7 @@ async def take_import(conn: AsyncConnection, form: FormData, by: str) -> int:
     import_id = await create_import(
         conn,
         kind=str(form.get("kind", "")),
-        filename=upload.filename or "file",
+        filename=name_of(upload),
         mapping=await mapping_of(form),
         dry_run=said_yes(form, "dry_run"),
         created_by=by,
@@ -45,7 +45,7 @@ async def take_audience(conn: AsyncConnection, form: FormData, by: str) -> int:
     made = await create_audience(
         conn,
         name=str(form.get("name", "")),
-        filename=upload.filename or "file",
+        filename=name_of(upload),
         mapping=await mapping_of(form),
         consent=consent_of(form),
         by=by,
@@ -68,7 +68,7 @@ def consent_of(form: FormData) -> ListConsent | None:
 
 async def store_pieces(conn: AsyncConnection, import_id: int, upload: UploadFile) -> None:
     """The file's bytes under the import. Raises TooLarge for a packed file that is a bomb."""
-    await asyncio.to_thread(check_announced, upload.filename or "file", upload.file)
+    await asyncio.to_thread(check_announced, name_of(upload), upload.file)
     position = 0
     async for piece in pieces(upload):
         await append_chunk(conn, import_id, position, piece)
@@ -86,8 +86,16 @@ def uploaded(form: FormData) -> UploadFile:
     if not isinstance(found, UploadFile) or not found.filename:
         raise Invalid(Problem("file", "choose a file: CSV, also as .gz or .zip"))
     if found.size == 0:
-        raise Invalid(Problem("file", f"{found.filename!r} is empty"))
+        raise Invalid(Problem("file", f"{name_of(found)!r} is empty"))
     return found
+
+
+def name_of(upload: UploadFile) -> str:
+    """The file's name; browsers write quotes and line ends of it as percent signs (the HTML standard's multipart)."""
+    name = upload.filename or "file"
+    for written, meant in (("%22", '"'), ("%0D", " "), ("%0A", " ")):
+        name = name.replace(written, meant)
+    return name
 
 
 async def mapping_of(form: FormData) -> Any:

@@ -47,7 +47,7 @@ from web.sheet_words import (
     target_label,
 )
 from web.trial import Trial, try_sheet
-from web.uploads import UPLOAD_LIMIT, consent_of, mapping_of, said_yes, store_pieces, uploaded
+from web.uploads import UPLOAD_LIMIT, consent_of, mapping_of, name_of, said_yes, store_pieces, uploaded
 
 VERDICTS = {
     "good": {"text": N_("can be read"), "colour": "good"},
@@ -56,7 +56,6 @@ VERDICTS = {
     "unmatched": {"text": N_("unmatched"), "colour": "neutral"},
     "ambiguous": {"text": N_("ambiguous"), "colour": "warn"},
     "duplicate": {"text": N_("duplicate"), "colour": "neutral"},
-    "unreadable": {"text": N_("unreadable"), "colour": "bad"},
     "bad": {"text": N_("refused"), "colour": "bad"},
 }
 BACK = {True: ("audiences", "audience_new"), False: ("imports", "import_new")}
@@ -127,7 +126,7 @@ async def _store(request: Request, form: FormData, kind: str) -> int:
     if kind == LIST_KIND and mapping is not None:
         read_list_mapping(mapping, creating=True)  # imports are checked where drafts are made
     async with house_of(request).database.begin() as conn:
-        name, by = upload.filename or "file", viewer_of(request).name
+        name, by = name_of(upload), viewer_of(request).name
         upload_id = await create_pending(conn, kind=kind, filename=name, mapping=mapping, by=by)
         await store_pieces(conn, upload_id, upload)
         await seal_pending(conn, upload_id)
