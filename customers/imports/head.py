@@ -11,7 +11,7 @@ from pathlib import Path
 
 from customers.addresses import read_email, read_phone
 from customers.imports.cells import Row, open_grid
-from customers.imports.encodings import checked_encoding
+from customers.imports.encodings import checked_encoding, detect_encoding
 from customers.imports.source import PIECE, Source
 from customers.values import Context
 from runtime.errors import HearthError, Invalid
@@ -24,7 +24,7 @@ _SHOWN = 200  # characters of a cell
 @dataclass(frozen=True)
 class Head:
     """The first rows. `whole`: these are all. `fault`: why there is no table; then `rows` is what can be shown of it,
-    as far as it can be read at all."""
+    as far as it can be read at all. `seems`: the encoding that it would be taken for, where another could be given."""
 
     encoding: str
     delimiter: str
@@ -33,6 +33,7 @@ class Head:
     whole: bool = True
     plain: bool = False  # ASCII only: it says nothing of the encoding of what follows
     fault: str | None = None
+    seems: str | None = None
 
     def samples(self, column: int, count: int = 3) -> list[str]:
         """Some values of a column, as they stand there."""
@@ -56,6 +57,7 @@ def read_head(source: Source, folder: Path, *, encoding: str | None, delimiter: 
         with open_grid(copy, encoding=encoding, delimiter=delimiter) as grid:
             rows = [_shown(row) for row in islice(grid.rows(), HEAD_ROWS)]
             found = Head(grid.encoding, grid.delimiter, list(grid.header), rows, whole, plain)
+            found = replace(found, seems=_seems(source.name, data) if encoding and not plain else None)
     except Invalid as error:
         return _unreadable(data, encoding or "utf-8", delimiter or ",", str(error))
     return found if whole or len(rows) == HEAD_ROWS else replace(found, rows=_without_the_cut(rows))
@@ -98,6 +100,13 @@ def _unpacked(source: Source) -> tuple[bytes, bool]:
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces), False
+
+
+def _seems(name: str, data: bytes) -> str | None:
+    try:
+        return detect_encoding(name, lambda: [data])
+    except Invalid:
+        return None
 
 
 def _without_the_cut(rows: list[Row]) -> list[Row]:

@@ -44,3 +44,23 @@ async def test_a_files_name_is_what_it_was(sign_in: SignIn) -> None:
     told = text_of(await client.get(path))
     assert 'a"b.csv' in told
     assert "%22" not in told
+
+
+async def test_new_people_without_an_address_for_their_consent_are_warned_of(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    path = await stored(client, "phone,name\n13800138000,王伟\n")
+    warning = "No column holds the address for"
+    assert warning not in text_of(await client.get(path))
+    assert warning in text_of(await client.get(path, params=NEW))
+    assert warning in text_of(await client.get(path, params={**NEW, "consent_channels": "email"}))
+    assert warning not in text_of(await client.get(path, params={**NEW, "consent_channels": "sms"}))
+
+
+async def test_an_encoding_that_the_file_does_not_seem_to_have_is_warned_of(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    people = "邮箱,姓名,城市\n" + "".join(f"p{n}@example.com,王小明,西安市雁塔区曲江新区\n" for n in range(10))
+    path = await stored(client, people.encode("gb18030"), path="/imports")
+    warning = "The file looks like GB18030"
+    assert warning not in text_of(await client.get(path))
+    assert warning not in text_of(await client.get(path, params={"encoding": "gb18030"}))
+    assert warning in text_of(await client.get(path, params={"encoding": "big5hkscs"}))

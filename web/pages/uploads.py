@@ -200,11 +200,17 @@ async def _sheet_page(
         given=given,
         name=str(given.get("name", "")) or _stem(found.filename),
         fault=fault_of(sheet.head.fault),
-        warnings=warnings_of(sheet, Context(house.settings.zone, house.settings.country)),
+        warnings=warnings_of(sheet, Context(house.settings.zone, house.settings.country), _channels_of(given)),
         groups=choices(asked.kind, kinds, creating=asked.creating),
         attribute_of=lambda name: attribute_of(asked.kind, asked.creating, name),
         **_menus(sheet, found.kind == LIST_KIND),
     )
+
+
+def _channels_of(given: Any) -> list[str]:
+    """The channels that are ticked in the form; the first one until it says something."""
+    ticked = [str(name) for name in given.getlist("consent_channels")] if hasattr(given, "getlist") else []
+    return ticked or list(channel_kinds())[:1]
 
 
 def _menus(sheet: Sheet, is_list: bool) -> dict[str, Any]:
