@@ -14,6 +14,7 @@ from sqlalchemy import update
 from channels.email.mailbox import MailboxStore, serving
 from runtime.house import House
 from tests.browser.conftest import PASSWORD, OpenPage, Site, add_user
+from tests.browser.test_builder import pick
 from tests.campaigns.scene import launched, work_off, working
 from tests.web.scene import LI, WANG, put
 from tracking.models import messages
@@ -65,20 +66,17 @@ async def build_segment(page: Page) -> None:
     count = page.locator("#preview [data-count]")
     await expect(count).to_have_text("3")
     await page.get_by_role("textbox", name="Name").fill("Old air conditioners in Xi'an")
-    builder = page.locator("#builder")
-    await builder.get_by_role("button", name="About the customer").click()
-    await builder.get_by_label("City").fill("西安")
+    add, detail = page.get_by_role("button", name="Add condition"), page.get_by_role("button", name="Add detail")
+    await add.click()
+    await pick(page, "City", "City")
+    await pick(page, "西", "西安")
     await expect(count).to_have_text("2")
-    await builder.get_by_role("button", name="About what they have or did").click()
-    related = builder.locator(".rule-related")
-    await related.get_by_role("combobox", name="Category").fill("air_conditioner")
-    await expect(related.get_by_text("Air conditioner", exact=True)).to_be_visible()
-    await related.get_by_role("button", name="Condition").click()
-    age = related.locator(".rule-condition").last
-    await age.get_by_label("Field").select_option(label="Installation")
-    await age.get_by_label("Comparison").select_option("older_than")
-    await age.get_by_role("spinbutton").fill("8")
-    await age.get_by_label("Installation").last.select_option("Y")
+    await add.click()
+    await pick(page, "Owns appliances", "Owns appliances")
+    await pick(page, "Category", "Category")
+    await pick(page, "Air", "Air conditioner")
+    await detail.click()
+    await pick(page, "Installation", "Installation")
     await expect(count).to_have_text("1")
     await expect(page.locator("#preview")).to_contain_text("王小明")
     await page.get_by_role("button", name="Save segment").click()
