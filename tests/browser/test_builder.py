@@ -241,6 +241,7 @@ async def test_a_wrong_number_is_told_in_words_that_people_use(open_builder: Ope
         await expect(condition(page, "all[0]").locator(".rule-problem")).to_have_text(said)
         await expect(page.locator("[data-part=problems]")).to_have_text(f"Last order{said}")
         await expect(page.locator(".preview-sample")).to_be_hidden()
+        await expect(amount).to_have_css("padding-right", "8px")  # a sign in the field would hide the number
     await amount.fill("5")
     await expect(page.locator(".preview-sample")).to_be_visible()
     await expect(page.locator(".is-wrong")).to_have_count(0)
