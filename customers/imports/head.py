@@ -19,6 +19,8 @@ from runtime.errors import HearthError, Invalid
 HEAD_BYTES = 1 << 20
 HEAD_ROWS = 20
 _SHOWN = 200  # characters of a cell
+_CONTROLS = bytes(sign for sign in range(1, 32) if sign not in b"\t\n\v\f\r\x1a\x1b")
+_RUBBISH = 0.02  # of the bytes
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ def read_head(source: Source, folder: Path, *, encoding: str | None, delimiter: 
             found = Head(grid.encoding, grid.delimiter, list(grid.header), rows, whole, plain)
             found = replace(found, seems=_seems(source.name, data) if encoding and not plain else None)
     except Invalid as error:
+        if _is_rubbish(source.name, data):
+            fault = (
+                f"{source.name}: is no text, but a picture or some program's own file; save it as CSV and upload that"
+            )
+            return Head(encoding or "utf-8", delimiter or ",", (), fault=fault)
         return _unreadable(data, encoding or "utf-8", delimiter or ",", str(error))
     return found if whole or len(rows) == HEAD_ROWS else replace(found, rows=_without_the_cut(rows))
 
@@ -107,6 +114,13 @@ def _seems(name: str, data: bytes) -> str | None:
         return detect_encoding(name, lambda: [data])
     except Invalid:
         return None
+
+
+def _is_rubbish(name: str, data: bytes) -> bool:
+    """Whether the bytes are in no encoding that we know, and are full of signs that no text has."""
+    head = data[: 64 * 1024]
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    return controls > len(head) * _RUBBISH and _seems(name, data) is None
 
 
 def _without_the_cut(rows: list[Row]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -64,3 +65,17 @@ async def test_an_encoding_that_the_file_does_not_seem_to_have_is_warned_of(sign
     assert warning not in text_of(await client.get(path))
     assert warning not in text_of(await client.get(path, params={"encoding": "gb18030"}))
     assert warning in text_of(await client.get(path, params={"encoding": "big5hkscs"}))
+
+
+async def test_a_file_that_is_no_text_is_named_and_not_shown(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
+    path = await stored(client, picture, "people.csv", "/imports")
+    shown = await client.get(path)
+    assert "is no text" in text_of(shown)
+    assert "PNG" not in shown.text
+    assert re.search(r'id="sheet-go"[^>]* disabled', shown.text)
+    swapped = await client.get(path, headers={"HX-Request": "true", "HX-Target": "sheet"})
+    assert re.search(r'id="sheet-go" hx-swap-oob="true" disabled', swapped.text)
+    sound = await client.get(await stored(client, "email\na@example.com\n"))
+    assert re.search(r'id="sheet-go">', sound.text)

@@ -192,6 +192,7 @@ async def _sheet_page(
         "uploads/sheet.html",
         status=422 if error else 200,
         partial="sheet",
+        swapped=request.headers.get("HX-Target") == "sheet",
         upload=found,
         sheet=sheet,
         trial=trial,
