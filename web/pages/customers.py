@@ -74,6 +74,8 @@ async def show(request: Request) -> Response:
     now = utc_now()
     async with house.database.connect() as conn:
         customer = await get_customer(conn, request.path_params["id"], salesperson=_own(viewer))
+        if customer["id"] != request.path_params["id"]:  # merged: the survivor has one address
+            return redirect(request, "customer", id=customer["id"])
         entries = await timeline(conn, customer["id"], cursor=request.query_params.get("cursor"), limit=ENTRIES)
         context: dict[str, Any] = {
             "suppressions": await suppressions_of(conn, customer["id"], now),
