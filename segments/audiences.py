@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -186,7 +187,11 @@ async def _create(
 ) -> Audience:
     plain = await _name(conn, name, None)
     values = {"name": plain, "import_id": import_id, "created_by": by, "consent": consent and consent.to_json()}
-    return audience_of((await conn.execute(insert(audiences).values(values).returning(audiences))).one())
+    made = upsert(audiences).values(values).on_conflict_do_nothing(index_elements=["name"]).returning(audiences)
+    row = (await conn.execute(made)).one_or_none()
+    if row is None:  # somebody took the name since it was looked for
+        raise _taken(plain)
+    return audience_of(row)
 
 
 async def _name(conn: AsyncConnection, name: str, own_id: int | None) -> str:
@@ -197,5 +202,9 @@ async def _name(conn: AsyncConnection, name: str, own_id: int | None) -> str:
         raise Invalid(Problem("name", f"has at most {NAME_LIMIT} characters"))
     taken = select(audiences.c.id).where(audiences.c.name == plain, audiences.c.id.is_distinct_from(own_id))
     if await conn.scalar(taken) is not None:
-        raise Invalid(Problem("name", f"there is an audience {plain!r} already"))
+        raise _taken(plain)
     return plain
+
+
+def _taken(name: str) -> Invalid:
+    return Invalid(Problem("name", f"there is an audience {name!r} already"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from customers.erasing import erase
 from customers.imports.uploads import append_chunk, rejects_csv
@@ -35,6 +36,7 @@ from segments.matching import match_audience, match_audience_again
 from segments.models import audience_members, audiences
 from segments.store import create_segment
 from segments.strangers import ListConsent
+from tests.waiting import until
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 PEOPLE = [
@@ -182,6 +184,25 @@ async def test_names_are_taken_once(house: House) -> None:
             await enqueue_audience(conn, found.id)
         with pytest.raises(NotFound):
             await audience(conn, 99)
+
+
+async def test_of_two_who_take_a_name_at_once_one_is_told(house: House) -> None:
+    async with house.database.begin() as first:
+        await create_audience(first, name="Fair", filename="f")
+        second = asyncio.create_task(_created(house, "Fair"))
+        await until(lambda: _somebody_waits(house))
+    with pytest.raises(Invalid, match="there is an audience 'Fair' already"):
+        await second
+
+
+async def _created(house: House, name: str) -> Audience:
+    async with house.database.begin() as conn:
+        return await create_audience(conn, name=name, filename="f")
+
+
+async def _somebody_waits(house: House) -> bool:
+    async with house.database.connect() as conn:
+        return bool(await conn.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 FAIR = ListConsent("Fair 2026", "I agree to offers by e-mail")
