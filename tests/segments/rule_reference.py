@@ -124,9 +124,10 @@ def _moment(stored: str, kind: str) -> Any:
     if (len(stored) == 10) is not (kind == "date"):
         return None
     try:
-        return date.fromisoformat(stored) if kind == "date" else datetime.fromisoformat(stored)
+        found = date.fromisoformat(stored) if kind == "date" else datetime.fromisoformat(stored)
     except ValueError:
         return None
+    return None if isinstance(found, datetime) and found.tzinfo is None else found
 
 
 def _holds(value: Any, op: str, given: Any, world: World, exact: bool = False) -> bool:

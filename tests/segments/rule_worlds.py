@@ -42,11 +42,12 @@ _TABLES = {
     "messages": tracking.messages,
     "events": tracking.events,
 }
-_MISFITS: list[Any] = [
-    5, "5", "", True, "true", [], ["gree"], "2024-02-29", "2023-02-29", "2024-02-29T25:00:00Z", "0000-01-01",
-    "2024-2-9", "２０２４-02-28", "1900-02-29", "2000-02-29", "2024-06-31T10:00:00+08:00",
-]  # fmt: skip
+_MISFITS: list[Any] = [5, "5", "", True, "true", [], ["gree"], "2024-02-29", "2024-02-29T10:00:00Z"]
 """Stored under an earlier definition of an attribute."""
+_NO_DAYS = [
+    "1900-02-29", "2023-02-29", "0000-01-01", "2024-2-9", "２０２４-02-28", "2024-06-31", "2000-02-29", "2024-13-01",
+]  # fmt: skip
+_NO_TIMES = [*(f"{day}T10:00:00+08:00" for day in _NO_DAYS), "2024-02-29T25:00:00Z", "2024-02-29T10:00:00"]
 
 
 def people(rng: Random, world: World, count: int) -> tuple[list[Person], Pools]:
@@ -103,13 +104,14 @@ def stored_attributes(rng: Random, pools: Pools) -> dict[str, Any]:
     for key, kind in ATTRIBUTES.items():
         value = pools.value(rng, key, kind)
         if value is not None:
-            found[key] = _misfit(rng, value) if rng.random() < 0.12 else _stored(value)
+            found[key] = _misfit(rng, kind, value) if rng.random() < 0.12 else _stored(value)
     return found
 
 
-def _misfit(rng: Random, value: Any) -> Any:
+def _misfit(rng: Random, kind: str, value: Any) -> Any:
     """What does not fit the definition, or only just does."""
-    return rng.choice([*_MISFITS, *[str(value)] * 10, *[[str(value)]] * 5])
+    nearly = {"date": _NO_DAYS, "instant": _NO_TIMES}.get(kind, [str(value), [str(value)]])
+    return rng.choice(nearly if rng.random() < 0.7 else _MISFITS)
 
 
 def _raw(rng: Random, pools: Pools) -> dict[str, Any]:
