@@ -152,7 +152,7 @@ async def test_groups_that_lock_each_other_up_both_go_through(db: Database, kept
         await conn.execute(text("UPDATE kept SET item = item WHERE item = :item"), {"item": second})
 
     await asyncio.gather(*(GroupCommit(db, write).submit(item) for item in (1, 2)))
-    assert tries == 3
+    assert tries >= 3  # more, where the loser is back before the other has woken up
 
 
 async def test_a_pool_without_a_free_connection_is_unavailable(database_url: str) -> None:

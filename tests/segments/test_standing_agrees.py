@@ -30,7 +30,7 @@ from segments.standing import evaluate
 from tests.segments.rule_answers import SOAK
 from tests.segments.rule_maker import SEGMENTS, THEMES, Maker, Rule, add_segments
 from tests.segments.rule_values import moments
-from tests.segments.rule_worlds import keep, people
+from tests.segments.rule_worlds import Person, keep, people
 from tracking import models as tracking
 
 WORLDS = int(os.environ.get("HEARTH_STANDING_WORLDS", "300" if SOAK else "18"))
@@ -44,8 +44,7 @@ PLACES: Mapping[str, tuple[Table, ...]] = {
     CONSENTS: (records.standing_consents,),
     SUPPRESSIONS: (records.suppressions,),
     AUDIENCES: (ours.audience_members,),
-    "orders": (records.orders,),
-    "order_items": (records.order_items,),
+    "orders": (records.orders, records.order_items),
     "appliances": (records.appliances,),
     "service_visits": (records.service_visits,),
     "messages": (tracking.messages,),
@@ -77,7 +76,8 @@ class Watched:
 async def test_it_follows_the_clock_and_the_records(db: Database, pick: Random) -> None:
     rng = Random(pick.getrandbits(32))
     world = moments(rng)
-    rows, pools = people(rng, world, PEOPLE)
+    found, pools = people(rng, world, PEOPLE)
+    rows = [_with_items_of_their_orders(one) for one in found]
     maker = Maker(pick, pools, pick.choice(THEMES), SEGMENTS)
     add_segments(world, maker)
     async with db.begin() as conn:
@@ -94,6 +94,16 @@ async def test_it_follows_the_clock_and_the_records(db: Database, pick: Random) 
         for each in watched:
             await _check(db, each, EvaluationContext(now, world.zone.key), step)
         now = _later(rng, now, world.zone)
+
+
+def _with_items_of_their_orders(one: Person) -> Person:
+    """As everybody's items are: each of an order, whose time it repeats."""
+    held = one["records"]
+    items = [
+        {**item, "ordered_at": order["ordered_at"]}
+        for item, order in zip(held["order_items"], held["orders"], strict=False)
+    ]
+    return {**one, "records": {**held, "order_items": items}}
 
 
 async def _check(db: Database, watched: Watched, context: EvaluationContext, step: int) -> None:
@@ -150,7 +160,8 @@ async def _give(conn: AsyncConnection, rng: Random, taker: int, giver: int) -> N
         await conn.execute(delete(table).where(person == taker))
         copied = select(literal(taker), *others).where(person == giver)
         await conn.execute(insert(table).from_select(["customer_id", *(c.name for c in others)], copied))
-    await note_changed(conn, place, [taker])
+    sources = [place] if place != "orders" else ["orders", "order_items"]  # items repeat the time of their order
+    await note_changed(conn, sources, [taker])
 
 
 async def _clear(conn: AsyncConnection) -> None:
