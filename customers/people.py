@@ -25,7 +25,8 @@ from runtime.errors import Problem
 from runtime.settings import Settings
 from runtime.text import fold
 
-_NEW_IDS = text("SELECT nextval(pg_get_serial_sequence('customers', 'id')) FROM generate_series(1, :count)")
+_SEQUENCE = "(SELECT CAST(pg_get_serial_sequence('customers', 'id') AS regclass))"  # looked up once, not once a row
+_NEW_IDS = text(f"SELECT nextval({_SEQUENCE}) FROM generate_series(1, :count)")
 CODES: Mapping[str, Table] = {"community": communities, "dealer": dealers, "salesperson": salespeople}
 
 
