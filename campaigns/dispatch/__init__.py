@@ -7,6 +7,7 @@ delivery.py  handing messages over on several connections
 lines.py     the connections of a process, shared by its batches
 recorder.py  results, recorded by group commit
 watch.py     pause, cancel, lost claims and withdrawn consents, noticed within two seconds
+turns.py     whose turn it is: which message of the batch goes next, and when
 pace.py      messages a second, shared by all workers
 verdicts.py  what follows from a failure; pure
 """

@@ -85,7 +85,7 @@ async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
         with shared.watch.over(ward):
             await delivery.run()
     tally = delivery.tally
-    return Ending(tally.accepted, tally.pause, tally.down, delivery.pacer.later)
+    return Ending(tally.accepted, tally.pause, tally.down, delivery.turns.later)
 
 
 async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending, waits: int, policy: Policy) -> None:

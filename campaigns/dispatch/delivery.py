@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -12,8 +11,8 @@ from campaigns.content import RenderFailed
 from campaigns.dispatch.desk import Desk
 from campaigns.dispatch.letters import Writer
 from campaigns.dispatch.lines import Line
-from campaigns.dispatch.pace import Pacer
 from campaigns.dispatch.recorder import Result
+from campaigns.dispatch.turns import Turns
 from campaigns.dispatch.verdicts import Policy, consequence
 from campaigns.dispatch.watch import Ward
 from campaigns.dispatch.work import Work
@@ -48,7 +47,7 @@ class Delivery:
 
     def __init__(self, house: House, desk: Desk, work: Work, ward: Ward, writer: Writer, policy: Policy) -> None:
         self.tally = Tally()
-        self.pacer = Pacer(house.database, work.run.campaign_id, work.run.options.rate_per_second)
+        self.turns = Turns(house.database, work.run, work.due)
         self._house = house
         self._desk = desk
         self._work = work
@@ -57,14 +56,12 @@ class Delivery:
         self._policy = policy
         self._capabilities = work.run.channel.capabilities
         self._lines = desk.lines(work.run.channel)
-        self._left = deque(work.due)
-        self._turn = asyncio.Lock()
         self._records: list[asyncio.Future[None]] = []
 
     async def run(self) -> None:
         """Raises Unavailable or DBAPIError where the database is away for long: the batch is then tried again."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(self._lines.limit, len(self._left))):
+            for _ in range(min(self._lines.limit, len(self._work.due))):
                 tasks.create_task(self._work_off())
         for record in self._records:
             await record
@@ -74,7 +71,7 @@ class Delivery:
 
     @property
     def _over(self) -> bool:
-        if self._house.stopping.is_set() or self._ward.halted or self.pacer.later is not None:
+        if self._house.stopping.is_set() or self._ward.halted or self.turns.later is not None:
             return True
         return self.tally.pause is not None or self.tally.down is not None or self.tally.lost is not None
 
@@ -91,10 +88,10 @@ class Delivery:
             self.tally.lost = error
 
     async def _next(self) -> Due | None:
-        async with self._turn:
-            if self._over or not self._left or not await self.pacer.turn(len(self._left)) or self._over:
-                return None
-            return self._left.popleft()
+        if self._over:
+            return None
+        message = await self.turns.next()
+        return None if self._over else message
 
     async def _deliver(self, message: Due) -> None:
         outgoing = self._written(message)
@@ -107,8 +104,11 @@ class Delivery:
             try:
                 sent = await line.sender.send(outgoing, lambda: self._allowed(message, line))
             except ChannelError as error:
+                self.turns.answered(message, error)
                 line.recorded = self._failed(message, error)
             else:
+                if sent.accepted:
+                    self.turns.answered(message, None)
                 line.recorded = self._answered(message, outgoing, sent) or line.recorded
 
     def _written(self, message: Due) -> Outgoing | None:

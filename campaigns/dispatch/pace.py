@@ -48,6 +48,13 @@ class Pacer:
         self._deadline = time.monotonic() + LONGEST
         self.later: float | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether a turn can be had without waiting."""
+        if self._rate is None:
+            return True
+        return self._slots > 0 and self._next <= time.monotonic() <= self._deadline
+
     async def turn(self, wanted: int) -> bool:
         """Wait for the next slot; False where the rest (`wanted` messages) must be requeued for in `later` seconds."""
         if self._rate is None:
