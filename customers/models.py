@@ -76,6 +76,11 @@ customers = Table(
     Index("ix_customers_salesperson", "salesperson"),
     Index("ix_customers_community", "community"),
     Index("ix_customers_name_folded", "name_folded", postgresql_ops={"name_folded": "text_pattern_ops"}),
+    Index(  # looked through from end to end for a part of an address, in an eighth of the table's size
+        "ix_customers_address_folded",
+        "address_folded",
+        postgresql_where=text("merged_into IS NULL AND address_folded IS NOT NULL"),
+    ),
     Index("ix_customers_tags_folded", "tags_folded", postgresql_using="gin"),
     crossing_index("customers", "created_at"),
     info=PERSON,

@@ -29,6 +29,7 @@ class Context:
 
 _TEXT_LIMIT = 2000
 _CODE_LIMIT = 200
+_STREET_LIMIT = 300
 _NUMBER_LIMIT = Decimal(10) ** 12  # sums of many fit Numeric(18, 4)
 _BREAK = re.compile(r"[\r\n\t]")
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -58,6 +59,11 @@ def read_text(value: Any, _: Context, limit: int = _TEXT_LIMIT) -> str | None:
     if _HALVES.search(text):
         raise ValueError("contains half of a character (an unpaired surrogate)")
     return unicodedata.normalize("NFC", text) or None
+
+
+def read_street(value: Any, context: Context) -> str | None:
+    """A postal address. Longer ones would not fit an index, where folding can make fifteen bytes of one sign."""
+    return read_text(value, context, _STREET_LIMIT)
 
 
 def read_line(value: Any, context: Context) -> str | None:

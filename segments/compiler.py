@@ -37,6 +37,7 @@ class Evaluation:
     """What a rule is compiled against. `segments`: the rules of all segments that it refers to, of any depth.
 
     `few`: it will be asked about few customers (some thousand), so that nothing is to be computed for all of them.
+    `within`: records are grouped only of customers whose ids lie above the first and not above the second (None: open).
     """
 
     now: datetime
@@ -44,6 +45,7 @@ class Evaluation:
     schema: Schema
     segments: Mapping[int, Rule] = field(default_factory=dict)
     few: bool = False
+    within: tuple[int | None, int | None] = (None, None)
 
 
 def compile_rule(
@@ -211,6 +213,11 @@ def _matching(statement: Select[Any], node: Related, evaluation: Evaluation) -> 
     found = statement.where(*_records(node, _Asked(evaluation, source)))
     if only_whether(measure):
         return found
+    above, up_to = evaluation.within
+    if above is not None:
+        found = found.where(source.person > above)
+    if up_to is not None:
+        found = found.where(source.person <= up_to)
     field_asked = evaluation.schema.field_of(source, measure.field) if measure.field is not None else None
     column = field_asked.column if field_asked is not None else None
     if column is not None:

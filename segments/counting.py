@@ -4,7 +4,9 @@
 asked only for what stands there. So each part of a rule that only those fulfil who stand in some table by their id
 opens a way of its own: through those people, asking them for the rest. And where few are left to be asked, their
 records are looked up one by one instead of being grouped for all (`Evaluation.few`). Which of these is best depends on
-the numbers; the planner knows them, and prices each way. "Has never ordered" is counted as all but those who have.
+the numbers; the planner knows them, and prices each way. "Has never ordered" is counted as all but those who have. And
+where nothing but a grouping of records is asked, ranges of customers are counted side by side, since the planner groups
+along an index in one process alone.
 """
 
 from __future__ import annotations
@@ -12,10 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, distinct, exists, func, select, union
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    cast,
+    distinct,
+    exists,
+    func,
+    select,
+    union,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.merging import moves
@@ -33,6 +47,10 @@ _NEXT_TO_NOTHING = 3_000.0  # some milliseconds, in the planner's units
 _LOOK_UPS = 0.3  # the planner prices each look-up as if it were the first to come by, and nothing in memory yet
 _ALL_BUT = 0.4  # the planner takes it that no two records are of one customer
 _WEIGHT = "weight"
+_SHARES = 4  # two workers and the process itself, none of which is idle for long
+
+Share = tuple[int | None, int | None]
+"""The ids above the first and not above the second."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +93,25 @@ async def cheapest(conn: AsyncConnection, statements: Iterator[Select[int]]) -> 
     return best
 
 
-def countings(rule: Rule, evaluation: Evaluation, visible: Sequence[Condition] = ()) -> Iterator[Select[int]]:
+def shares(highest: int) -> list[Share]:
+    """All ids, those above `highest` too, in ranges of about the same size."""
+    return list(pairwise([None, *(highest * place // _SHARES for place in range(1, _SHARES)), None]))
+
+
+def countings(
+    rule: Rule, evaluation: Evaluation, visible: Sequence[Condition] = (), *, among: Sequence[Share] = ()
+) -> Iterator[Select[int]]:
     """`SELECT count(…)` of the members, in each way that there is: all with the same answer.
 
-    `visible`: conditions on `customers` that narrow the answer.
+    `visible`: conditions on `customers` that narrow the answer. `among`: ranges that are all ids together.
     """
-    ways = list(islice(_ways(list(_parts(rule, True, evaluation)), evaluation), _MOST_WAYS))
+    parts = list(_parts(rule, True, evaluation))
+    ways = list(islice(_ways(parts, evaluation), _MOST_WAYS))
     straight = [way for way in ways if not way.rest]
     if straight and not visible:
         yield _count(straight[0], evaluation, visible)
+        if among and groups_alone(rule, evaluation):
+            yield _side_by_side(parts, evaluation, among)
         return
     yield from _each(rule, ways, evaluation, visible)
     others = next(_ways(list(_parts(rule, False, evaluation)), evaluation), None)
@@ -105,6 +133,20 @@ def _count(way: _Way, evaluation: Evaluation, visible: Sequence[Condition]) -> S
     people = _through(way, evaluation, visible)
     [person] = people.selected_columns
     return people.with_only_columns(func.count() if way.once else func.count(distinct(person)))
+
+
+def groups_alone(rule: Rule, evaluation: Evaluation) -> bool:
+    """Whether all that it asks for is a count or a sum over records of one kind."""
+    match list(_parts(rule, True, evaluation)):
+        case [_Part(Related(measure=measure), wanted)]:
+            return not only_whether(measure) and wanted is not fits_none(measure)
+    return False
+
+
+def _side_by_side(parts: Sequence[_Part], evaluation: Evaluation, among: Sequence[Share]) -> Select[int]:
+    ways = [(within, next(_by_records(parts, within))) for within in (replace(evaluation, within=one) for one in among)]
+    each = union_all(*(_count(way, within, ()) for within, way in ways)).subquery("shares")
+    return select(cast(func.sum(each.c[0]), BigInteger))
 
 
 def _all_but(others: Select[int]) -> Select[int]:

@@ -19,7 +19,7 @@ from customers.models import customers
 from runtime.errors import NotFound
 from segments.compiler import Evaluation, compile_rule, matching_records
 from segments.context import EXPANDED, EvaluationContext
-from segments.counting import cheapest, countings
+from segments.counting import Share, cheapest, countings, groups_alone, shares
 from segments.patterns import check_patterns, patterns, time_limit
 from segments.predicates import Condition
 from segments.references import load_references, written_out
@@ -111,7 +111,8 @@ async def count(
     """How many customers belong."""
     prepared = await prepare(conn, rule, context)
     await full_speed(conn)
-    ways = countings(prepared.rule, prepared.evaluation, _own(salesperson))
+    among = await _shares(conn, prepared)
+    ways = countings(prepared.rule, prepared.evaluation, _own(salesperson), among=among)
     async with limited(conn, prepared):
         return int((await conn.execute(await cheapest(conn, ways))).scalar_one())
 
@@ -232,6 +233,13 @@ def _of_members(statement: Select[Any], prepared: Prepared, salesperson: str | N
 def visible(salesperson: str | None) -> list[Condition]:
     """Customers proper (no aliases of merged ones), and only the salesperson's own."""
     return [customers.c.merged_into.is_(None), *_own(salesperson)]
+
+
+async def _shares(conn: AsyncConnection, prepared: Prepared) -> list[Share]:
+    """Ranges of ids, where counting them side by side could be of use."""
+    if not groups_alone(prepared.rule, prepared.evaluation):
+        return []
+    return shares(await conn.scalar(select(func.max(customers.c.id))) or 0)
 
 
 def _own(salesperson: str | None) -> list[Condition]:

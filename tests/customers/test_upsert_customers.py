@@ -48,6 +48,16 @@ async def row_of(door: Door, customer: int) -> Any:
     return await door.one(customers, customers.c.id == customer)
 
 
+async def test_an_address_fits_its_index_whatever_folding_makes_of_it(door: Door) -> None:
+    """Fifteen bytes of each of these signs, in no order that could be packed."""
+    spread = [chr(0x3300 + (number * number * 37 + number * 11) % 88) for number in range(301)]
+    result = await door("customers", {"external_id": "long", "address": "".join(spread[:300])})
+    assert result.accepted == 1
+    result = await door("customers", {"external_id": "longer", "address": "".join(spread)})
+    [refused] = result.rejected
+    assert [str(problem) for problem in refused.problems] == ["address: is longer than 300 characters"]
+
+
 async def test_a_record_becomes_a_customer_with_all_it_says(door: Door, conn: AsyncConnection) -> None:
     result = await door("customers", WANG)
     assert (result.accepted, result.created, result.updated, result.unchanged) == (1, 1, 0, 0)

@@ -15,7 +15,7 @@ from customers.models import customers
 from runtime.registry import sources
 from segments import engine, looking
 from segments.context import EvaluationContext
-from segments.counting import countings
+from segments.counting import countings, shares
 from segments.engine import Prepared
 from segments.store import create_segment
 from tests.segments.rule_reference import World, explained, member, speaking
@@ -63,7 +63,8 @@ async def every_way(conn: AsyncConnection, case: Case, prepared: Prepared) -> tu
     code = case.pick.choice([None, None, *(one["salesperson"] for one in case.people)])
     own = [one for one in case.people if code is None or one["salesperson"] == code]
     narrowing = [] if code is None else [customers.c.salesperson == code]
-    ways = [*countings(prepared.rule, prepared.evaluation, narrowing)]
+    highest = case.pick.choice([0, 1, *(one["id"] for one in case.people)])
+    ways = [*countings(prepared.rule, prepared.evaluation, narrowing, among=shares(highest))]
     found = (await conn.execute(select(*(way.scalar_subquery() for way in ways)))).one()
     return [*found], [len(case.ids(people=own))] * len(ways)
 
