@@ -25,8 +25,10 @@ from runtime.errors import Problem
 from runtime.settings import Settings
 from runtime.text import fold
 
-_SEQUENCE = "(SELECT CAST(pg_get_serial_sequence('customers', 'id') AS regclass))"  # looked up once, not once a row
-_NEW_IDS = text(f"SELECT nextval({_SEQUENCE}) FROM generate_series(1, :count)")
+# The sequence is looked up in a SELECT of its own: once, not once a row.
+_NEW_IDS = text("""
+    SELECT nextval((SELECT CAST(pg_get_serial_sequence('customers', 'id') AS regclass))) FROM generate_series(1, :count)
+""")
 CODES: Mapping[str, Table] = {"community": communities, "dealer": dealers, "salesperson": salespeople}
 
 
