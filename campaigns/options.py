@@ -54,27 +54,46 @@ def read_options(given: Any) -> Options:
         return _DEFAULTS
     if not isinstance(given, Mapping):
         raise Invalid(Problem("options", "must be an object of options by name"))
-    problems = [problem for name, value in given.items() if (problem := _check(name, value)) is not None]
+    read: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in given.items():
+        try:
+            read[name] = _read(name, value)
+        except Invalid as error:
+            problems += error.problems
     if problems:
         raise Invalid(problems)
-    return Options.from_json({name: value if value is None else float(value) for name, value in given.items()})
+    return Options.from_json(read)
 
 
-def _check(name: str, value: Any) -> Problem | None:
+def _read(name: str, value: Any) -> Any:
     if name in NOT_YET:
-        return Problem(f"options.{name}", "is not supported yet; leave it out")
-    if name not in _RANGES:
-        return Problem(f"options.{name}", f"unknown option; there are: {', '.join(_RANGES)}")
-    fits, words = _RANGES[name]
-    if value is None and name == "rate_per_second":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
-        return Problem(f"options.{name}", f"must be {words}, not {value!r}")
-    return None
+        raise Invalid(Problem(f"options.{name}", "is not supported yet; leave it out"))
+    if name not in _READERS:
+        raise Invalid(Problem(f"options.{name}", f"unknown option; there are: {', '.join(_READERS)}"))
+    return _READERS[name](f"options.{name}", value)
 
 
-_RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
-    "rate_per_second": (lambda value: 0.01 <= value <= 100_000, "a number of messages a second from 0.01 to 100000"),
-    "holdout_percent": (lambda value: 0 <= value <= 50, "a share in percent from 0 to 50"),
-    "catch_up_hours": (lambda value: 0 <= value <= 168, "a number of hours from 0 to 168"),
+def _number(fits: Callable[[float], bool], words: str, *, none: bool = False) -> Reader:
+    """Reads a number that `fits`; `none`: or null."""
+
+    def read(path: str, value: Any) -> float | None:
+        if value is None and none:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+            raise Invalid(Problem(path, f"must be {words}, not {value!r}"))
+        return float(value)
+
+    return read
+
+
+Reader = Callable[[str, Any], Any]
+"""From the path and the value of an option to what Options keeps, which is plain JSON. Raises Invalid."""
+
+_READERS: Mapping[str, Reader] = {
+    "rate_per_second": _number(
+        lambda value: 0.01 <= value <= 100_000, "a number of messages a second from 0.01 to 100000", none=True
+    ),
+    "holdout_percent": _number(lambda value: 0 <= value <= 50, "a share in percent from 0 to 50"),
+    "catch_up_hours": _number(lambda value: 0 <= value <= 168, "a number of hours from 0 to 168"),
 }
