@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Integer,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -68,6 +69,7 @@ snapshots = Table(  # what was approved; runs read this and nothing else
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False),
     Column("compiled", JSONB, nullable=False),
+    Column("variants", JSONB),  # of an experiment: [{"name", "compiled", "sender"}], NULL without one
     Column("sender", Text, nullable=False),
     Column("audience", JSONB, nullable=False),  # the rules as they stood, nested segments written out
     Column("options", JSONB, nullable=False),
@@ -92,6 +94,22 @@ runs = Table(
     Column("frozen_at", Instant),
     Column("finished_at", Instant),
     UniqueConstraint("campaign_id", "occurrence"),
+    info=REFERENCE,
+)
+
+experiments = Table(  # of each run that tests variants: what became of the test
+    "experiments",
+    metadata,
+    Column("run_id", BigInteger, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("state", Text, nullable=False),  # testing decided stopped
+    Column("held_from", Integer, nullable=False),  # the batch from which on all are of the rest
+    Column("due_at", Instant, nullable=False),  # when it is decided, or looked at again
+    Column("winner", SmallInteger),  # the variant's number
+    Column("how", Text),  # campaigns.experiments.verdict.How
+    Column("decided_at", Instant),
+    Column("decided_by", Text),  # NULL: by the numbers
+    Column("numbers", JSONB),  # what was known then
     info=REFERENCE,
 )
 

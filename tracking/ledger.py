@@ -62,13 +62,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A message that a sender may take now. `created_at` is stable across retries; `attempts` were made before."""
+    """A message that a sender may take now. `created_at` is stable across retries; `attempts` were made before.
+    `variant` of an experiment, None outside of its test."""
 
     key: MessageKey
     address: str
     state: State
     attempts: int
     created_at: datetime
+    variant: int | None = None
 
 
 async def record_outcomes(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> int:
@@ -90,7 +92,14 @@ async def due(conn: AsyncConnection, run_id: int, batch: int, now: datetime, lim
     """The messages of a batch that may be sent at `now`, by key."""
     rows = await conn.execute(_DUE, {"run": run_id, "batch": batch, "now": now, "limit": limit})
     return [
-        Due(MessageKey(row.customer_id, run_id, row.step), row.address, State(row.state), row.attempts, row.created_at)
+        Due(
+            MessageKey(row.customer_id, run_id, row.step),
+            row.address,
+            State(row.state),
+            row.attempts,
+            row.created_at,
+            row.variant,
+        )
         for row in rows
     ]
 
@@ -184,7 +193,7 @@ _MOVES = moves()
 _TRIES = frozenset({State.QUEUED, State.SENT, State.FAILED, State.UNKNOWN})
 
 _DUE = text("""
-    SELECT customer_id, step, address, state, attempts, created_at FROM messages
+    SELECT customer_id, step, address, state, attempts, created_at, variant FROM messages
     WHERE run_id = :run AND batch = :batch AND state = 'queued' AND (not_before IS NULL OR not_before <= :now)
     ORDER BY customer_id, step LIMIT :limit
 """)

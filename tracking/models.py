@@ -33,6 +33,7 @@ messages = Table(
     Column("channel", Text, nullable=False),
     Column("address", Text),
     Column("batch", Integer),  # NULL: born skipped
+    Column("variant", SmallInteger),  # of an experiment's test; NULL: of the rest, or there is none
     Column("state", Text, nullable=False),  # tracking.states.State
     Column("reason", Text),  # why skipped; the server's words where failed or bounced
     Column("provider_id", Text),
