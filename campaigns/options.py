@@ -15,13 +15,11 @@ NOT_YET = frozenset(
         "send_time_optimisation",
         "spread_over",
         "deadline",
-        "quiet_hours",
-        "frequency_cap",
-        "one_per_household",
         "experiment",
-        "segment_holdout_percent",
     }
 )
+
+OBEY, IGNORE = "obey", "ignore"
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,17 @@ class Options:
 
     `rate_per_second`: messages handed over at most, None as fast as it goes. `holdout_percent`: share of customers that
     gets nothing, the same people in every campaign. `catch_up_hours`: a due time missed by more is not made up for.
+    `frequency_cap`, `quiet_hours`, `service_hold`: whether the workspace's contact rules of that name count for this
+    campaign. `one_per_household`: one message a household (campaigns/respect/household.py).
     """
 
     rate_per_second: float | None = None
     holdout_percent: float = 0.0
     catch_up_hours: float = 6.0
+    frequency_cap: str = OBEY
+    quiet_hours: str = OBEY
+    service_hold: str = OBEY
+    one_per_household: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from the defaults."""
@@ -87,6 +91,18 @@ def _number(fits: Callable[[float], bool], words: str, *, none: bool = False) ->
     return read
 
 
+def _obeying(path: str, value: Any) -> str:
+    if value not in (OBEY, IGNORE):
+        raise Invalid(Problem(path, f'must be "{OBEY}" or "{IGNORE}", not {value!r}'))
+    return str(value)
+
+
+def _yes_no(path: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid(Problem(path, f"must be true or false, not {value!r}"))
+    return value
+
+
 Reader = Callable[[str, Any], Any]
 """From the path and the value of an option to what Options keeps, which is plain JSON. Raises Invalid."""
 
@@ -96,4 +112,8 @@ _READERS: Mapping[str, Reader] = {
     ),
     "holdout_percent": _number(lambda value: 0 <= value <= 50, "a share in percent from 0 to 50"),
     "catch_up_hours": _number(lambda value: 0 <= value <= 168, "a number of hours from 0 to 168"),
+    "frequency_cap": _obeying,
+    "quiet_hours": _obeying,
+    "service_hold": _obeying,
+    "one_per_household": _yes_no,
 }
