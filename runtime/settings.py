@@ -24,7 +24,8 @@ class BadSetting(HearthError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What API.md lists. `database_url` None: the embedded PostgreSQL; `secret_key` None: made on first start."""
+    """What API.md lists. `database_url` None: the embedded PostgreSQL; `secret_key` None: made on first start;
+    `dkim_keys`: a folder of keys (channels/email/dkim_keys.py), None where the mail server signs."""
 
     database_url: str | None
     data_dir: Path
@@ -35,6 +36,7 @@ class Settings:
     timezone: str
     currency: str
     country: str
+    dkim_keys: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -66,6 +68,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
         timezone=_timezone(get("HEARTH_TIMEZONE", "Asia/Shanghai")),
         currency=_currency(get("HEARTH_CURRENCY", "CNY")),
         country=_country(get("HEARTH_COUNTRY", "CN")),
+        dkim_keys=Path(values["HEARTH_DKIM_KEYS"]).absolute() if values.get("HEARTH_DKIM_KEYS") else None,
     )
     _check_secret(settings)
     return settings

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from channels.contract import WITHHELD, Allowed, Capabilities, ChannelError, Common, Sent
 from channels.email.config import SmtpConfig, parse_smtp_url
 from channels.email.connect import Opened, open_link
+from channels.email.dkim_keys import Keyring, read_keys
 from channels.email.link import LinkLost
 from channels.email.mime import EmailComposer, Mail
 from channels.email.replies import Phase, Reply, clean_text, refusal
@@ -31,8 +33,9 @@ class EmailChannel:
     )
 
     def configure(self, settings: Settings) -> SmtpConfig:
-        """HEARTH_SMTP_URL, else the demo mailbox."""
-        return parse_smtp_url(settings.smtp_url or DEFAULT_SMTP_URL)
+        """HEARTH_SMTP_URL, else the demo mailbox; HEARTH_DKIM_KEYS."""
+        config = parse_smtp_url(settings.smtp_url or DEFAULT_SMTP_URL)
+        return replace(config, dkim=read_keys(settings.dkim_keys))
 
     def composer(self, common: Common) -> EmailComposer:
         return EmailComposer(common)
@@ -81,7 +84,7 @@ class EmailSender:
             self._opened = await open_link(self._config)
         opened = self._opened
         try:
-            data = _wire_data(mail, opened)
+            data = _wire_data(mail, opened, self._config.dkim)
             await self._envelope(opened, mail, len(data))
             if allowed is not None and not await allowed():
                 self._drop()
@@ -178,14 +181,14 @@ def _envelope_commands(mail: Mail, opened: Opened, size: int) -> list[bytes]:
     ]
 
 
-def _wire_data(mail: Mail, opened: Opened) -> bytes:
+def _wire_data(mail: Mail, opened: Opened, dkim: Keyring) -> bytes:
     """The message as it goes over the wire, dots stuffed, final dot at its end. Raises ChannelError for what this
     server cannot take."""
     if mail.utf8 and not opened.utf8:
         raise ChannelError(
             f"{mail.to}: the mail server cannot write to such addresses (no SMTPUTF8)", permanent=True, status="5.6.7"
         )
-    message = mail.wire(eight_bit=opened.eight_bit)
+    message = mail.wire(eight_bit=opened.eight_bit, keys=dkim.of(mail.domain))
     if opened.max_size and len(message) > opened.max_size:
         text = f"the message has {len(message)} bytes, the mail server takes {opened.max_size}"
         raise ChannelError(text, permanent=True, status="5.3.4")

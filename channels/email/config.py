@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from channels.email.dkim_keys import Keyring
 from runtime.settings import BadSetting
 
 FORM = "smtp://user:password@host:port or smtps://…, with ?starttls=required&connections=20&timeout=60"
@@ -27,7 +28,7 @@ class StartTls(StrEnum):
 class SmtpConfig:
     """How to reach the mail server. `timeout`: seconds for a connection and for each answer but the one to the final
     dot, which RFC 5321 (4.5.3.2) wants to be waited for 10 minutes. `verify`: check the server's certificate where
-    TLS is used."""
+    TLS is used. `dkim`: who signs; no keys where the mail server does."""
 
     host: str
     port: int
@@ -40,6 +41,7 @@ class SmtpConfig:
     connections: int = 20
     timeout: float = 60.0
     final_dot_timeout: float = 600.0
+    dkim: Keyring = field(default_factory=Keyring, repr=False, compare=False)
 
 
 def parse_smtp_url(url: str) -> SmtpConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -17,6 +18,7 @@ from hashlib import sha256
 
 from channels.contract import ChannelError, Common, Personal
 from channels.email.address import Address, parse_sender, wire_address
+from channels.email.dkim import SigningKey, signature_headers
 from channels.email.headers import fixed_header, mailbox_header, text_header
 from runtime.errors import Invalid, Problem
 
@@ -28,29 +30,36 @@ _LONG_LINE = 998
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A ready envelope. `sender` is the return path, `recipient` the address on the wire, `head` the header up to the
-    body."""
+    """A ready envelope. `sender` is the return path, `recipient` the address on the wire, `domain` that of From, `head`
+    the header up to what depends on the server."""
 
     key: str
     to: str
     sender: str
     recipient: str
+    domain: str
     utf8: bool
     head: str
     text: str
     html: str | None
     boundary: str
 
-    def wire(self, *, eight_bit: bool = False) -> bytes:
-        """The message in CRLF lines of at most 998 bytes; 8-bit text only where the server announced 8BITMIME."""
+    def wire(self, *, eight_bit: bool = False, keys: Sequence[SigningKey] = ()) -> bytes:
+        """The message in CRLF lines of at most 998 bytes; 8-bit text only where the server announced 8BITMIME. Signed
+        by each of `keys` as it is returned."""
+        head, body = self._parts(eight_bit)
+        return b"".join((signature_headers(head, body, keys) if keys else b"", head, b"\r\n", body))
+
+    def _parts(self, eight_bit: bool) -> tuple[bytes, bytes]:
+        """Header and body, without the blank line between them."""
+        head, text = _part("plain", self.text, eight_bit, self.boundary)
         if self.html is None:
-            return self.head.encode() + _part("plain", self.text, eight_bit, self.boundary)
+            return self.head.encode() + head, text
+        html_head, html = _part("html", self.html, eight_bit, self.boundary)
         mark = b"--" + self.boundary.encode()
-        text = _part("plain", self.text, eight_bit, self.boundary)
-        html = _part("html", self.html, eight_bit, self.boundary)
-        return b"".join(
-            (self.head.encode(), b"\r\n", mark, b"\r\n", text, b"\r\n", mark, b"\r\n", html, b"\r\n", mark, b"--\r\n")
-        )
+        line = b"\r\n"
+        body = (mark, line, head, line, text, line, mark, line, html_head, line, html, line, mark, b"--", line)
+        return self.head.encode(), b"".join(body)
 
 
 class EmailComposer:
@@ -73,6 +82,7 @@ class EmailComposer:
             to=personal.to,
             sender=bounces,
             recipient=str(recipient),
+            domain=self._sender.domain,
             utf8=recipient.utf8,
             head=self._head(personal, recipient),
             text=personal.text,
@@ -121,7 +131,7 @@ def _date(at: datetime) -> str:
     return format_datetime(at.replace(microsecond=0))
 
 
-def _part(subtype: str, body: str, eight_bit: bool, boundary: str) -> bytes:
+def _part(subtype: str, body: str, eight_bit: bool, boundary: str) -> tuple[bytes, bytes]:
     """Header and body of one part. A body that holds the boundary is encoded, and so cannot end its part.
 
     Searched as bytes, which is several times quicker than in a string that is not ASCII.
@@ -140,8 +150,8 @@ def _part(subtype: str, body: str, eight_bit: bool, boundary: str) -> bytes:
         encoding, encoded = "quoted-printable", _quoted_printable(raw)
     else:
         encoding, encoded = "base64", _base64(raw)
-    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
-    return head.encode() + encoded
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n'
+    return head.encode(), encoded
 
 
 def _quoted_printable(raw: bytes) -> bytes:
