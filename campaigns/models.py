@@ -5,8 +5,10 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
     Integer,
@@ -142,4 +144,20 @@ paces = Table(  # of campaigns with a rate: when the next message may be handed 
     Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
     Column("next_at", Instant, nullable=False),  # by the database's clock
     info=LOCAL,
+)
+
+contact_rules = (
+    Table(  # of the workspace, one row at most; without one the defaults of campaigns/respect/rules.py count
+        "contact_rules",
+        metadata,
+        Column("id", SmallInteger, primary_key=True, autoincrement=False),
+        Column("frequency_caps", JSONB, nullable=False),  # {"all" | channel: {"day" | "week" | "month": at most}}
+        Column("quiet_hours", JSONB, nullable=False),  # {channel: [{"from", "to", "days"?}]}
+        Column("holdout_percent", Float, nullable=False),
+        Column("service_hold_days", Integer, nullable=False),  # 0: an open service case holds nothing back
+        Column("updated_by", Text),
+        Column("updated_at", Instant, nullable=False, server_default=func.now()),
+        CheckConstraint("id = 1", name="one_row"),
+        info=REFERENCE,
+    )
 )

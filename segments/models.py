@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Float,
     Identity,
     Index,
     Integer,
@@ -33,6 +34,7 @@ segments = Table(
     Column("rule", JSONB, nullable=False),
     Column("count", BigInteger),  # at the last evaluation
     Column("counted_at", Instant),
+    Column("holdout_percent", Float, nullable=False, server_default=text("0")),  # gets no campaign to this segment
     Column("created_by", Text),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),

@@ -21,11 +21,15 @@ from segments.schema import load_schema
 from segments.uses import segment_users
 
 NAME_LIMIT = 200
+MOST_HELD_OUT = 50
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A kept rule. `count` as of `counted_at`: the last evaluation of this rule, None before the first."""
+    """A kept rule. `count` as of `counted_at`: the last evaluation of this rule, None before the first.
+
+    `holdout_percent`: share of customers that no campaign to this segment is sent to.
+    """
 
     id: int
     name: str
@@ -33,17 +37,29 @@ class Segment:
     rule: Mapping[str, Any]
     count: int | None
     counted_at: datetime | None
+    holdout_percent: float
     created_by: str | None
     created_at: datetime
     updated_at: datetime
 
 
 async def create_segment(
-    conn: AsyncConnection, name: str, rule: object, *, description: str = "", by: str | None = None
+    conn: AsyncConnection,
+    name: str,
+    rule: object,
+    *,
+    description: str = "",
+    holdout_percent: float = 0.0,
+    by: str | None = None,
 ) -> Segment:
     """Keep a new segment. Raises Invalid: problems of the rule by their path in it, of the name under `name`."""
     await _one_at_a_time(conn)
-    values = {"name": await _name(conn, name, None), "description": _plain(description), "created_by": by}
+    values = {
+        "name": await _name(conn, name, None),
+        "description": _plain(description),
+        "holdout_percent": _share(holdout_percent),
+        "created_by": by,
+    }
     await check_rule(conn, rule)
     made = segment_of((await conn.execute(insert(segments).values(**values, rule=rule).returning(segments))).one())
     await refresh_soon(conn, made.id)
@@ -57,11 +73,14 @@ async def update_segment(
     name: str | None = None,
     rule: object = None,
     description: str | None = None,
+    holdout_percent: float | None = None,
 ) -> Segment:
     """Change what is given. Raises NotFound, Invalid (a rule that leads back to this segment too)."""
     await _one_at_a_time(conn)
     await segment(conn, segment_id)
     values: dict[str, Any] = {} if description is None else {"description": _plain(description)}
+    if holdout_percent is not None:
+        values["holdout_percent"] = _share(holdout_percent)
     if name is not None:
         values["name"] = await _name(conn, name, segment_id)
     if rule is not None:
@@ -127,6 +146,12 @@ async def _name(conn: AsyncConnection, name: str, own_id: int | None) -> str:
     if await conn.scalar(taken) is not None:
         raise Invalid(Problem("name", f"there is a segment {plain!r} already"))
     return plain
+
+
+def _share(percent: float) -> float:
+    if not 0 <= percent <= MOST_HELD_OUT:
+        raise Invalid(Problem("holdout_percent", f"must be a share in percent from 0 to {MOST_HELD_OUT}"))
+    return percent
 
 
 def _plain(text: str) -> str:

@@ -26,12 +26,14 @@ class SegmentIn(Body):
     name: str
     rule: Rule
     description: str = ""
+    holdout_percent: float = Field(0.0, description="share of customers that no campaign to this segment is sent to")
 
 
 class SegmentChange(Body):
     name: str | None = None
     rule: Rule | None = None
     description: str | None = None
+    holdout_percent: float | None = None
 
 
 class Segment(BaseModel):
@@ -41,6 +43,7 @@ class Segment(BaseModel):
     rule: Rule
     count: int | None = Field(description="members at the last evaluation")
     counted_at: datetime | None
+    holdout_percent: float = Field(description="share of customers that no campaign to this segment is sent to")
     created_by: str | None
     created_at: datetime
     updated_at: datetime
@@ -126,7 +129,12 @@ async def create(ask: Ask) -> Any:
     """Keep a segment."""
     given: SegmentIn = ask.body
     return await store.create_segment(
-        ask.conn, given.name, given.rule, description=given.description, by=ask.viewer.name
+        ask.conn,
+        given.name,
+        given.rule,
+        description=given.description,
+        holdout_percent=given.holdout_percent,
+        by=ask.viewer.name,
     )
 
 
