@@ -183,10 +183,14 @@ WITHHELD = Sent(accepted=False)
 
 
 class ChannelConfig(Protocol):
-    """How to reach the other side; its `repr` shows no secret. `connections` is how many senders may work at once."""
+    """How to reach the other side; its `repr` shows no secret. `connections` is how many senders may work at once,
+    `idle` for how many seconds one is kept that nobody needs."""
 
     @property
     def connections(self) -> int: ...
+
+    @property
+    def idle(self) -> float: ...
 
 
 class Composer(Protocol):
@@ -200,11 +204,13 @@ class Composer(Protocol):
 class Sender(Protocol):
     """One connection, one message at a time; not for concurrent use."""
 
-    async def send(self, outgoing: Any, allowed: Allowed | None = None) -> Sent:
+    async def send(self, outgoing: Any, allowed: Allowed | None = None, following: Any | None = None) -> Sent:
         """Hand one message over; returns once the other side has taken it over.
 
-        `allowed` is awaited right before the point of no return. Raises ChannelError; afterwards the sender is usable
-        again (it reconnects by itself).
+        `allowed` is awaited right before the point of no return. `following` is what this sender will be given next,
+        so that it can be announced on the way; nothing of it is beyond recall, and what goes wrong with it is raised
+        by its own call. A channel that cannot announce takes no notice. Raises ChannelError; afterwards the sender is
+        usable again (it reconnects by itself).
         """
         ...
 

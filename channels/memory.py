@@ -13,6 +13,7 @@ from runtime.settings import Settings
 @dataclass(frozen=True)
 class MemoryConfig:
     connections: int = 4
+    idle: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ class MemorySender:
     def __init__(self, channel: MemoryChannel) -> None:
         self._channel = channel
 
-    async def send(self, outgoing: MemoryMessage, allowed: Allowed | None = None) -> Sent:
+    async def send(
+        self, outgoing: MemoryMessage, allowed: Allowed | None = None, following: MemoryMessage | None = None
+    ) -> Sent:
         refusal = self._channel.refusals.get(outgoing.to)
         if refusal is not None and not refusal.in_doubt:
             raise refusal

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from channels.contract import Channel, ChannelConfig, Sender
 
-IDLE_SECONDS = 20.0  # shorter than any server's patience with an idle connection
-
 
 @dataclass(frozen=True)
 class _Kept:
@@ -28,18 +26,31 @@ class SenderPool:
         self._config = config
         self._room = asyncio.Semaphore(config.connections)
         self._idle: list[_Kept] = []
+        self._asking = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a sender."""
+        return self._asking > 0
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Sender]:
         """A sender for this block alone; waits while all are lent. Idle ones that have grown old are closed on the
         way."""
-        async with self._room:
+        self._asking += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._asking -= 1
+        try:
             await self._close_old()
             kept = self._idle.pop() if self._idle else await self._open()
             try:
                 yield kept.sender
             finally:
                 self._idle.append(_Kept(kept.sender, kept.context, time.monotonic()))
+        finally:
+            self._room.release()
 
     async def close(self) -> None:
         """Close the idle ones; for the end of the process or a pause in sending."""
@@ -51,7 +62,7 @@ class SenderPool:
         return _Kept(await context.__aenter__(), context, 0.0)
 
     async def _close_old(self) -> None:
-        limit = time.monotonic() - IDLE_SECONDS
+        limit = time.monotonic() - self._config.idle
         old = [kept for kept in self._idle if kept.since < limit]
         self._idle = [kept for kept in self._idle if kept.since >= limit]
         for kept in old:

@@ -12,7 +12,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from channels.email.dkim_keys import Keyring
 from runtime.settings import BadSetting
 
-FORM = "smtp://user:password@host:port or smtps://…, with ?starttls=required&connections=20&timeout=60"
+FORM = (
+    "smtp://user:password@host:port or smtps://…, with ?starttls=required&connections=20&messages=1000&idle=20"
+    "&timeout=60"
+)
 MAX_CONNECTIONS = 500
 
 T = TypeVar("T")
@@ -27,8 +30,9 @@ class StartTls(StrEnum):
 @dataclass(frozen=True)
 class SmtpConfig:
     """How to reach the mail server. `timeout`: seconds for a connection and for each answer but the one to the final
-    dot, which RFC 5321 (4.5.3.2) wants to be waited for 10 minutes. `verify`: check the server's certificate where
-    TLS is used. `dkim`: who signs; no keys where the mail server does."""
+    dot, which RFC 5321 (4.5.3.2) wants to be waited for 10 minutes. `connections` at once, at most, each closed after
+    so many `messages` (many servers count them) or when it was `idle` for so many seconds. `verify`: check the
+    server's certificate where TLS is used. `dkim`: who signs; no keys where the mail server does."""
 
     host: str
     port: int
@@ -39,6 +43,8 @@ class SmtpConfig:
     verify: bool = True
     ca_file: str | None = None
     connections: int = 20
+    messages: int = 1000
+    idle: float = 20.0
     timeout: float = 60.0
     final_dot_timeout: float = 600.0
     dkim: Keyring = field(default_factory=Keyring, repr=False, compare=False)
@@ -64,6 +70,8 @@ def parse_smtp_url(url: str) -> SmtpConfig:
         verify=_choice("verify", options.get("verify", "yes"), {"yes": True, "no": False}),
         ca_file=_file("ca_file", options.get("ca_file")),
         connections=_whole("connections", options.get("connections", "20"), 1, MAX_CONNECTIONS),
+        messages=_whole("messages", options.get("messages", "1000"), 1, 1_000_000),
+        idle=float(_whole("idle", options.get("idle", "20"), 1, 3600)),
         timeout=float(_whole("timeout", options.get("timeout", "60"), 1, 3600)),
         final_dot_timeout=float(_whole("final_dot_timeout", options.get("final_dot_timeout", "600"), 1, 3600)),
     )
@@ -103,7 +111,7 @@ def _port(parts: SplitResult) -> int | None:
     return port
 
 
-KNOWN_OPTIONS = ("starttls", "verify", "ca_file", "connections", "timeout", "final_dot_timeout")
+KNOWN_OPTIONS = ("starttls", "verify", "ca_file", "connections", "messages", "idle", "timeout", "final_dot_timeout")
 
 
 def _options(query: str) -> dict[str, str]:

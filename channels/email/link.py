@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 from channels.email.replies import Reply
@@ -19,14 +20,34 @@ _LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\n]*?)\r?\n")
 
 
 class LinkLost(Exception):
-    """The connection is of no more use. `sent` is False as long as part of the last group was still in this process;
-    `answers` are those to the last group that did arrive."""
+    """The connection is of no more use. `sent` is False as long as part of the last group (before its `behind` last
+    bytes) was still in this process; `answers` are those to the last group that did arrive."""
 
     def __init__(self, text: str, *, sent: bool = False, answers: Sequence[Reply] = ()) -> None:
         super().__init__(text)
         self.text = text
         self.sent = sent
         self.answers = list(answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands written at once, and how many answers they get. `behind`: how many bytes of `data` follow a final dot
+    in it."""
+
+    data: bytes
+    answers: int
+    behind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds until the last byte of a group has left this process, then until its first answer, then until the
+    others."""
+
+    sending: float
+    first: float
+    rest: float
 
 
 class Link(asyncio.Protocol):
@@ -40,6 +61,9 @@ class Link(asyncio.Protocol):
         self._lines: list[bytes] = []
         self._answers: list[Reply] = []
         self._expected = 0
+        self._wanted = 0
+        self._behind = 0
+        self._gone = True
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._lost: str | None = None
@@ -57,24 +81,24 @@ class Link(asyncio.Protocol):
         """Why the link is of no more use; None while it is."""
         return self._lost
 
-    async def ask(self, data: bytes, answers: int, patience: float, send_patience: float | None = None) -> list[Reply]:
-        """Write `data` and return its `answers`. `patience` (seconds) covers all answers together and starts when the
-        last byte has left this process, which may take `send_patience`. Raises LinkLost."""
+    async def ask(self, group: Group, patience: Patience) -> list[Reply]:
+        """Write a group and return its answers. Raises LinkLost."""
         if self._buffer or self._lines:
             self._lost = self._lost or "the server said something unasked"
         if self._lost is not None or self._transport is None:
             raise LinkLost(self._lost or "the connection is closed")
-        self._answers, self._expected = [], answers
-        self._transport.write(data)
+        self._answers, self._expected, self._behind, self._gone = [], group.answers, group.behind, True
+        self._transport.write(group.data)
         if self._paused:
-            await self._until(send_patience or patience, "the server stopped reading", sent=False)
+            await self._until(group.answers, patience.sending, "the server stopped reading")
             if self._paused and self._lost is None:
                 self._lost = "the server answered before it had everything"
-        if len(self._answers) < answers and self._lost is None:
-            await self._until(patience, "the server did not answer in time", sent=True)
+        for wanted, seconds in ((1, patience.first), (group.answers, patience.rest)):
+            if len(self._answers) < wanted and self._lost is None:
+                await self._until(wanted, seconds, "the server did not answer in time")
         self._expected = 0
-        if len(self._answers) < answers:
-            raise LinkLost(self._lost or "the connection is closed", sent=not self._paused, answers=self._answers)
+        if len(self._answers) < group.answers:
+            raise LinkLost(self._lost or "the connection is closed", sent=self._gone, answers=self._answers)
         if self._paused and self._answers[-1].code < 400:
             raise LinkLost(self._lost or "the server answered before it had everything")
         return self._answers
@@ -89,7 +113,7 @@ class Link(asyncio.Protocol):
         """Say QUIT where that is still possible, and close."""
         if self._lost is None:
             with suppress(LinkLost):
-                await self.ask(b"QUIT\r\n", 1, patience)
+                await self.ask(Group(b"QUIT\r\n", 1), Patience(patience, patience, patience))
         self.drop()
 
     # -- what the event loop calls --
@@ -110,9 +134,11 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._gone = False
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._gone = True
         self._wake()
 
     def data_received(self, data: bytes) -> None:
@@ -127,7 +153,7 @@ class Link(asyncio.Protocol):
         if self._buffer.find(b"\n", position) >= 0:
             self._fail("the server's answer is no SMTP")
         del self._buffer[:position]
-        if self._expected and len(self._answers) >= self._expected:
+        if self._wanted and len(self._answers) >= self._wanted:
             self._wake()
 
     def _take_line(self, found: re.Match[bytes]) -> None:
@@ -147,21 +173,24 @@ class Link(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         self._lost = self._lost or reason
-        self._wake()
         if self._transport is not None and not self._transport.is_closing():
+            self._gone = self._gone or self._transport.get_write_buffer_size() <= self._behind
             self._transport.abort()
+        elif self._behind:  # nobody can tell any more how much of it had left
+            self._gone = True
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _until(self, patience: float, complaint: str, *, sent: bool) -> None:
+    async def _until(self, wanted: int, patience: float, complaint: str) -> None:
+        """Until there are `wanted` answers, everything is written, or the link is lost."""
+        self._wanted = wanted
         self._waiter = self._loop.create_future()
         alarm = self._loop.call_later(patience, self._fail, complaint)
         try:
             await self._waiter
         finally:
             alarm.cancel()
-            self._waiter = None
-        if self._lost is not None and len(self._answers) < self._expected:
-            raise LinkLost(self._lost, sent=sent, answers=self._answers)
+            self._waiter, self._wanted = None, 0

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-Answer = bytes | None  # None: close the connection without a word
+Answer = bytes | None  # None: close the connection without a word; empty: say nothing
 
 
 @dataclass
@@ -96,25 +96,27 @@ async def _talk(script: Script, reader: asyncio.StreamReader, writer: asyncio.St
 async def _take_message(script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
     body = await reader.readuntil(b"\r\n.\r\n")
     answer = _answer(script, "dot")
-    if answer is None or answer[:1] == b"2":
+    if answer is None or answer[:1] in (b"", b"2"):
         script.accepted.append(body)
-    return await _say(script, writer, "dot", answer)
+    return await _say(script, writer, "dot", lambda _: answer)
 
 
-def _answer(script: Script, verb: str) -> Answer:
-    answer = getattr(script, verb)
+def _answer(script: Script, verb: str, given: Callable[[int], Answer] | None = None) -> Answer:
+    answer = given or getattr(script, verb)
     said: Answer = answer(len(script.accepted)) if callable(answer) else answer
     return said
 
 
-async def _say(script: Script, writer: asyncio.StreamWriter, verb: str, answer: Answer = b"") -> bytes | None:
+async def _say(
+    script: Script, writer: asyncio.StreamWriter, verb: str, given: Callable[[int], Answer] | None = None
+) -> bytes | None:
     """What was said; None where the conversation ends with it."""
     if script.hang_at == verb:
         await asyncio.sleep(3600)
-    said = _answer(script, verb) if answer == b"" else answer
+    said = _answer(script, verb, given)
     if said is None:
         return None
-    for start in range(0, len(said), 1 if script.byte_delay else len(said)):
+    for start in range(0, len(said), 1 if script.byte_delay else max(1, len(said))):
         writer.write(said[start : start + 1] if script.byte_delay else said)
         await asyncio.sleep(script.byte_delay)
     await writer.drain()

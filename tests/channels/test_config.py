@@ -18,6 +18,7 @@ GOOD = [
     ("smtp://u:p@127.0.0.1:1025", SmtpConfig("127.0.0.1", 1025, "u", "p")),
     ("smtp://u:p@mail.example?starttls=never", SmtpConfig("mail.example", 25, "u", "p", starttls=StartTls.NEVER)),
     ("smtp://[::1]:2525/?connections=5&timeout=9", SmtpConfig("::1", 2525, connections=5, timeout=9)),
+    ("smtp://h?messages=50&idle=5", SmtpConfig("h", 25, messages=50, idle=5)),
     ("smtp://h?verify=no&final_dot_timeout=30", SmtpConfig("h", 25, verify=False, final_dot_timeout=30)),
 ]
 
