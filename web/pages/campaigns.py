@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,7 @@ import campaigns.templates as templates_of
 from campaigns import audience, halt, report, store
 from campaigns.launch import launch as launch_campaign
 from campaigns.launch import resume as resume_campaign
-from campaigns.models import campaigns, templates
+from campaigns.models import campaigns
 from campaigns.preview import preview_campaign, preview_content
 from campaigns.states import ALLOWED, State, Verb
 from campaigns.trial import send_test
@@ -23,12 +24,23 @@ from runtime.errors import Conflict, HearthError, Invalid, Problem, Unavailable
 from segments.context import context_at
 from segments.models import audiences, segments
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
-from web.campaign_form import CampaignForm, errors_by_field, form_of, read_form
+from web.campaign_form import (
+    CampaignForm,
+    errors_by_field,
+    form_of,
+    hidden_fields,
+    offers,
+    read_form,
+    sentences,
+)
+from web.campaign_form.audience import Audience
+from web.campaign_form.content import Content
+from web.campaign_form.section import Offered
 from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.render import fragment, mail_frame, page, redirect
 from web.starter import starter_mjml, starter_subject
-from web.view import number
+from web.view import current_request
 
 SORTS = {
     "name": campaigns.c.name,
@@ -69,12 +81,10 @@ async def show(request: Request) -> Response:
 
 async def new(request: Request) -> Response:
     asked = request.query_params
-    chosen = CampaignForm(
-        segment_id=asked.get("segment", ""),
-        audience_id=asked.get("audience", ""),
-        template_id=asked.get("template", ""),
+    form = CampaignForm(
+        audience=Audience(asked.get("segment", ""), asked.get("audience", "")),
+        content=Content(starter_subject(), source=starter_mjml(), template_id=asked.get("template", "")),
     )
-    form = replace(chosen, subject=starter_subject(), source=starter_mjml())
     return await _form_page(request, form)
 
 
@@ -137,14 +147,22 @@ async def audience_now(request: Request) -> Response:
     return page(request, "campaigns/audience.html", problems=[], total=total, reachable=reachable)
 
 
+async def summary(request: Request) -> Response:
+    """What would happen if the form were launched as it stands."""
+    form, house = read_form(await request.form()), house_of(request)
+    async with house.database.connect() as conn:
+        offered = await offers(conn, form)
+    return page(request, "campaigns/summary.html", sentences=_sentences(request, form, offered))
+
+
 async def preview_draft(request: Request) -> Response:
     """The form's content as a mail, into the form's frame; what is wrong with it is said there."""
     form, house = read_form(await request.form()), house_of(request)
     try:
         async with house.database.connect() as conn:
-            content = form.content()
-            if form.template_id.isdecimal():
-                content = (await templates_of.template(conn, int(form.template_id)))["content"]
+            content = form.content.content()
+            if form.content.template_id.isdecimal():
+                content = (await templates_of.template(conn, int(form.content.template_id)))["content"]
             found = await preview_content(conn, content, settings=house.settings, now=utc_now(), name=form.name)
     except HearthError as error:
         return mail_frame(fragment(request, "campaigns/frame_error.html", problems=_problems(error)))
@@ -267,31 +285,26 @@ async def _audience_name(conn: AsyncConnection, found: store.Campaign) -> str:
 async def _form_page(
     request: Request, form: CampaignForm, error: HearthError | None = None, campaign_id: int | None = None
 ) -> Response:
-    async with house_of(request).database.connect() as conn:
-        choices = {
-            name: [(str(row.id), row.name) for row in await conn.execute(select(t.c.id, t.c.name).order_by(t.c.name))]
-            for name, t in (("segments", segments), ("templates", templates))
-        }
-        choices["audiences"] = await _lists(conn, form.audience_id)
-    errors, problems = errors_by_field(_problems(error) if error else [], form)
+    house = house_of(request)
+    async with house.database.connect() as conn:
+        offered = await offers(conn, form)
+    errors, problems = errors_by_field(_problems(error) if error else [], form.sections, hidden_fields(form))
     return page(
         request,
         "campaigns/form.html",
         status=422 if error else 200,
         form=form,
-        choices=choices,
+        offered=offered,
+        sentences=_sentences(request, form, offered),
         errors=errors,
         problems=problems,
         campaign_id=campaign_id,
     )
 
 
-async def _lists(conn: AsyncConnection, chosen: str) -> list[tuple[str, str]]:
-    """The uploaded lists that are matched (and the chosen one, whatever its state), with the size of each."""
-    own = audiences.c.id == (int(chosen) if chosen.isdecimal() and len(chosen) < 19 else None)
-    offered = select(audiences.c.id, audiences.c.name, audiences.c.matched).where(or_(audiences.c.state == "done", own))
-    rows = await conn.execute(offered.order_by(audiences.c.name))
-    return [(str(row.id), f"{row.name} ({number(row.matched)})") for row in rows]
+def _sentences(request: Request, form: CampaignForm, offered: Mapping[str, Offered]) -> list[str]:
+    with current_request(request):
+        return sentences(form, offered, house_of(request).settings)
 
 
 def _problems(error: HearthError) -> list[Problem]:
@@ -302,6 +315,7 @@ ROUTES = [
     Route("/campaigns", listing, "campaigns", READERS),
     Route("/campaigns/new", new, "campaign_new", MARKETERS),
     Route("/campaigns/new", create, "campaign_create", MARKETERS, methods=("POST",)),
+    Route("/campaigns/summary", summary, "campaign_summary", MARKETERS, methods=("POST",)),
     Route("/campaigns/preview", preview_draft, "campaign_preview_draft", MARKETERS, methods=("POST",)),
     Route("/campaigns/{id:int}", show, "campaign", READERS),
     Route("/campaigns/{id:int}/edit", edit, "campaign_edit", MARKETERS),

@@ -13,7 +13,8 @@ from campaigns.preview import preview_content
 from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, Problem
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
-from web.campaign_form import CampaignForm, errors_by_field, form_of_template, read_form
+from web.campaign_form import errors_by_field
+from web.campaign_form.content import TemplateForm, Writing, read_template_form, template_form_of
 from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.render import fragment, mail_frame, page, redirect
@@ -51,16 +52,14 @@ async def preview(request: Request) -> Response:
 
 
 async def new(request: Request) -> Response:
-    return _form_page(request, CampaignForm(subject=starter_subject(), source=starter_mjml()))
+    return _form_page(request, TemplateForm(writing=Writing(subject=starter_subject(), source=starter_mjml())))
 
 
 async def create(request: Request) -> Response:
-    form, house = read_form(await request.form()), house_of(request)
+    form, house = read_template_form(await request.form()), house_of(request)
     try:
         async with house.database.begin() as conn:
-            made = await kept.create_template(
-                conn, form.template_body(), settings=house.settings, by=viewer_of(request).name
-            )
+            made = await kept.create_template(conn, form.body(), settings=house.settings, by=viewer_of(request).name)
     except (Invalid, Conflict) as error:
         return _form_page(request, form, error)
     return redirect(request, "template", id=made, flash=_("The template is saved."))
@@ -69,14 +68,14 @@ async def create(request: Request) -> Response:
 async def edit(request: Request) -> Response:
     async with house_of(request).database.connect() as conn:
         found = await kept.template(conn, request.path_params["id"])
-    return _form_page(request, form_of_template(found), template_id=found["id"])
+    return _form_page(request, template_form_of(found), template_id=found["id"])
 
 
 async def save(request: Request) -> Response:
-    form, house, template_id = read_form(await request.form()), house_of(request), request.path_params["id"]
+    form, house, template_id = read_template_form(await request.form()), house_of(request), request.path_params["id"]
     try:
         async with house.database.begin() as conn:
-            await kept.update_template(conn, template_id, form.template_body(), settings=house.settings)
+            await kept.update_template(conn, template_id, form.body(), settings=house.settings)
     except (Invalid, Conflict) as error:
         return _form_page(request, form, error, template_id)
     return redirect(request, "template", id=template_id, flash=_("The template is saved."))
@@ -85,7 +84,7 @@ async def save(request: Request) -> Response:
 async def duplicate(request: Request) -> Response:
     """The same content in a form of its own, to be named and saved."""
     async with house_of(request).database.connect() as conn:
-        form = form_of_template(await kept.template(conn, request.path_params["id"]))
+        form = template_form_of(await kept.template(conn, request.path_params["id"]))
     return _form_page(request, replace(form, name=_("%(name)s (copy)", name=form.name)[:200]))
 
 
@@ -104,9 +103,9 @@ async def remove(request: Request) -> Response:
 
 
 def _form_page(
-    request: Request, form: CampaignForm, error: HearthError | None = None, template_id: int | None = None
+    request: Request, form: TemplateForm, error: HearthError | None = None, template_id: int | None = None
 ) -> Response:
-    errors, problems = errors_by_field(_problems(error) if error else [], form)
+    errors, problems = errors_by_field(_problems(error) if error else [], [form.writing])
     return page(
         request,
         "templates/form.html",
