@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from sqlalchemy import (
     Text,
     Update,
     case,
+    cast,
     func,
     literal,
     select,
@@ -28,8 +28,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import audience, finish
-from campaigns.content import CompiledContent
 from campaigns.dispatch.batch import defer_batches
+from campaigns.experiments.editions import Editions, read_editions
+from campaigns.experiments.share import Cut, begin
 from campaigns.models import campaigns, runs, snapshots
 from campaigns.options import Options
 from campaigns.permission import chosen_address, chosen_addresses, with_reason
@@ -69,7 +70,7 @@ class Plan:
     channel: ChannelKind
     audience: audience.Stored
     options: Options
-    content: CompiledContent
+    editions: Editions
 
 
 class Overtaken(Conflict):
@@ -105,13 +106,14 @@ async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext)
 async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> None:
     await _write_links(conn, plan)
     await full_speed(conn)
-    batches = await _batches(conn, plan, context)
-    statement = await _freezing(conn, plan, context, batches)
+    cut = await _cut(conn, plan, context)
+    statement = await _freezing(conn, plan, context, cut)
     async with time_limit(conn, LONGEST):
         frozen = await conn.execute(statement)
     await conn.execute(_skip_duplicates(plan.run_id))
     await _note(conn, plan.run_id, frozen.rowcount)
-    await _let_go(conn, plan, context.now, batches, NOBODY if frozen.rowcount == 0 else None)
+    await begin(conn, cut, now=context.now, zone=context.zone)
+    await _let_go(conn, plan, context.now, cut.batches, NOBODY if frozen.rowcount == 0 else None)
 
 
 async def _note(conn: AsyncConnection, run_id: int, number: int) -> None:
@@ -138,7 +140,8 @@ async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int
 
 async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
     statement = (
-        select(runs.c.campaign_id, campaigns.c.channel, *snapshots.c["audience", "options", "compiled"])
+        select(runs.c.campaign_id, campaigns.c.channel, *snapshots.c["audience", "options"])
+        .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))
         .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
         .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
         .where(runs.c.id == run_id, runs.c.state == RunState.PREPARING)
@@ -153,24 +156,25 @@ async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
         ChannelKind(channel.name, channel.address_kind),
         row.audience,
         Options.from_json(row.options),
-        CompiledContent.from_json(row.compiled),
+        read_editions(row.compiled, row.variants),
     )
 
 
-async def _batches(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> int:
+async def _cut(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> Cut:
     async with time_limit(conn, LONGEST):
-        return max(1, math.ceil(await audience.size(conn, plan.audience, context) / BATCH))
+        people = await audience.size(conn, plan.audience, context)
+    return Cut.of(plan.run_id, plan.campaign_id, people, BATCH, plan.options.tested)
 
 
-async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContext, batches: int) -> Insert:
+async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContext, cut: Cut) -> Insert:
     """One statement for everybody: who, where to, in which batch, or why not."""
     members = (await audience.members(conn, plan.audience, context)).subquery("members")
-    targets, chosen = _with_address(members, plan.channel, context.now, many=batches > MANY)
+    targets, chosen = _with_address(members, plan.channel, context.now, many=cut.batches > MANY)
     joined, barred = with_reason(targets, members.c.id, chosen.c.address, plan.channel, context.now)
-    judged = select(members.c.id, chosen.c.address, _reason(barred, members.c.id, plan).label("reason"))
+    reason, slot = _reason(barred, members.c.id, plan).label("reason"), cut.slot(members.c.id).label("slot")
+    judged = select(members.c.id, chosen.c.address, reason, slot)
     target = judged.select_from(joined).subquery("target")
     free = target.c.reason.is_(None)
-    batch = bucket_sql(f"batch:{plan.run_id}:", target.c.id, batches)
     rows = select(
         target.c.id,
         literal(plan.run_id, BigInteger),
@@ -178,11 +182,23 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
         literal(plan.campaign_id, BigInteger),
         literal(plan.channel.name, Text),
         target.c.address,
-        case((free, batch)),
+        case((free, cut.batch(target.c.id, target.c.slot))),
+        case((free, cut.variant(target.c.slot))),
         case((free, State.QUEUED), else_=State.SKIPPED),
         target.c.reason,
     )
-    columns = ["customer_id", "run_id", "step", "campaign_id", "channel", "address", "batch", "state", "reason"]
+    columns = [
+        "customer_id",
+        "run_id",
+        "step",
+        "campaign_id",
+        "channel",
+        "address",
+        "batch",
+        "variant",
+        "state",
+        "reason",
+    ]
     in_order = rows.order_by(target.c.id)  # so that the indexes grow at their end
     return upsert(messages).from_select(columns, in_order).execution_options(preserve_rowcount=True)
 
@@ -225,6 +241,6 @@ def _skip_duplicates(run_id: int) -> Update:
 
 async def _write_links(conn: AsyncConnection, plan: Plan) -> None:
     """Where click n of this run leads."""
-    links = [link.template for link in plan.content.links]
-    row = upsert(link_tables).values(run_id=plan.run_id, links=links, fields=sorted(plan.content.click_fields))
+    fields = frozenset[str]().union(*(edition.content.click_fields for edition in plan.editions.all))
+    row = upsert(link_tables).values(run_id=plan.run_id, links=plan.editions.link_templates, fields=sorted(fields))
     await conn.execute(row.on_conflict_do_nothing())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from campaigns.experiments.plan import Experiment, read_experiment
 from runtime.errors import Invalid, Problem
 
 # Named in API.md or in the design, and not built: refused rather than ignored.
@@ -29,7 +30,8 @@ class Options:
     `rate_per_second`: messages handed over at most, None as fast as it goes. `holdout_percent`: share of customers that
     gets nothing, the same people in every campaign. `catch_up_hours`: a due time missed by more is not made up for.
     `frequency_cap`, `quiet_hours`, `service_hold`: whether the workspace's contact rules of that name count for this
-    campaign. `one_per_household`: one message a household (campaigns/respect/household.py).
+    campaign. `one_per_household`: one message a household (campaigns/respect/household.py). `experiment`: in its stored
+    form, for `tested`.
     """
 
     rate_per_second: float | None = None
@@ -39,6 +41,12 @@ class Options:
     quiet_hours: str = OBEY
     service_hold: str = OBEY
     one_per_household: bool = False
+    experiment: Mapping[str, Any] | None = None
+
+    @property
+    def tested(self) -> Experiment | None:
+        """The variants to try on some before the rest gets the best."""
+        return None if self.experiment is None else Experiment.from_json(self.experiment)
 
     def to_json(self) -> dict[str, Any]:
         """Only what differs from the defaults."""
@@ -116,4 +124,5 @@ _READERS: Mapping[str, Reader] = {
     "quiet_hours": _obeying,
     "service_hold": _obeying,
     "one_per_household": _yes_no,
+    "experiment": lambda path, value: None if value is None else read_experiment(path, value),
 }

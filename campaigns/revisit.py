@@ -24,10 +24,11 @@ async def click_target(conn: AsyncConnection, house: House, message: Standing, l
     """Where the personal link number `link` leads for the recipient; the front page of its site where their record no
     longer fits it."""
     run, person = await _of(conn, house, message)
+    edition, own = run.editions.of_link(link)
     try:
-        return run.content.click_target(link, person)
+        return edition.content.click_target(own, person)
     except RenderFailed:
-        place = urlsplit(run.content.links[link].template)
+        place = urlsplit(edition.content.links[own].template)
         return f"{place.scheme}://{place.netloc}/"
 
 
@@ -36,8 +37,9 @@ async def in_browser(conn: AsyncConnection, house: House, message: Standing) -> 
     shown."""
     run, person = await _of(conn, house, message)
     urls = MessageUrls(house.signer, house.settings.public_url, message.key)
+    edition = run.editions.of(message.variant)
     try:
-        return run.content.render(person, replace(message_links(urls), pixel=""))
+        return edition.content.render(person, replace(message_links(urls, edition.offset), pixel=""))
     except RenderFailed as error:
         raise NotFound("this message cannot be shown any more") from error
 

@@ -32,7 +32,8 @@ class Tracker:
 class Standing:
     """A message as its recipient's own page needs it: where it went, by which channel, and their word about such.
 
-    `key` names the customer who has it now: after a merge the survivor. `granted` None: they never said.
+    `key` names the customer who has it now: after a merge the survivor. `granted` None: they never said. `variant`: of
+    an experiment's test, None outside of one.
     """
 
     key: MessageKey
@@ -40,6 +41,7 @@ class Standing:
     channel: str
     address: str | None
     granted: bool | None
+    variant: int | None = None
 
 
 async def standing(conn: AsyncConnection, key: MessageKey) -> Standing:
@@ -48,11 +50,13 @@ async def standing(conn: AsyncConnection, key: MessageKey) -> Standing:
     row = (await conn.execute(_STANDING, values)).one_or_none()
     if row is None:
         raise NotFound("this message was deleted from our records")
-    return Standing(replace(key, customer_id=row.person), row.sent_at, row.channel, row.address, row.granted)
+    return Standing(
+        replace(key, customer_id=row.person), row.sent_at, row.channel, row.address, row.granted, row.variant
+    )
 
 
 _STANDING = text(f"""
-    SELECT c.person, m.sent_at, m.channel, m.address, s.granted
+    SELECT c.person, m.sent_at, m.channel, m.address, s.granted, m.variant
     FROM (SELECT id, coalesce(merged_into, id) AS person FROM customers WHERE id = :customer) c
     JOIN messages m ON m.customer_id IN (c.id, c.person) AND m.run_id = :run AND m.step = :step
     LEFT JOIN standing_consents s ON s.customer_id = c.person AND s.channel = m.channel AND s.purpose = '{MARKETING}'

@@ -15,6 +15,7 @@ from campaigns.dispatch.letters import Writer
 from campaigns.dispatch.verdicts import POLICY, Policy
 from campaigns.dispatch.watch import Ward
 from campaigns.dispatch.work import Run, Work, load_run, load_work
+from campaigns.experiments.share import held_from
 from campaigns.finish import finish_if_done, lock_of_run
 from campaigns.halt import pause_run
 from campaigns.models import runs
@@ -52,7 +53,7 @@ async def send(house: House, run_id: int, batch: int, *, waits: int = 0, policy:
     """As the job; may run twice, and then finds what is left."""
     async with house.database.begin() as conn:
         run = await load_run(conn, run_id)
-        if run is None or run.state is not RunState.SENDING:
+        if run is None or run.state is not RunState.SENDING or run.holds(batch):
             return
         work = await load_work(conn, run, batch, house.settings, utc_now())
     ending = await _deliver(house, work, policy) if work.due else Ending()
@@ -65,9 +66,13 @@ async def send(house: House, run_id: int, batch: int, *, waits: int = 0, policy:
 
 
 async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
-    """One job for each batch that has messages left, in place of those that wait."""
+    """One job for each batch that has messages left, in place of those that wait; none for an experiment's rest
+    before it is decided."""
     await withdraw(conn, send_batch, "run_id", run_id)
     left = select(messages.c.batch).where(messages.c.run_id == run_id, messages.c.state == State.QUEUED).distinct()
+    held = await conn.scalar(select(held_from(run_id)))
+    if held is not None:
+        left = left.where(messages.c.batch < held)
     for batch in (await conn.execute(left.order_by(messages.c.batch))).scalars():
         await _defer(conn, run_id, batch)
 

@@ -21,10 +21,11 @@ def stable_key(secret: bytes, key: MessageKey) -> str:
     return hmac.digest(secret, ids, "sha256")[:_KEY_BYTES].hex()
 
 
-def message_links(urls: MessageUrls) -> MessageLinks:
-    """The tracked addresses of one message, for its rendering."""
+def message_links(urls: MessageUrls, offset: int = 0) -> MessageLinks:
+    """The tracked addresses of one message, for its rendering; `offset`: where its edition's links begin."""
+    click = urls.click if offset == 0 else lambda link: urls.click(offset + link)
     return MessageLinks(
-        click=urls.click, pixel=urls.open, unsubscribe=urls.unsubscribe, preferences=urls.preferences, view=urls.view
+        click=click, pixel=urls.open, unsubscribe=urls.unsubscribe, preferences=urls.preferences, view=urls.view
     )
 
 
@@ -33,16 +34,20 @@ class Writer:
 
     def __init__(self, house: House, run: Run, secret: bytes) -> None:
         self._house = house
-        self._content = run.content
+        self._editions = run.editions
         self._secret = secret
         label = f"{run.campaign_id}.{run.id}.{house.signer.fingerprints[-1]}"
-        self._composer = run.channel.composer(Common(sender=run.sender, label=label))
+        self._composers = {
+            sender: run.channel.composer(Common(sender=sender or run.sender, label=label))
+            for sender in {edition.sender for edition in run.editions.all}
+        }
 
     def letter(self, message: Due, person: Person) -> Outgoing:
         """Raises RenderFailed, or ChannelError for an address or content that can never go."""
         urls = MessageUrls(self._house.signer, self._house.settings.public_url, message.key)
-        rendered = self._content.render(person, message_links(urls))
-        return self._composer.compose(
+        edition = self._editions.of(message.variant)
+        rendered = edition.content.render(person, message_links(urls, edition.offset))
+        return self._composers[edition.sender].compose(
             Personal(
                 key=stable_key(self._secret, message.key),
                 to=message.address,

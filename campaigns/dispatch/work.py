@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from sqlalchemy import Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import audience
-from campaigns.content import CompiledContent
 from campaigns.dispatch.verdicts import IN_DOUBT
-from campaigns.models import campaigns, runs, snapshots
+from campaigns.experiments.editions import Editions, read_editions
+from campaigns.experiments.share import held_from
+from campaigns.models import campaigns, experiments, runs, snapshots
 from campaigns.options import Options
 from campaigns.people import Person, Setting, load_people
 from campaigns.states import RunState
@@ -31,7 +30,8 @@ from tracking.states import State
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is being sent, with what was approved."""
+    """A run that is being sent, with what was approved. `winner`: the variant that the rest of an experiment gets;
+    `held_from`: the batch from which on it waits for that."""
 
     id: int
     campaign_id: int
@@ -41,13 +41,20 @@ class Run:
     snapshot_id: int
     sender: str
     compiled: str
+    variants: str | None
+    winner: int | None
+    held_from: int | None
     audience: audience.Stored
     options: Options
     channel: Channel
 
     @property
-    def content(self) -> CompiledContent:
-        return read_content(self.compiled)
+    def editions(self) -> Editions:
+        return read_editions(self.compiled, self.variants, self.winner)
+
+    def holds(self, batch: int) -> bool:
+        """Whether the batch waits for the decision of an experiment."""
+        return self.held_from is not None and batch >= self.held_from
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,12 @@ async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
     """The run with its snapshot; None for one that is not there or was never frozen."""
     statement = (
         select(*runs.c["id", "campaign_id", "state", "frozen_at", "snapshot_id"], *campaigns.c["name", "channel"])
-        .add_columns(*snapshots.c["sender", "audience", "options"], cast(snapshots.c.compiled, Text).label("compiled"))
+        .add_columns(*snapshots.c["sender", "audience", "options"], experiments.c.winner)
+        .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))
+        .add_columns(held_from(runs.c.id).label("held_from"))
         .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
         .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .outerjoin(experiments, experiments.c.run_id == runs.c.id)
         .where(runs.c.id == run_id, runs.c.frozen_at.is_not(None))
     )
     row = (await conn.execute(statement)).one_or_none()
@@ -103,7 +113,7 @@ async def people_of(
 ) -> dict[int, Person]:
     """What the run's templates see of these customers, and their names for the envelope; the appliance as the rule
     matched it at the freeze."""
-    fields = run.content.fields | run.content.click_fields | {"customer.name"}
+    fields = run.editions.fields | {"customer.name"}
     matched = None
     if any(name.partition(".")[0] == "appliance" for name in fields):
         matched = await audience.matched_appliances(conn, run.audience, context_at(run.frozen_at, settings))
@@ -119,9 +129,3 @@ async def _doubted(conn: AsyncConnection, run_id: int, batch: int) -> frozenset[
         messages.c.reason.startswith(IN_DOUBT),
     )
     return frozenset((await conn.execute(statement)).scalars())
-
-
-@lru_cache(maxsize=64)
-def read_content(stored: str) -> CompiledContent:
-    """A snapshot's content from its JSON text; batches of one run share the result."""
-    return CompiledContent.from_json(json.loads(stored))
