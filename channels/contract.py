@@ -52,8 +52,9 @@ class ChannelError(HearthError):
     `text` is the server's or provider's own words where there are any. `permanent`: trying again is pointless.
     `bad_address`: the recipient does not exist. `policy`: the refusal is about the sender, the content or the
     account. `in_doubt`: the answer never came after the point of no return. `connection`: about the link and not
-    about this message (others behind it would meet the same). `retry_after`: seconds that the other side asks to
-    wait. `code` and `status`: its codes (SMTP 550, "5.1.1").
+    about this message (others behind it would meet the same). `about_recipient`: said once the recipient was named,
+    so others at the same provider may meet the same. `retry_after`: seconds that the other side asks to wait. `code`
+    and `status`: its codes (SMTP 550, "5.1.1").
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ChannelError(HearthError):
         policy: bool = False,
         in_doubt: bool = False,
         connection: bool = False,
+        about_recipient: bool = False,
         retry_after: float | None = None,
         code: int | None = None,
         status: str | None = None,
@@ -76,6 +78,7 @@ class ChannelError(HearthError):
         self.policy = policy
         self.in_doubt = in_doubt
         self.connection = connection
+        self.about_recipient = about_recipient
         self.retry_after = retry_after
         self.code = code
         self.status = status

@@ -45,6 +45,7 @@ class Phase(StrEnum):
 
 
 _ABOUT_US = frozenset({Phase.CONNECT, Phase.HELLO, Phase.TLS, Phase.LOGIN})
+_ABOUT_RECIPIENT = frozenset({Phase.RECIPIENT, Phase.DATA, Phase.FINAL_DOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def refusal(reply: Reply, phase: Phase) -> ChannelError:
         bad_address=bad_address,
         policy=permanent and not bad_address and _is_policy(reply, status, phase),
         connection=reply.code == 421 or phase in _ABOUT_US,
+        about_recipient=phase in _ABOUT_RECIPIENT,
         retry_after=None if permanent else _retry_after(reply.text),
         code=reply.code,
         status=status,
