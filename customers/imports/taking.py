@@ -55,8 +55,8 @@ async def take_draft(conn: AsyncConnection, shape: Shape, draft: Draft, *, now: 
         return Taken(0, 0, places)
     owners = await _owners(conn, draft)
     left = {place for place in places if owners[place] is _SEVERAL}
-    left |= await _erased(conn, draft, [place for place in places if owners[place] is None])
-    known = {place: owner for place, owner in enumerate(owners) if isinstance(owner, int)}
+    left |= await _erased(conn, draft, places)  # known ones too: a phone may be somebody else's who is still there
+    known = {place: owner for place, owner in enumerate(owners) if isinstance(owner, int) and place not in left}
     alone = Counter(known.values())
     same = {place: owner for place, owner in known.items() if alone[owner] == 1}
     unchanged = await unchanged_among(conn, shape, draft, same)

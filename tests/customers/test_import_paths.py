@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, text
@@ -90,6 +90,11 @@ EXAMPLES = 1000 if os.environ.get("HEARTH_SOAK") else 40
 rows = st.lists(st.tuples(*(st.sampled_from(CELLS[name]) for name in HEADER)), min_size=1, max_size=12)
 
 
+_PLAIN = tuple(CELLS[name][0] for name in HEADER)
+_NAMED = ("A", *_PLAIN[1:])
+
+
+@example(before=[_PLAIN, _NAMED], lines=[_PLAIN], merged=False, gone=True)  # a phone of one erased and one who is there
 @given(before=rows, lines=rows, merged=st.booleans(), gone=st.booleans())
 @hypothesis_settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_both_ways_end_alike(paths: Paths, before: Any, lines: Any, merged: bool, gone: bool) -> None:

@@ -211,7 +211,7 @@ def _short(number: Decimal) -> bool:
     return Decimal(repr(float(number))) == number
 
 
-SEGMENTS = (101, 102, 103)
+SEGMENTS = (10**9 + 1, 10**9 + 2, 10**9 + 3)  # none that a new segment would get
 
 
 def add_segments(world: World, maker: Maker) -> None:
