@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
@@ -42,6 +43,14 @@ class Tally:
     lost: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message ready to go."""
+
+    message: Due
+    outgoing: Outgoing
+
+
 class Delivery:
     """One batch under way. `run()` returns when everything that was begun is recorded."""
 
@@ -78,38 +87,45 @@ class Delivery:
     async def _work_off(self) -> None:
         """An error ends this task alone: to cancel the others would break off messages whose answer is under way."""
         try:
-            while (message := await self._next()) is not None:
-                reason = self._ward.barred.get(message.key.customer_id)
-                if reason is None:
-                    await self._deliver(message)
-                else:
-                    self._skip(message, reason)
+            while (letter := await self._next()) is not None:
+                async with self._lines.lease() as line:
+                    await self._hand_over(letter, line)
         except (Unavailable, DBAPIError) as error:
             self.tally.lost = error
 
-    async def _next(self) -> Due | None:
-        if self._over:
-            return None
-        message = await self.turns.next()
-        return None if self._over else message
+    async def _hand_over(self, letter: Letter | None, line: Line) -> None:
+        """This one, and over the same line those that can follow at once, each announced with the one before."""
+        while letter is not None:
+            following = await self._next(wait=False) if line.free else None
+            if not self._capabilities.commit_before_submit or await self._marked(letter.message):
+                await self._send(letter, line, following)
+            letter = following
 
-    async def _deliver(self, message: Due) -> None:
-        outgoing = self._written(message)
-        if outgoing is None:
-            await asyncio.sleep(0)  # a rendering may have taken its whole second: let others breathe
-            return
-        async with self._lines.lease() as line:
-            if self._capabilities.commit_before_submit and not await self._marked(message):
-                return
-            try:
-                sent = await line.sender.send(outgoing, lambda: self._allowed(message, line))
-            except ChannelError as error:
-                self.turns.answered(message, error)
-                line.recorded = self._failed(message, error)
+    async def _next(self, *, wait: bool = True) -> Letter | None:
+        """The next message that can go, written; what can not is recorded on the way."""
+        while not self._over and (message := await self.turns.next(wait=wait)) is not None:
+            if self._over:
+                break
+            reason = self._ward.barred.get(message.key.customer_id)
+            if reason is not None:
+                self._skip(message, reason)
+            elif (outgoing := self._written(message)) is not None:
+                return Letter(message, outgoing)
             else:
-                if sent.accepted:
-                    self.turns.answered(message, None)
-                line.recorded = self._answered(message, outgoing, sent) or line.recorded
+                await asyncio.sleep(0)  # a rendering may have taken its whole second: let others breathe
+        return None
+
+    async def _send(self, letter: Letter, line: Line, following: Letter | None) -> None:
+        announced = None if following is None else following.outgoing
+        try:
+            sent = await line.sender.send(letter.outgoing, partial(self._allowed, letter.message, line), announced)
+        except ChannelError as error:
+            self.turns.answered(letter.message, error)
+            line.recorded = self._failed(letter.message, error)
+        else:
+            if sent.accepted:
+                self.turns.answered(letter.message, None)
+            line.recorded = self._answered(letter, sent) or line.recorded
 
     def _written(self, message: Due) -> Outgoing | None:
         """The message ready to go; None where it never can, which is recorded."""
@@ -140,12 +156,12 @@ class Delivery:
             return False
         return not self._ward.halted and message.key.customer_id not in self._ward.barred
 
-    def _answered(self, message: Due, outgoing: Outgoing, sent: Sent) -> asyncio.Future[None] | None:
-        now = utc_now()
+    def _answered(self, letter: Letter, sent: Sent) -> asyncio.Future[None] | None:
+        now, message = utc_now(), letter.message
         if sent.accepted:
             self.tally.accepted += 1
             self.tally.broken = 0
-            provider_id = sent.provider_id or outgoing.key
+            provider_id = sent.provider_id or letter.outgoing.key
             return self._record(Outcome(message.key, State.SENT, now, provider_id, reason=sent.reply))
         reason = self._ward.barred.get(message.key.customer_id)
         if reason not in (None, MERGED):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,17 +15,26 @@ from channels.contract import Channel, Sender
 from channels.pool import SenderPool
 from runtime.errors import Unavailable
 
+TURN = 0.5  # seconds for which one batch may keep a line that others wait for
+
 
 class Line:
     """One connection on loan. `recorded` is the commit of its latest result."""
 
-    def __init__(self, sender: Sender, recorded: asyncio.Future[None] | None) -> None:
+    def __init__(self, sender: Sender, recorded: asyncio.Future[None] | None, pool: SenderPool) -> None:
         self.sender = sender
         self.recorded = recorded
+        self._pool = pool
+        self._since = time.monotonic()
+
+    @property
+    def free(self) -> bool:
+        """Whether it may go on with another message: nobody waits for it, or has not for long."""
+        return not self._pool.wanted or time.monotonic() - self._since < TURN
 
     async def clear(self) -> bool:
         """Wait for that commit: nothing may be handed over for good before. False if it could not be made."""
-        if self.recorded is None:
+        if self.recorded is None or (self.recorded.done() and self.recorded.exception() is None):
             return True
         try:
             await asyncio.shield(self.recorded)
@@ -45,7 +55,7 @@ class Lines:
     async def lease(self) -> AsyncIterator[Line]:
         """A line of one's own until the block ends; waits while all are in use."""
         async with self._pool.borrow() as sender:
-            line = Line(sender, self._recorded.pop(sender, None))
+            line = Line(sender, self._recorded.pop(sender, None), self._pool)
             try:
                 yield line
             finally:
