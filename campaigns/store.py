@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.draft import Body, Draft, compiled, read_draft
 from campaigns.due import Schedule, read_schedule
+from campaigns.experiments.check import checked_senders, compiled_variants
 from campaigns.models import campaigns, templates
 from campaigns.options import Options
 from campaigns.states import State, Verb, require
-from channels.registry import channels
+from channels.registry import channel_named, channels
 from customers.changes import note_changed
 from customers.models import attribute_definitions
 from runtime.errors import Invalid, NotFound, Problem
@@ -128,10 +129,7 @@ async def content_of(conn: AsyncConnection, found: Campaign) -> Mapping[str, str
     """The content of a draft: its own, or that of its template as it stands now."""
     if found.content is not None:
         return found.content
-    kept = await conn.scalar(select(templates.c.content).where(templates.c.id == found.template_id))
-    if kept is None:
-        raise Invalid(Problem("template_id", f"there is no template {found.template_id}"))
-    return dict(kept)
+    return await _template_content(conn, found.template_id)
 
 
 async def attribute_keys(conn: AsyncConnection) -> list[str]:
@@ -161,8 +159,27 @@ async def _check_references(conn: AsyncConnection, draft: Draft, settings: Setti
     problems += await _rule_problems(conn, columns["rule"])
     if problems:
         raise Invalid(problems)
-    if columns["content"] is not None:
-        compiled(columns["content"], settings, await attribute_keys(conn))
+    await _check_content(conn, draft, settings)
+
+
+async def _check_content(conn: AsyncConnection, draft: Draft, settings: Settings) -> None:
+    """The content, and what an experiment makes of it."""
+    own, attributes = draft.columns["content"], await attribute_keys(conn)
+    if own is not None:
+        compiled(own, settings, attributes)
+    experiment = Options.from_json(draft.columns["options"]).tested
+    if experiment is not None:
+        content = own if own is not None else await _template_content(conn, draft.columns["template_id"])
+        compiled_variants(content, experiment, settings, attributes)
+        sender = draft.columns["sender"] or settings.mail_from
+        checked_senders(channel_named(draft.columns["channel"]), experiment, sender)
+
+
+async def _template_content(conn: AsyncConnection, template_id: int | None) -> Mapping[str, str]:
+    kept = await conn.scalar(select(templates.c.content).where(templates.c.id == template_id))
+    if kept is None:
+        raise Invalid(Problem("template_id", f"there is no template {template_id}"))
+    return dict(kept)
 
 
 async def _rule_problems(conn: AsyncConnection, rule: object) -> list[Problem]:
