@@ -106,7 +106,7 @@ def plans(now: datetime) -> list[Plan]:
         Plan(
             "Warranty ends, every month (保修到期提醒)",
             WARRANTY_ENDS,
-            f"{_brand()} {{{{ appliance.model }}}} 即将过保，免费检查一次",
+            f"{{{{ customer.name }}}}，您家的{_brand()}{{{{ appliance.model }}}}即将过保，免费检查一次",
             {"html": _mail("warranty.html")},
             schedule={"cron": "0 10 1 * *", "timezone": str(ZONE)},
         ),

@@ -15,7 +15,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,60}")
 _OWN_NAMES = (
     "from to cc bcc sender subject date message-id mime-version content-type content-transfer-encoding list-unsubscribe"
-    " list-unsubscribe-post feedback-id reply-to precedence return-path received dkim-signature"
+    " list-unsubscribe-post list-id feedback-id reply-to precedence return-path received dkim-signature"
 )
 _OWN = frozenset(_OWN_NAMES.split())
 

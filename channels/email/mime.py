@@ -72,6 +72,7 @@ class EmailComposer:
             raise Invalid(Problem("label", f"{common.label!r}: only letters, digits and . _ : - are possible"))
         self._boundary = "=_" + sha256(f"{common.label}\0{common.sender}".encode()).hexdigest()[:32]
         self._multipart = f'Content-Type: multipart/alternative; boundary="{self._boundary}"\r\n'
+        self._list_id = f"List-Id: <campaigns.{self._sender.domain.strip('[]')}>\r\n"  # RFC 2919
         self._top = mailbox_header("From", name, self._sender.in_header) + _fixed_headers(common)
 
     def compose(self, personal: Personal) -> Mail:
@@ -99,7 +100,9 @@ class EmailComposer:
                 mailbox_header("To", personal.name, recipient.in_header),
                 text_header("Subject", personal.subject),
                 f"Date: {_date(personal.at)}\r\nMessage-ID: <{personal.key}@{self._sender.domain.strip('[]')}>\r\n",
-                _unsubscribe_headers(personal.unsubscribe_url),
+                ""
+                if personal.unsubscribe_url is None
+                else self._list_id + _unsubscribe_headers(personal.unsubscribe_url),
                 "MIME-Version: 1.0\r\n",
                 "" if personal.html is None else self._multipart,
             )
@@ -117,10 +120,8 @@ def _fixed_headers(common: Common) -> str:
     return "".join(lines)
 
 
-def _unsubscribe_headers(url: str | None) -> str:
+def _unsubscribe_headers(url: str) -> str:
     """RFC 2369 and RFC 8058."""
-    if url is None:
-        return ""
     if not _URL.fullmatch(url):
         raise ChannelError(f"{url[:80]!r} cannot stand in List-Unsubscribe", permanent=True)
     return f"List-Unsubscribe: <{url}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"

@@ -103,5 +103,5 @@ def test_the_render_benchmark_runs() -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [result["name"] for result in results] == ["render", "render-7bit"]
+    assert [result["name"] for result in results] == ["render", "render-7bit", "sign-rsa", "sign-ed25519"]
     assert all(result["ours"] > 0 and list(result) == KEYS for result in results)

@@ -36,13 +36,15 @@ Answer = str | None
 @dataclass
 class Sink:
     """Takes mails over TCP. `at_rcpt` and `at_data` give an answer to an address, None for 250; ConnectionAbortedError
-    from the latter closes the connection without an answer."""
+    from the latter closes the connection without an answer. `tried` is every mail as it came, `raw` those taken."""
 
     mails: list[tuple[str, EmailMessage]] = field(default_factory=list)
     at_rcpt: Callable[[str], Answer] = lambda address: None
     at_data: Callable[[str], Answer] = lambda address: None
     port: int = 0
     times: list[float] = field(default_factory=list)  # monotonic, of each mail taken
+    tried: list[bytes] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
 
     @property
     def addresses(self) -> list[str]:
@@ -62,13 +64,16 @@ class Sink:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         [address] = envelope.rcpt_tos
+        raw = envelope.original_content or b""
+        self.tried.append(raw)
         try:
             answer = self.at_data(address)
         except ConnectionAbortedError:
             server.transport.abort()
             raise
         if answer is None:
-            mail = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
+            mail = email.message_from_bytes(raw, policy=email.policy.default)
+            self.raw.append(raw)
             self.mails.append((address, mail))
             self.times.append(time.monotonic())
         return answer or f"250 2.0.0 queued as {len(self.mails)}"

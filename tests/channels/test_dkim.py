@@ -34,7 +34,6 @@ COMMON = Common(
     sender="Hearth 家电 <hearth@Example.com>",
     label="c1.r2.w3",
     reply_to="service@example.com",
-    headers={"List-Id": "<spring.example.com>"},
 )
 COMPOSER = EmailComposer(COMMON)
 SIGNED = (
