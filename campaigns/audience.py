@@ -12,9 +12,11 @@ from campaigns.store import Campaign
 from runtime.errors import Invalid, Problem
 from segments import engine
 from segments.context import EvaluationContext
+from segments.models import segments
 
 Stored = Mapping[str, Any]
-"""{"rule": a rule, "exclude": [rules]}, with nested segments written out: what a snapshot keeps."""
+"""{"rule": a rule, "exclude": [rules], "holdout"?: {"segment_id", "percent"}}, with nested segments written out: what a
+snapshot keeps. `holdout` is that of the campaign's own segment; those of segments within its rule do not count."""
 
 
 async def written_out(conn: AsyncConnection, campaign: Campaign) -> dict[str, Any]:
@@ -25,6 +27,7 @@ async def written_out(conn: AsyncConnection, campaign: Campaign) -> dict[str, An
             await _expanded(conn, {"in_segment": segment_id}, f"exclude_segment_ids[{place}]")
             for place, segment_id in enumerate(campaign.exclude_segment_ids)
         ],
+        **await _holdout(conn, campaign.segment_id),
     }
 
 
@@ -53,6 +56,11 @@ def _own_rule(campaign: Campaign) -> Mapping[str, Any]:
         return {"in_audience": campaign.audience_id}
     assert campaign.rule is not None
     return campaign.rule
+
+
+async def _holdout(conn: AsyncConnection, segment_id: int | None) -> dict[str, Any]:
+    percent = await conn.scalar(select(segments.c.holdout_percent).where(segments.c.id == segment_id))
+    return {"holdout": {"segment_id": segment_id, "percent": percent}} if percent else {}
 
 
 async def _expanded(conn: AsyncConnection, rule: Mapping[str, Any], field: str) -> Any:

@@ -5,23 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
-    FromClause,
     Insert,
     SmallInteger,
-    Subquery,
     Text,
-    Update,
     case,
     cast,
-    func,
     literal,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -33,7 +26,8 @@ from campaigns.experiments.editions import Editions, read_editions
 from campaigns.experiments.share import Cut, begin
 from campaigns.models import campaigns, runs, snapshots
 from campaigns.options import Options
-from campaigns.permission import chosen_address, chosen_addresses, with_reason
+from campaigns.respect.household import skip_duplicates
+from campaigns.respect.judging import judging
 from campaigns.states import LIVE, RunState
 from channels.registry import channel_named
 from customers.changes import note_changed
@@ -43,7 +37,6 @@ from runtime.errors import Conflict, Invalid
 from runtime.house import House
 from runtime.jobs import check_claim, job
 from runtime.registry import ChannelKind
-from segments.bucket import BUCKETS, bucket_sql
 from segments.context import EvaluationContext, context_at
 from segments.patterns import time_limit
 from segments.speed import full_speed
@@ -57,8 +50,6 @@ MANY = 20  # batches; from there on the addresses of all are sorted rather than 
 LISTED = 100_000  # messages whose customers are noted one by one
 LONGEST = 900.0  # seconds that the freezing statement may take
 NOBODY = "the audience is empty: nobody to write to"
-DUPLICATE = "duplicate_address"
-HOLDOUT = "holdout"
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,7 @@ async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext)
     statement = await _freezing(conn, plan, context, cut)
     async with time_limit(conn, LONGEST):
         frozen = await conn.execute(statement)
-    await conn.execute(_skip_duplicates(plan.run_id))
+    await skip_duplicates(conn, plan.run_id, one_per_household=plan.options.one_per_household)
     await _note(conn, plan.run_id, frozen.rowcount)
     await begin(conn, cut, now=context.now, zone=context.zone)
     await _let_go(conn, plan, context.now, cut.batches, NOBODY if frozen.rowcount == 0 else None)
@@ -167,13 +158,12 @@ async def _cut(conn: AsyncConnection, plan: Plan, context: EvaluationContext) ->
 
 
 async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContext, cut: Cut) -> Insert:
-    """One statement for everybody: who, where to, in which batch, or why not."""
-    members = (await audience.members(conn, plan.audience, context)).subquery("members")
-    targets, chosen = _with_address(members, plan.channel, context.now, many=cut.batches > MANY)
-    joined, barred = with_reason(targets, members.c.id, chosen.c.address, plan.channel, context.now)
-    reason, slot = _reason(barred, members.c.id, plan).label("reason"), cut.slot(members.c.id).label("slot")
-    judged = select(members.c.id, chosen.c.address, reason, slot)
-    target = judged.select_from(joined).subquery("target")
+    """One statement for everybody: who, where to, in which batch, not before when, or why not."""
+    segment = plan.audience.get("holdout")
+    judge = await judging(conn, plan.run_id, plan.channel, plan.options, segment, context)
+    members = await audience.members(conn, plan.audience, context)
+    judged = judge.judged(members, many=cut.batches > MANY).subquery("judged")
+    target = select(*judged.c, cut.slot(judged.c.id).label("slot")).subquery("target")
     free = target.c.reason.is_(None)
     rows = select(
         target.c.id,
@@ -186,6 +176,7 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
         case((free, cut.variant(target.c.slot))),
         case((free, State.QUEUED), else_=State.SKIPPED),
         target.c.reason,
+        case((free, target.c.not_before)),
     )
     columns = [
         "customer_id",
@@ -198,45 +189,10 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
         "variant",
         "state",
         "reason",
+        "not_before",
     ]
     in_order = rows.order_by(target.c.id)  # so that the indexes grow at their end
     return upsert(messages).from_select(columns, in_order).execution_options(preserve_rowcount=True)
-
-
-def _with_address(
-    members: Subquery, channel: ChannelKind, now: datetime, *, many: bool
-) -> tuple[FromClause, FromClause]:
-    """`members` joined with where each may be written to."""
-    if many:
-        all_chosen = chosen_addresses(channel, now)
-        return members.outerjoin(all_chosen, all_chosen.c.customer_id == members.c.id), all_chosen
-    chosen = chosen_address(members.c.id, channel, now)
-    return members.outerjoin(chosen, true()), chosen
-
-
-def _reason(barred: ColumnElement[Any], customer_id: ColumnElement[int], plan: Plan) -> ColumnElement[Any]:
-    """Why somebody gets nothing. The holdout is the last: it compares people who could have been written to."""
-    share = round(plan.options.holdout_percent / 100 * BUCKETS)
-    if share == 0:
-        return barred
-    return case((barred.is_not(None), barred), (bucket_sql("holdout:", customer_id) < share, HOLDOUT))
-
-
-def _skip_duplicates(run_id: int) -> Update:
-    """One message for an address: the customer of the lowest id keeps it.
-
-    Ranked in one pass and then found by key: the planner knows nothing yet of rows written a moment ago, and a join by
-    address would turn into a loop over all of them.
-    """
-    queued = (messages.c.run_id == run_id) & (messages.c.state == State.QUEUED)
-    place = func.row_number().over(partition_by=messages.c.address, order_by=messages.c.customer_id).label("place")
-    ranked = select(messages.c.customer_id, place).where(queued).subquery("ranked")
-    later = select(ranked.c.customer_id).where(ranked.c.place > 1).subquery("later")
-    return (
-        update(messages)
-        .where(messages.c.customer_id == later.c.customer_id, messages.c.run_id == run_id, messages.c.step == 0)
-        .values(state=State.SKIPPED, reason=DUPLICATE, batch=None)
-    )
 
 
 async def _write_links(conn: AsyncConnection, plan: Plan) -> None:

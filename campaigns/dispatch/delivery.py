@@ -109,6 +109,8 @@ class Delivery:
             reason = self._ward.barred.get(message.key.customer_id)
             if reason is not None:
                 self._skip(message, reason)
+            elif self._ward.quiet(message.key.customer_id):
+                continue  # it stays queued, and is put off when the batch is loaded again
             elif (outgoing := self._written(message)) is not None:
                 return Letter(message, outgoing)
             else:
@@ -154,7 +156,9 @@ class Delivery:
         """Asked right before the point of no return."""
         if not await line.clear() or not await self._desk.watch.fresh(self._ward):
             return False
-        return not self._ward.halted and message.key.customer_id not in self._ward.barred
+        if self._ward.halted or message.key.customer_id in self._ward.barred:
+            return False
+        return not self._ward.quiet(message.key.customer_id)
 
     def _answered(self, letter: Letter, sent: Sent) -> asyncio.Future[None] | None:
         now, message = utc_now(), letter.message

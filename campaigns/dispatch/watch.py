@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.models import runs
 from campaigns.permission import barred
+from campaigns.respect.underway import Courtesy
 from campaigns.states import RunState
 from runtime.clock import utc_now
 from runtime.database import Database
@@ -41,9 +42,14 @@ class Ward:
     channel: ChannelKind
     targets: Sequence[tuple[int, str]]
     claim: Claim | None
+    courtesy: Courtesy
     halted: bool = False
     barred: Mapping[int, str] = field(default_factory=dict)
     asked_at: float = float("-inf")
+
+    def quiet(self, customer_id: int) -> bool:
+        """Whether the customer is not to be disturbed at this moment."""
+        return self.courtesy.quiet_until(customer_id, utc_now()) is not None
 
     @property
     def fresh(self) -> bool:
@@ -128,4 +134,6 @@ async def _ask(conn: AsyncConnection, wards: Sequence[Ward]) -> None:
     for ward in wards:
         ward.halted = ward.run_id not in going or (ward.claim is not None and ward.claim not in held)
         if not ward.halted:
-            ward.barred = await barred(conn, ward.targets, ward.channel, now)
+            ids = [customer_id for customer_id, _ in ward.targets]
+            impolite = await ward.courtesy.barred(conn, ids, now)
+            ward.barred = {**impolite, **await barred(conn, ward.targets, ward.channel, now)}

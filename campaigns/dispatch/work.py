@@ -16,10 +16,12 @@ from campaigns.experiments.share import held_from
 from campaigns.models import campaigns, experiments, runs, snapshots
 from campaigns.options import Options
 from campaigns.people import Person, Setting, load_people
+from campaigns.respect.underway import Courtesy, courtesy, put_off_quiet
 from campaigns.states import RunState
 from channels.contract import Channel
 from channels.registry import channel_named
 from runtime.clock import local_date
+from runtime.registry import ChannelKind
 from runtime.settings import Settings
 from runtime.workspace import lasting_key
 from segments.context import context_at
@@ -59,7 +61,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Work:
-    """One batch: the messages that are due and what their templates ask for. `doubted`: those in doubt before."""
+    """One batch: the messages that are due and what their templates ask for. `doubted`: those in doubt before;
+    `courtesy`: what the contact rules say of them."""
 
     run: Run
     batch: int
@@ -67,6 +70,7 @@ class Work:
     people: Mapping[int, Person]
     doubted: frozenset[int]
     message_key: bytes
+    courtesy: Courtesy
 
 
 async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
@@ -97,6 +101,10 @@ async def load_work(conn: AsyncConnection, run: Run, batch: int, settings: Setti
     if run.channel.capabilities.commit_before_submit:
         await give_up(conn, run.id, batch)
     found = await due(conn, run.id, batch, now)
+    kind = ChannelKind(run.channel.name, run.channel.address_kind)
+    ids = [message.key.customer_id for message in found]
+    manners = await courtesy(conn, run.id, kind, run.options, ids, settings.timezone)
+    found = await put_off_quiet(conn, manners, found, now)
     ids = [message.key.customer_id for message in found]
     return Work(
         run,
@@ -105,6 +113,7 @@ async def load_work(conn: AsyncConnection, run: Run, batch: int, settings: Setti
         await people_of(conn, run, ids, settings, now),
         await _doubted(conn, run.id, batch),
         await lasting_key(conn, "message"),
+        manners,
     )
 
 

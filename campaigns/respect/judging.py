@@ -1,0 +1,155 @@
+"""Who of an audience gets a message, where to, not before when, or why not: one SELECT for the freeze.
+
+The reasons in their order, the first one counts: what permission says (campaigns/permission.py), an open service case,
+a frequency cap, the holdouts. The holdouts come last: they compare people who could have been written to. A rule that
+is not in force leaves no trace in the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    true,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.options import Options
+from campaigns.permission import chosen_address, chosen_addresses, with_reason
+from campaigns.respect.caps import calendar, contacts, earliest, reached, take_turn
+from campaigns.respect.clocks import table_of, zone_name, zone_of, zones_in_use
+from campaigns.respect.holdouts import held_out
+from campaigns.respect.quiet import Window, quiet_spans
+from campaigns.respect.rules import Cap, ContactRules, contact_rules_now
+from campaigns.respect.service import OPEN_SERVICE, with_open_case
+from campaigns.respect.underway import caps_for, service_days_for, windows_for
+from runtime.registry import ChannelKind
+from segments.context import EvaluationContext
+
+_Instant = DateTime(timezone=True)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a freeze asks about each member. `zones`: the names of all customers' zones, where a rule asks for clocks;
+    `segment`: the holdout of the campaign's segment, as its snapshot has it."""
+
+    run_id: int
+    channel: ChannelKind
+    options: Options
+    context: EvaluationContext
+    rules: ContactRules
+    segment: Mapping[str, Any] | None
+    windows: Sequence[Window]
+    caps: Sequence[Cap]
+    zones: Sequence[str]
+
+    def judged(self, members: Select[tuple[int]], *, many: bool) -> Select[Any]:
+        """`SELECT id, address, reason, not_before`; NULL as reason: gets a message, NULL as not_before: at once."""
+        person = self._persons(members, many=many)
+        if not self.caps:
+            found = person.subquery("person")
+            return self._told(found, found, found.c.barred)
+        cte = person.cte("person")
+        counted = self._counted(cte)
+        full = case((cte.c.barred.is_not(None), cte.c.barred), else_=counted.c.reason)
+        return self._told(cte, cte.outerjoin(counted, counted.c.id == cte.c.id), full)
+
+    def _persons(self, members: Select[tuple[int]], *, many: bool) -> Select[Any]:
+        """`SELECT id, address, barred, not_before` and, where clocks are asked for, `zone`."""
+        now = self.context.now
+        clocked = members.add_columns(zone_name(self.context.timezone).label("zone")) if self.zones else members
+        asked = clocked.subquery("members")
+        targets, chosen = _with_address(asked, self.channel, now, many=many)
+        joined, barred = with_reason(targets, asked.c.id, chosen.c.address, self.channel, now)
+        if days := service_days_for(self.rules, self.options):
+            held = with_open_case(now, days).subquery("held")
+            joined = joined.outerjoin(held, held.c.customer_id == asked.c.id)
+            barred = case((barred.is_not(None), barred), (held.c.customer_id.is_not(None), OPEN_SERVICE))
+        not_before: ColumnElement[Any] = cast(null(), _Instant)
+        if self.windows:
+            quiet = self._quiet()
+            present = literal(now, _Instant)
+            falls_in = and_(quiet.c.zone == asked.c.zone, present >= quiet.c.begins, present < quiet.c.ends)
+            joined, not_before = joined.outerjoin(quiet, falls_in), quiet.c.ends
+        columns = [asked.c.id, chosen.c.address, barred.label("barred"), not_before.label("not_before")]
+        return select(*columns, *([asked.c.zone] if self.zones else [])).select_from(joined)
+
+    def _quiet(self) -> FromClause:
+        """Rows `(zone, begins, ends)`: the quiet hours that hold now."""
+        now, default = self.context.now, self.context.timezone
+        rows = [
+            (name, begins, ends)
+            for name in self.zones
+            for begins, ends in quiet_spans(self.windows, zone_of(name, default), now, now)
+        ]
+        return table_of("quiet", {"zone": Text(), "begins": _Instant, "ends": _Instant}, rows)
+
+    def _counted(self, person: FromClause) -> FromClause:
+        """Rows `(id, reason)` of those whose contacts were counted; the reason of the first cap reached, or NULL."""
+        now, default = self.context.now, self.context.timezone
+        zones = [zone_of(name, default) for name in self.zones]
+        known = contacts(self.run_id, self.caps, earliest(self.caps, zones, now), now)
+        ends = [span[1] for zone in zones for span in quiet_spans(self.windows, zone, now, now)]
+        days = calendar(self.zones, default, now, max([now, *ends]))
+        planned = func.coalesce(person.c.not_before, literal(now, _Instant))
+        that_day = and_(days.c.zone == person.c.zone, planned >= days.c.day_from, planned < days.c.day_to)
+        joined = person.join(days, that_day).join(known, known.c.customer_id == person.c.id)
+        cap = reached(self.caps, known.c.channel, known.c.at, days.c)
+        counted = select(person.c.id, cap.label("reason")).select_from(joined).where(person.c.barred.is_(None))
+        return counted.group_by(person.c.id).subquery("counted")
+
+    def _told(self, person: FromClause, joined: FromClause, barred: ColumnElement[Any]) -> Select[Any]:
+        held = held_out(
+            person.c.id,
+            workspace=self.rules.holdout_percent,
+            segment=self.segment,
+            campaign=self.options.holdout_percent,
+        )
+        reason = case((barred.is_not(None), barred), *held) if held else barred
+        columns = (person.c.id, person.c.address, reason.label("reason"), person.c.not_before)
+        return select(*columns).select_from(joined)
+
+
+async def judging(
+    conn: AsyncConnection,
+    run_id: int,
+    channel: ChannelKind,
+    options: Options,
+    segment: Mapping[str, Any] | None,
+    context: EvaluationContext,
+) -> Judging:
+    """By the contact rules as they stand. Where there are caps, other freezes that count wait until this one's
+    transaction ends."""
+    rules = await contact_rules_now(conn)
+    windows, caps = windows_for(rules, channel.name, options), caps_for(rules, channel.name, options)
+    if rules.caps:
+        await take_turn(conn, obeying=bool(caps))
+    zones = await zones_in_use(conn, context.timezone) if windows or caps else []
+    return Judging(run_id, channel, options, context, rules, segment, windows, caps, zones)
+
+
+def _with_address(
+    members: FromClause, channel: ChannelKind, now: datetime, *, many: bool
+) -> tuple[FromClause, FromClause]:
+    """`members` joined with where each may be written to."""
+    if many:
+        all_chosen = chosen_addresses(channel, now)
+        return members.outerjoin(all_chosen, all_chosen.c.customer_id == members.c.id), all_chosen
+    chosen = chosen_address(members.c.id, channel, now)
+    return members.outerjoin(chosen, true()), chosen
