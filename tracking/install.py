@@ -15,6 +15,7 @@ from runtime.registry import Field, Kind, Source, fields, register_source, text_
 from runtime.scheduler import tick
 from tracking.models import campaign_names, events, messages
 from tracking.partitions import make_ahead
+from tracking.tallies import forget_tallies
 
 
 def install() -> None:
@@ -31,6 +32,14 @@ async def make_partitions_ahead(house: House, term: Term, now: datetime) -> None
     async with house.database.begin() as conn:
         await check_term(conn, term)
         await make_ahead(conn, now)
+
+
+@tick(every=timedelta(minutes=5))
+async def forget_old_tallies(house: House, term: Term, now: datetime) -> None:
+    """Nobody watches what happened an hour ago."""
+    async with house.database.begin() as conn:
+        await check_term(conn, term)
+        await forget_tallies(conn, now)
 
 
 def _messages() -> Source:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.changes import ACTIVITY, change_and_note, note_changed
 from tracking.counts import campaign_counts, count_states, messages_page
 from tracking.states import State, moves
+from tracking.tallies import Moved, note_tallies
 
 __all__ = [
     "Due",
@@ -120,17 +121,19 @@ async def give_up(conn: AsyncConnection, run_id: int, batch: int) -> int:
     return await change_and_note(conn, "messages", _GIVE_UP, {"run": run_id, "batch": batch})
 
 
-async def cancel_queued(conn: AsyncConnection, run_id: int) -> int:
+async def cancel_queued(conn: AsyncConnection, run_id: int, *, reason: str | None = None) -> int:
     """Cancel what of a run was not handed over yet. Answers how many."""
-    return await change_and_note(conn, "messages", _CANCEL, {"run": run_id})
+    return await change_and_note(conn, "messages", _CANCEL, {"run": run_id, "reason": reason})
 
 
 async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[MessageKey]:
-    """One UPDATE for messages, one for the customers' activity; answers the keys that moved. Keys must be unique."""
+    """One UPDATE for messages, one for the customers' activity, a tally; answers the keys that moved. Keys must be
+    unique."""
     if not outcomes:
         return set()
     ordered = sorted(outcomes, key=lambda outcome: outcome.key)
     rows = (await conn.execute(_RECORD, _outcome_arrays(ordered))).all()
+    await note_tallies(conn, [Moved(row.run_id, row.address, row.state, row.reason) for row in rows])
     sent = [row for row in rows if row.sent_at is not None]
     if sent:
         contacted = {"people": [row.customer_id for row in sent], "at": [row.sent_at for row in sent]}
@@ -213,7 +216,8 @@ _GIVE_UP = """
 """
 
 _CANCEL = """
-    UPDATE messages SET state = 'cancelled', not_before = NULL WHERE run_id = :run AND state = 'queued'
+    UPDATE messages SET state = 'cancelled', not_before = NULL, reason = coalesce(CAST(:reason AS text), reason)
+    WHERE run_id = :run AND state = 'queued'
     RETURNING customer_id
 """
 
@@ -234,7 +238,7 @@ _RECORD = text("""
          AS o(customer_id, run_id, step, state, at, provider_id, reason, not_before, tried)
     WHERE m.customer_id = o.customer_id AND m.run_id = o.run_id AND m.step = o.step
       AND m.state || '>' || o.state = ANY (CAST(:moves AS text[]))
-    RETURNING m.customer_id, m.run_id, m.step, m.sent_at
+    RETURNING m.customer_id, m.run_id, m.step, m.sent_at, m.address, m.state, m.reason
 """)
 
 _CONTACTED = text("""

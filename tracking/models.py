@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Identity,
     Index,
     Integer,
     Numeric,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from runtime.database import PERSON, REFERENCE, folded_text, metadata
+from runtime.database import LOCAL, PERSON, REFERENCE, folded_text, metadata
 
 Instant = DateTime(timezone=True)
 
@@ -98,4 +99,17 @@ link_tables = Table(  # of each approved content: where click n goes
     Column("links", JSONB, nullable=False),  # list of URL templates, in the order of their index
     Column("fields", JSONB, nullable=False, server_default=text("'[]'")),
     info=REFERENCE,
+)
+
+tallies = Table(  # what each commit of results did to a run's counts, for who watches; of the last hour (tallies.py)
+    "tallies",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("run_id", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("xid", BigInteger, nullable=False, server_default=text("pg_current_xact_id()::text::bigint")),
+    Column("results", JSONB, nullable=False),  # [[domain, state, answer, n, last answer], …]
+    Index("ix_tallies_xid", "xid"),
+    Index("ix_tallies_at_crossing", "at", postgresql_using="brin"),
+    info=LOCAL,
 )
