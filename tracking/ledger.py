@@ -121,9 +121,9 @@ async def give_up(conn: AsyncConnection, run_id: int, batch: int) -> int:
     return await change_and_note(conn, "messages", _GIVE_UP, {"run": run_id, "batch": batch})
 
 
-async def cancel_queued(conn: AsyncConnection, run_id: int, *, reason: str | None = None) -> int:
-    """Cancel what of a run was not handed over yet. Answers how many."""
-    return await change_and_note(conn, "messages", _CANCEL, {"run": run_id, "reason": reason})
+async def cancel_queued(conn: AsyncConnection, run_id: int, *, reason: str | None = None, from_batch: int = 0) -> int:
+    """Cancel what of a run, from that batch on, was not handed over yet. Answers how many."""
+    return await change_and_note(conn, "messages", _CANCEL, {"run": run_id, "reason": reason, "from": from_batch})
 
 
 async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[MessageKey]:
@@ -217,7 +217,7 @@ _GIVE_UP = """
 
 _CANCEL = """
     UPDATE messages SET state = 'cancelled', not_before = NULL, reason = coalesce(CAST(:reason AS text), reason)
-    WHERE run_id = :run AND state = 'queued'
+    WHERE run_id = :run AND state = 'queued' AND coalesce(batch, 0) >= :from
     RETURNING customer_id
 """
 
