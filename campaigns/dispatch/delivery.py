@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +28,7 @@ from tracking.states import State
 
 BAD_RENDERS = 10  # that many, and that share of what was rendered, pause the campaign
 BAD_SHARE = 0.1
+BAD_SECONDS = 10.0  # of computing for nothing pause it too, however few they were: all others wait meanwhile
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Tally:
     accepted: int = 0
     rendered: int = 0
     bad_renders: int = 0
+    bad_seconds: float = 0.0
     broken: int = 0  # connections in a row
     pause: str | None = None
     down: str | None = None
@@ -132,10 +135,12 @@ class Delivery:
     def _written(self, message: Due) -> Outgoing | None:
         """The message ready to go; None where it never can, which is recorded."""
         self.tally.rendered += 1
+        begun = time.thread_time()
         try:
             return self._writer.letter(message, self._work.people[message.key.customer_id])
         except RenderFailed as error:
             self.tally.bad_renders += 1
+            self.tally.bad_seconds += time.thread_time() - begun
             self._check_renders(str(error))
             self._record(Outcome(message.key, State.FAILED, utc_now(), reason=str(error)))
         except ChannelError as error:
@@ -144,7 +149,7 @@ class Delivery:
 
     def _check_renders(self, error: str) -> None:
         bad, tried = self.tally.bad_renders, self.tally.rendered
-        if bad >= BAD_RENDERS and bad >= BAD_SHARE * tried:
+        if (bad >= BAD_RENDERS and bad >= BAD_SHARE * tried) or self.tally.bad_seconds >= BAD_SECONDS:
             self.tally.pause = f"{bad} of {tried} messages could not be rendered, the last one: {error}"
 
     async def _marked(self, message: Due) -> bool:
