@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -52,10 +53,12 @@ campaigns = Table(
     Column("sender", Text),  # From; NULL: HEARTH_MAIL_FROM
     Column("content", JSONB),
     Column("template_id", BigInteger, ForeignKey("templates.id")),
-    Column("schedule", JSONB),  # null: now; {"at"} or {"cron", "timezone"}
+    Column("schedule", JSONB),  # null: now; {"at"}, {"cron", "timezone"}, {"anchor", "time", "timezone"}
     Column("options", JSONB, nullable=False, server_default=text("'{}'")),
     Column("state", Text, nullable=False, server_default="draft"),
     Column("pause_reason", Text),
+    Column("alarm", Text),  # what campaigns.sending.judge found, short of a pause
+    Column("judged_from", JSONB),  # its evidence when the campaign last went on after a pause
     Column("snapshot_id", BigInteger),
     Column("created_by", Text),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
@@ -89,6 +92,7 @@ runs = Table(
     Column("snapshot_id", BigInteger, ForeignKey("snapshots.id"), nullable=False),
     Column("occurrence", Instant, nullable=False),
     Column("state", Text, nullable=False, server_default="preparing"),  # campaigns.states.RunState
+    Column("rank", SmallInteger, nullable=False, server_default=text("0")),  # campaigns.ranks.Rank
     Column("batches", Integer, nullable=False, server_default=text("0")),
     Column("error", Text),  # why it failed
     Column("note", Text),  # what people should know meanwhile: nobody to write to, waiting for the mail server
@@ -138,26 +142,58 @@ occurrences = Table(  # each due time exactly once, whoever led at the moment
     info=LOCAL,
 )
 
-paces = Table(  # of campaigns with a rate: when the next message may be handed over, whoever sends it
-    "paces",
+buckets = Table(  # when the next message of a campaign, from a sender or to a domain may go, whoever sends it
+    "buckets",
     metadata,
-    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", Text, primary_key=True),  # campaigns.dispatch.buckets.Kind
+    Column("name", Text, primary_key=True),
     Column("next_at", Instant, nullable=False),  # by the database's clock
     info=LOCAL,
 )
 
-contact_rules = (
-    Table(  # of the workspace, one row at most; without one the defaults of campaigns/respect/rules.py count
-        "contact_rules",
-        metadata,
-        Column("id", SmallInteger, primary_key=True, autoincrement=False),
-        Column("frequency_caps", JSONB, nullable=False),  # {"all" | channel: {"day" | "week" | "month": at most}}
-        Column("quiet_hours", JSONB, nullable=False),  # {channel: [{"from", "to", "days"?}]}
-        Column("holdout_percent", Float, nullable=False),
-        Column("service_hold_days", Integer, nullable=False),  # 0: an open service case holds nothing back
-        Column("updated_by", Text),
-        Column("updated_at", Instant, nullable=False, server_default=func.now()),
-        CheckConstraint("id = 1", name="one_row"),
-        info=REFERENCE,
-    )
+sending_limits = Table(  # of senders (an address or a domain) and of recipient domains; NULL: none, or the default
+    "sending_limits",
+    metadata,
+    Column("kind", Text, primary_key=True),  # sender domain
+    Column("name", Text, primary_key=True),
+    Column("rate", Float),  # messages a second
+    Column("connections", Integer),  # handing over at once; domains only
+    Column("warm_up", JSONB),  # campaigns.sending.warmup; senders only
+    Column("updated_by", Text),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    info=REFERENCE,
+)
+
+sender_days = Table(  # of senders with a warm-up plan: how many messages were let go
+    "sender_days",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("day", Date, primary_key=True),  # of the workspace
+    Column("taken", Integer, nullable=False),
+    info=LOCAL,
+)
+
+held_domains = Table(  # recipient domains that asked for a pause, until they take messages again
+    "held_domains",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("level", Integer, nullable=False),  # pauses in a row
+    Column("held_until", Instant, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("answered_at", Instant, nullable=False),
+    info=LOCAL,
+)
+
+contact_rules = Table(  # of the workspace, one row at most (campaigns/respect/rules.py)
+    "contact_rules",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("frequency_caps", JSONB, nullable=False),  # {"all" | channel: {"day" | "week" | "month": at most}}
+    Column("quiet_hours", JSONB, nullable=False),  # {channel: [{"from", "to", "days"?}]}
+    Column("holdout_percent", Float, nullable=False),
+    Column("service_hold_days", Integer, nullable=False),  # 0: an open service case holds nothing back
+    Column("updated_by", Text),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    CheckConstraint("id = 1", name="one_row"),
+    info=REFERENCE,
 )

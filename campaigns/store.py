@@ -46,6 +46,8 @@ class Campaign:
     options: Options
     state: State
     pause_reason: str | None
+    alarm: str | None
+    judged_from: Mapping[str, int] | None
     snapshot_id: int | None
     created_by: str | None
     created_at: datetime

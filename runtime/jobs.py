@@ -96,15 +96,17 @@ async def defer(
     lock: str | None = None,
     queueing_lock: str | None = None,
     schedule_at: datetime | None = None,
+    priority: int | None = None,
     **arguments: Any,
 ) -> int | None:
     """Put `task` into the queue when the transaction of `conn` commits; workers wake by themselves.
 
     Jobs with the same `lock` run one after another. With `queueing_lock`, nothing is added (None) while another such
     job waits; that one may start before this transaction commits and not see what it wrote. A job that goes back into
-    the queue (it failed, its worker died) does so without this lock.
+    the queue (it failed, its worker died) does so without this lock. `priority`: other than the task's own.
     """
-    deferrer = await _configured(conn, task, lock, queueing_lock, schedule_at)
+    priority = task.priority if priority is None else priority
+    deferrer = await _configured(conn, task, lock, queueing_lock, schedule_at, priority)
     if queueing_lock is None:
         return await deferrer.defer_async(**arguments)
     raw = await driver(conn)
@@ -159,6 +161,7 @@ async def _configured(
     lock: str | None,
     queueing_lock: str | None,
     schedule_at: datetime | None,
+    priority: int,
 ) -> JobDeferrer:
     if not conn.in_transaction():
         await conn.execute(text("SELECT 1"))  # SQLAlchemy begins lazily; otherwise its commit would commit nothing
@@ -167,6 +170,6 @@ async def _configured(
         lock=lock,
         queueing_lock=queueing_lock,
         schedule_at=schedule_at,
-        priority=task.priority,
+        priority=priority,
         connection=await driver(conn),
     )

@@ -8,6 +8,10 @@ lines.py     the connections of a process, shared by its batches
 recorder.py  results, recorded by group commit
 watch.py     pause, cancel, lost claims and withdrawn consents, noticed within two seconds
 turns.py     whose turn it is: which message of the batch goes next, and when
-pace.py      messages a second, shared by all workers
+traffic.py   what all batches of a process know of rates, warm-ups and recipient domains
+domains.py   how one recipient domain is doing; pure
+buckets.py   messages a second, shared by all workers
+quota.py     what a sender that is being warmed up may still send today
+queue.py     the place of a run's batches in the queue
 verdicts.py  what follows from a failure; pure
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns.dispatch.delivery import Delivery
 from campaigns.dispatch.desk import desk
 from campaigns.dispatch.letters import Writer
+from campaigns.dispatch.queue import present_turn, rank_of
 from campaigns.dispatch.verdicts import POLICY, Policy
 from campaigns.dispatch.watch import Ward
 from campaigns.dispatch.work import Run, Work, load_run, load_work
@@ -19,6 +22,7 @@ from campaigns.experiments.share import held_from
 from campaigns.finish import finish_if_done, lock_of_run
 from campaigns.halt import pause_run
 from campaigns.models import runs
+from campaigns.ranks import priority
 from campaigns.states import RunState
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
@@ -27,7 +31,9 @@ from runtime.house import House
 from runtime.jobs import LostClaim, check_claim, current_claim, defer, is_waiting, job, withdraw
 from runtime.registry import ChannelKind
 from runtime.settings import BadSetting
+from tracking.ledger import MessageKey
 from tracking.models import messages
+from tracking.putting_off import put_off
 from tracking.states import State
 
 log = logging.getLogger(__name__)
@@ -35,12 +41,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ending:
-    """How a batch ended, for its follow-up. `later`: seconds until a throttled rest may go on."""
+    """How a batch ended, for its follow-up. `later`: seconds until a throttled rest may go on, `note`: why.
+    `held`: messages that their domain wants later, and when."""
 
     accepted: int = 0
     pause: str | None = None
     down: str | None = None
     later: float | None = None
+    note: str | None = None
+    held: Sequence[tuple[MessageKey, datetime]] = ()
 
 
 @job("campaigns.send_batch", retry=Backoff(None, timedelta(seconds=2), timedelta(minutes=1)))
@@ -73,8 +82,10 @@ async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
     held = await conn.scalar(select(held_from(run_id)))
     if held is not None:
         left = left.where(messages.c.batch < held)
-    for batch in (await conn.execute(left.order_by(messages.c.batch))).scalars():
-        await _defer(conn, run_id, batch)
+    rank = await rank_of(conn, run_id)
+    first = await present_turn(conn, send_batch.name, rank)
+    for turn, batch in enumerate((await conn.execute(left.order_by(messages.c.batch))).scalars(), first):
+        await _defer(conn, run_id, batch, priority(rank, turn))
 
 
 async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
@@ -89,21 +100,22 @@ async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
             delivery = Delivery(house, shared, work, ward, writer, policy)
         except (BadSetting, Invalid) as error:  # this worker's settings differ from those at the approval
             return Ending(pause=str(error))
-        with shared.watch.over(ward):
+        with shared.watch.over(ward), closing(delivery.turns):
             await delivery.run()
-    tally = delivery.tally
-    return Ending(tally.accepted, tally.pause, tally.down, delivery.turns.later)
+    tally, turns = delivery.tally, delivery.turns
+    return Ending(tally.accepted, tally.pause, tally.down, turns.later, turns.note, turns.held)
 
 
 async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending, waits: int, policy: Policy) -> None:
     """Pause, go on later, or finish; what the run waits for is said in its note."""
     now = utc_now()
     await lock_of_run(conn, run.id)
+    await put_off(conn, ending.held)
     if ending.pause is not None:
         await pause_run(conn, run.id, now=now, reason=ending.pause)
         return
-    if ending.accepted:
-        await _note(conn, run.id, None)
+    if ending.accepted or ending.note:
+        await _note(conn, run.id, ending.note)
     next_at = await _next_due(conn, run.id, batch, now)
     if next_at is None:
         await finish_if_done(conn, run.id, now=now)
@@ -113,7 +125,8 @@ async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending
         next_at = policy.server_down.next_at(max(waits, 1), now) or next_at
         await _note(conn, run.id, f"waiting: {ending.down}; next try at {next_at:%H:%M:%S} UTC")
     next_at = max(next_at, now + timedelta(seconds=ending.later or 0.0))
-    await _defer(conn, run.id, batch, waits=waits, schedule_at=next_at)
+    turn = await present_turn(conn, send_batch.name, run.rank)
+    await _defer(conn, run.id, batch, priority(run.rank, turn), waits=waits, schedule_at=next_at)
 
 
 async def _next_due(conn: AsyncConnection, run_id: int, batch: int, now: datetime) -> datetime | None:
@@ -132,12 +145,21 @@ async def _note(conn: AsyncConnection, run_id: int, note: str | None) -> None:
 
 
 async def _defer(
-    conn: AsyncConnection, run_id: int, batch: int, *, waits: int = 0, schedule_at: datetime | None = None
+    conn: AsyncConnection, run_id: int, batch: int, place: int, *, waits: int = 0, schedule_at: datetime | None = None
 ) -> None:
     """Two jobs for one batch (after a pause and a resume) run one after the other, and only one of them waits.
 
-    The caller holds the campaign's lock.
+    `place`: its priority in the queue. The caller holds the campaign's lock.
     """
     lock = f"batch:{run_id}:{batch}"
     if not await is_waiting(conn, lock):
-        await defer(conn, send_batch, lock=lock, schedule_at=schedule_at, run_id=run_id, batch=batch, waits=waits)
+        await defer(
+            conn,
+            send_batch,
+            lock=lock,
+            schedule_at=schedule_at,
+            priority=place,
+            run_id=run_id,
+            batch=batch,
+            waits=waits,
+        )

@@ -59,7 +59,6 @@ class Delivery:
 
     def __init__(self, house: House, desk: Desk, work: Work, ward: Ward, writer: Writer, policy: Policy) -> None:
         self.tally = Tally()
-        self.turns = Turns(house.database, work.run, work.due)
         self._house = house
         self._desk = desk
         self._work = work
@@ -68,6 +67,7 @@ class Delivery:
         self._policy = policy
         self._capabilities = work.run.channel.capabilities
         self._lines = desk.lines(work.run.channel)
+        self.turns = Turns(desk.traffic, work.run, work.due, self._lines.limit, lambda: self._over)
         self._records: list[asyncio.Future[None]] = []
 
     async def run(self) -> None:
@@ -102,21 +102,27 @@ class Delivery:
             following = await self._next(wait=False) if line.free else None
             if not self._capabilities.commit_before_submit or await self._marked(letter.message):
                 await self._send(letter, line, following)
+            else:
+                self.turns.released(letter.message)
             letter = following
 
     async def _next(self, *, wait: bool = True) -> Letter | None:
         """The next message that can go, written; what can not is recorded on the way."""
         while not self._over and (message := await self.turns.next(wait=wait)) is not None:
             if self._over:
+                self.turns.released(message)
                 break
             reason = self._ward.barred.get(message.key.customer_id)
             if reason is not None:
+                self.turns.released(message)
                 self._skip(message, reason)
             elif self._ward.quiet(message.key.customer_id):
+                self.turns.released(message)
                 continue  # it stays queued, and is put off when the batch is loaded again
             elif (outgoing := self._written(message)) is not None:
                 return Letter(message, outgoing)
             else:
+                self.turns.released(message)
                 await asyncio.sleep(0)  # a rendering may have taken its whole second: let others breathe
         return None
 
@@ -130,6 +136,8 @@ class Delivery:
         else:
             if sent.accepted:
                 self.turns.answered(letter.message, None)
+            else:
+                self.turns.released(letter.message)
             line.recorded = self._answered(letter, sent) or line.recorded
 
     def _written(self, message: Due) -> Outgoing | None:
@@ -201,7 +209,7 @@ class Delivery:
 
     def _count_broken(self, error: ChannelError) -> None:
         """As many broken connections in a row as there are connections: the server is down."""
-        self.tally.broken = self.tally.broken + 1 if error.connection else 0
+        self.tally.broken = self.tally.broken + 1 if error.connection and not error.about_recipient else 0
         if self.tally.broken >= min(self._lines.limit, len(self._work.due)):
             self.tally.down = error.text
 

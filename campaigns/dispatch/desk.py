@@ -1,4 +1,5 @@
-"""What the batches of a process share: connections, the recorder, the watch. Made by the first, closed by the last."""
+"""What the batches of a process share: connections, the recorder, the watch, the traffic. Made by the first, closed by
+the last."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from campaigns.dispatch.lines import Lines
 from campaigns.dispatch.recorder import recorder
+from campaigns.dispatch.traffic import Traffic
 from campaigns.dispatch.watch import Watch
 from channels.contract import Channel
 from runtime.house import House
@@ -20,6 +22,7 @@ class Desk:
     def __init__(self, house: House) -> None:
         self.recorder = recorder(house.database)
         self.watch = Watch(house.database)
+        self.traffic = Traffic(house.database, house.settings.timezone)
         self.users = 0
         self._house = house
         self._lines: dict[str, Lines] = {}
@@ -33,6 +36,7 @@ class Desk:
     async def close(self) -> None:
         await self.recorder.close()
         await self.watch.close()
+        await self.traffic.close()
         await asyncio.gather(*(lines.close() for lines in self._lines.values()))
 
 

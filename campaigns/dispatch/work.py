@@ -16,6 +16,7 @@ from campaigns.experiments.share import held_from
 from campaigns.models import campaigns, experiments, runs, snapshots
 from campaigns.options import Options
 from campaigns.people import Person, Setting, load_people
+from campaigns.ranks import Rank
 from campaigns.respect.underway import Courtesy, courtesy, put_off_quiet
 from campaigns.states import RunState
 from channels.contract import Channel
@@ -37,6 +38,7 @@ class Run:
 
     id: int
     campaign_id: int
+    rank: Rank
     name: str
     state: RunState
     frozen_at: datetime
@@ -76,7 +78,8 @@ class Work:
 async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
     """The run with its snapshot; None for one that is not there or was never frozen."""
     statement = (
-        select(*runs.c["id", "campaign_id", "state", "frozen_at", "snapshot_id"], *campaigns.c["name", "channel"])
+        select(*runs.c["id", "campaign_id", "rank", "state", "frozen_at", "snapshot_id"])
+        .add_columns(*campaigns.c["name", "channel"])
         .add_columns(*snapshots.c["sender", "audience", "options"], experiments.c.winner)
         .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))
         .add_columns(held_from(runs.c.id).label("held_from"))
@@ -90,6 +93,7 @@ async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
         return None
     read = {
         "state": RunState(row.state),
+        "rank": Rank(row.rank),
         "options": Options.from_json(row.options),
         "channel": channel_named(row.channel),
     }
