@@ -40,11 +40,11 @@ class Cut:
         test, rest = max(1, math.ceil(people * share / size)), math.ceil(people * (1 - share) / size)
         return cls(run_id, campaign_id, test + rest, test, experiment)
 
-    def slot(self, customer_id: ColumnElement[int]) -> ColumnElement[Any]:
-        """Which variant somebody falls to, for `batch` and `variant`."""
+    def group(self, member: Any) -> ColumnElement[Any]:
+        """Which variant somebody falls to, for `batch` and `variant`. `member`: columns with an `id`."""
         if self.experiment is None:
             return null()
-        return self.experiment.slot_sql(self.campaign_id, customer_id)
+        return self.experiment.slot_sql(self.campaign_id, member.id)
 
     def batch(self, customer_id: ColumnElement[int], slot: ColumnElement[Any]) -> ColumnElement[int]:
         if self.experiment is None or self.held_from == self.batches:
