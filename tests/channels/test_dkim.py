@@ -26,6 +26,7 @@ from channels.email.dkim import canonical_body
 from channels.email.dkim_keys import Keyring, read_keys, txt_record
 from channels.email.mailbox import Caught, serving
 from channels.email.mime import EmailComposer
+from runtime.registry import check_configurations
 from runtime.settings import BadSetting, load_settings
 from tests.channels.dkim_help import pem, put_key, rsa_key, two_keys, verified
 
@@ -201,6 +202,13 @@ def test_a_bad_key_is_named_with_the_remedy(tmp_path: Path, name: str, made, wor
     assert said.startswith(f"HEARTH_DKIM_KEYS: {tmp_path / name} ")
     assert words in said
     assert "hunter2" not in said
+
+
+def test_a_bad_key_stops_every_start(tmp_path: Path) -> None:
+    put_key(tmp_path, "s1.example.com.pem", rsa_key(1024))
+    settings = load_settings({"HEARTH_DKIM_KEYS": str(tmp_path)}, Path("/nonexistent"))
+    with pytest.raises(BadSetting, match="1024 bits"):
+        check_configurations(settings)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
