@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns import freeze, schedule
 from campaigns.dispatch import batch
 from campaigns.models import campaigns
+from campaigns.sending import judge
 from segments.uses import Use, register_audience_users, register_segment_users
 
 JOBS = (freeze.prepare_run, batch.send_batch)
-TICKS = (schedule.start_due,)
+TICKS = (schedule.start_due, judge.judge_campaigns)
 
 
 def install() -> None:

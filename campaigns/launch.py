@@ -13,6 +13,7 @@ from campaigns.dispatch.batch import defer_batches
 from campaigns.finish import finish_if_done, lock, move, settle
 from campaigns.freeze import prepare_run
 from campaigns.models import campaigns, runs, schedules
+from campaigns.sending.judge import go_on
 from campaigns.states import RunState, State, Verb, require
 from campaigns.store import campaign as load_campaign
 from runtime.errors import Invalid, Problem
@@ -62,3 +63,4 @@ async def resume(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> N
     goes_on = (schedules.c.campaign_id == campaign_id) & schedules.c.next_at.is_not(None)
     await conn.execute(update(schedules).where(goes_on).values(active=True))
     await settle(conn, await lock(conn, campaign_id), now=now, resumed=True)
+    await go_on(conn, campaign_id)

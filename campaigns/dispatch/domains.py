@@ -49,9 +49,8 @@ class Domain:
         """Whether one more message may be under way; unless it is `alone`, some connections are kept for others."""
         if self.share is not None and self.out >= self.share:
             return False
-        if self.out < self.window:
-            return alone or self.out < self.lines - max(1, self.lines // 10) or self.lines < 3
-        return self.window >= self.lines and alone
+        most = self.window if alone else min(self.window, max(1, self.lines * 9 // 10))
+        return self.out < most or (alone and self.window >= self.lines)
 
     def accepted(self, now: float) -> bool:
         """A message was taken over. Whether this ends a time of trouble."""

@@ -1,0 +1,83 @@
+"""Bounces and complaints stop a campaign, its reason is shown, and one click lets it go on."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from campaigns.halt import pause
+from campaigns.launch import resume
+from campaigns.sending.judge import evidence, judge_one
+from campaigns.sending.thresholds import Evidence, Thresholds, load_thresholds, save_thresholds
+from campaigns.states import State
+from campaigns.store import campaign
+from runtime.clock import utc_now
+from runtime.house import House
+from tests.campaigns.scene import add_people, launched, record, work_off
+
+LOW = Thresholds(minimum=10)
+
+COMPLAIN = text(
+    "UPDATE messages SET complained_at = now() WHERE customer_id IN (SELECT min(customer_id) FROM messages)"
+)
+ANOTHER = text("UPDATE messages SET complained_at = now() WHERE customer_id IN (SELECT max(customer_id) FROM messages)")
+BOUNCE = text("UPDATE messages SET state = 'bounced' WHERE customer_id IN (SELECT max(customer_id) FROM messages)")
+
+
+async def half_sent(house: House) -> int:
+    """A campaign that has sent 20 messages, and would go on."""
+    async with house.database.begin() as conn:
+        await add_people(conn, 20)
+    campaign_id = await launched(house)
+    await work_off(house)
+    async with house.database.begin() as conn:
+        await conn.execute(text("UPDATE campaigns SET state = 'sending', finished_at = NULL"))
+        await conn.execute(text("UPDATE runs SET state = 'sending', finished_at = NULL"))
+        await conn.execute(text("UPDATE messages SET state = 'queued' WHERE customer_id % 5 = 0"))
+    return campaign_id
+
+
+async def judged(house: House, campaign_id: int, limits: Thresholds = LOW) -> State:
+    async with house.database.begin() as conn:
+        found = (await evidence(conn, [campaign_id])).get(campaign_id, Evidence())
+        await judge_one(conn, campaign_id, found, limits, now=utc_now())
+        return (await campaign(conn, campaign_id)).state
+
+
+async def test_complaints_pause_once_and_resume_does_not_stop_at_the_same(house: House) -> None:
+    campaign_id = await half_sent(house)
+    assert await judged(house, campaign_id) is State.SENDING
+    async with house.database.begin() as conn:
+        await conn.execute(COMPLAIN)
+    assert await judged(house, campaign_id, Thresholds(minimum=100)) is State.SENDING
+    assert await judged(house, campaign_id) is State.PAUSED
+    found = await record(house, campaign_id)
+    assert found["pause_reason"] == "1 of 16 recipients reported it as spam (6.25%); campaigns stop at 0.3%"
+    async with house.database.begin() as conn:
+        await resume(conn, campaign_id, now=utc_now())
+        assert (await campaign(conn, campaign_id)).alarm is None
+    assert await judged(house, campaign_id, Thresholds(minimum=1)) is State.SENDING
+    async with house.database.begin() as conn:
+        await conn.execute(ANOTHER)
+        await conn.execute(text("UPDATE messages SET state = 'sent' WHERE state = 'queued'"))
+    assert await judged(house, campaign_id, Thresholds(minimum=1)) is State.PAUSED
+
+
+async def test_bounces_pause_and_a_campaign_that_is_paused_already_keeps_its_reason(house: House) -> None:
+    campaign_id = await half_sent(house)
+    async with house.database.begin() as conn:
+        await conn.execute(BOUNCE)
+    assert await judged(house, campaign_id) is State.PAUSED
+    assert "bounced (" in (await record(house, campaign_id))["pause_reason"]
+    async with house.database.begin() as conn:
+        await resume(conn, campaign_id, now=utc_now())
+        await conn.execute(COMPLAIN)
+        await pause(conn, campaign_id, now=utc_now(), reason="lunch")
+    assert await judged(house, campaign_id, Thresholds(minimum=1, complaints_pause=None)) is State.PAUSED
+    assert (await record(house, campaign_id))["pause_reason"] == "lunch"
+
+
+async def test_thresholds_are_kept_for_the_workspace(house: House) -> None:
+    async with house.database.begin() as conn:
+        assert await load_thresholds(conn) == Thresholds()
+        await save_thresholds(conn, {"bounces_pause": None, "minimum": 50})
+        assert await load_thresholds(conn) == Thresholds(bounces_pause=None, minimum=50)
