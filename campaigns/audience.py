@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.anchors import read_anchor
+from campaigns.due import day_of
 from campaigns.store import Campaign
 from runtime.errors import Invalid, Problem
 from segments import engine
@@ -16,12 +19,18 @@ from segments.models import segments
 
 Stored = Mapping[str, Any]
 """{"rule": a rule, "exclude": [rules], "holdout"?: {"segment_id", "percent"}}, with nested segments written out: what a
-snapshot keeps. `holdout` is that of the campaign's own segment; those of segments within its rule do not count."""
+snapshot keeps. `holdout` is that of the campaign's own segment; those of segments within its rule do not count.
+
+With a date anchor also {"anchor": …, "timezone": …}; of one run (`of_run`) then {"about": the anchor's rule} instead.
+"""
 
 
 async def written_out(conn: AsyncConnection, campaign: Campaign) -> dict[str, Any]:
     """The campaign's audience as it stands now, referring to no segment any more. Raises Invalid naming the field."""
+    anchored = campaign.schedule.anchor
+    anchor = {"anchor": anchored.to_json(), "timezone": campaign.schedule.timezone} if anchored else {}
     return {
+        **anchor,
         "rule": await _expanded(conn, _own_rule(campaign), "segment_id" if campaign.segment_id else "rule"),
         "exclude": [
             await _expanded(conn, {"in_segment": segment_id}, f"exclude_segment_ids[{place}]")
@@ -29,6 +38,15 @@ async def written_out(conn: AsyncConnection, campaign: Campaign) -> dict[str, An
         ],
         **await _holdout(conn, campaign.segment_id),
     }
+
+
+def of_run(audience: Stored, occurrence: datetime) -> Stored:
+    """The audience of one run: of those who belong, with an anchor those whose day it is."""
+    if "anchor" not in audience:
+        return audience
+    about = read_anchor(audience["anchor"]).rule(day_of(occurrence, audience["timezone"]))
+    kept = {name: value for name, value in audience.items() if name not in ("anchor", "timezone")}
+    return {**kept, "rule": {"all": [audience["rule"], about]}, "about": about}
 
 
 async def members(conn: AsyncConnection, audience: Stored, context: EvaluationContext) -> Select[tuple[int]]:
@@ -45,8 +63,11 @@ async def size(conn: AsyncConnection, audience: Stored, context: EvaluationConte
 async def matched_appliances(
     conn: AsyncConnection, audience: Stored, context: EvaluationContext
 ) -> ColumnElement[bool] | None:
-    """A condition over `appliances`: those for which a customer is in the audience; None if it asks for none."""
-    return await engine.record_condition(conn, audience["rule"], context, "appliances")
+    """A condition over `appliances`: those for which a customer is in the audience; None if it asks for none. Where an
+    anchor is a date of appliances, those whose day it is."""
+    about = audience.get("about", {})
+    rule = about if about.get("has") == "appliances" else audience["rule"]
+    return await engine.record_condition(conn, rule, context, "appliances")
 
 
 def _own_rule(campaign: Campaign) -> Mapping[str, Any]:

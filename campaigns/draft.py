@@ -9,6 +9,7 @@ from typing import Any
 from campaigns.content import CompiledContent, compile_content
 from campaigns.due import read_schedule
 from campaigns.options import read_options
+from campaigns.timing import conflicts
 from runtime.errors import Invalid, Problem
 from runtime.settings import Settings
 from runtime.text import printable
@@ -53,6 +54,8 @@ def read_draft(body: Body) -> Draft:
         options = read_options(body.get("options"))
     except Invalid as error:
         problems += error.problems
+    if schedule is not None and options is not None:
+        problems += conflicts(schedule, options)
     if problems or schedule is None or options is None:
         raise Invalid(problems)
     return Draft(

@@ -3,32 +3,45 @@
 Daylight saving, the written rule (Debian cron's, by cronsim): a fixed time that falls into the gap is due at the first
 instant after it; a time that exists twice is due the first time only. Schedules with `*` in hour or minute follow the
 real clock instead and skip or repeat the hour with it.
+
+Anchors (campaigns/anchors.py) are due every day at a local time; the day is that of the schedule's time zone.
+
+Being late, the written rule: of the due times that lie behind, the latest is started once if it is at most the
+campaign's `catch_up_hours` late; all others are missed, and shown. The days of an anchor concern other people each, so
+every one of them that is at most that late is started.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from campaigns.anchors import Anchor, read_anchor
 from runtime.errors import Invalid, Problem
 
 RECORDED_AT_MOST = 1_000  # missed due times that are noted one by one, the latest ones
 NOTED_FOR = timedelta(days=30)
-_SHORTEST = timedelta(minutes=1)
+ON_TIME = timedelta(minutes=1)  # what is not later than this is not late
+_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+_FORMS = 'a schedule is null, {"at": …}, {"cron": …, "timezone": …} or {"anchor": …, "time": …, "timezone": …}'
+_KEYS = ({"at"}, {"cron", "timezone"}, {"anchor", "time", "timezone"})
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """At once (all None), at one instant (`at`), or repeatedly (`cron` in `timezone`)."""
+    """At once (all None), at one instant (`at`), repeatedly (`cron` in `timezone`), or by an `anchor`, for which `cron`
+    is a time of every day."""
 
     at: datetime | None = None
     cron: str | None = None
     timezone: str | None = None
+    anchor: Anchor | None = None
 
     def first(self, now: datetime) -> datetime | None:
         """The first due time after `now`; `now` itself for "at once"; None for an instant that has passed."""
@@ -38,7 +51,17 @@ class Schedule:
             return now
         return self.at if self.at > now else None
 
-    def to_json(self) -> dict[str, str] | None:
+    @property
+    def time(self) -> str | None:
+        """Of an anchor: the time of day, as 09:30."""
+        if self.anchor is None or self.cron is None:
+            return None
+        minute, hour = self.cron.split()[:2]
+        return f"{int(hour):02}:{int(minute):02}"
+
+    def to_json(self) -> dict[str, Any] | None:
+        if self.anchor is not None:
+            return {"anchor": self.anchor.to_json(), "time": self.time, "timezone": self.timezone}
         if self.cron is not None:
             return {"cron": self.cron, "timezone": str(self.timezone)}
         return None if self.at is None else {"at": self.at.isoformat()}
@@ -46,26 +69,28 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Reckoning:
-    """What to do about a schedule whose time has come: `start` now (or None), `missed` for good, `next` due time."""
+    """What to do about a schedule whose time has come: the due times to `start` now, those `missed` for good, the
+    `next` one."""
 
-    start: datetime | None
+    start: tuple[datetime, ...]
     missed: tuple[datetime, ...]
     next: datetime | None
 
 
 def read_schedule(given: Any) -> Schedule:
-    """A schedule as in API.md: null, {"at"} or {"cron", "timezone"}. Raises Invalid naming the culprit."""
+    """A schedule as in API.md: null, {"at"}, {"cron", "timezone"} or {"anchor", "time", "timezone"}. Raises Invalid."""
     if given is None:
         return Schedule()
     if not isinstance(given, Mapping):
-        raise Invalid(Problem("schedule", 'must be null, {"at": …} or {"cron": …, "timezone": …}'))
+        raise Invalid(Problem("schedule", _FORMS))
     if set(given) == {"at"}:
         return Schedule(at=_instant(given["at"]))
     if set(given) == {"cron", "timezone"}:
         return _repeating(given["cron"], given["timezone"])
-    strange = sorted(set(given) - {"at", "cron", "timezone"})
-    culprit = f"schedule.{strange[0]}" if strange else "schedule"
-    raise Invalid(Problem(culprit, 'a schedule is null, {"at": …} or {"cron": …, "timezone": …}'))
+    if set(given) == {"anchor", "time", "timezone"}:
+        return _anchored(given)
+    strange = sorted(set(given) - set().union(*_KEYS))
+    raise Invalid(Problem(f"schedule.{strange[0]}" if strange else "schedule", _FORMS))
 
 
 def next_due(cron: str, timezone: str, after: datetime) -> datetime | None:
@@ -73,20 +98,46 @@ def next_due(cron: str, timezone: str, after: datetime) -> datetime | None:
     return next(_due_times(cron, timezone, after), None)
 
 
-def reckon(cron: str | None, timezone: str, due: datetime, now: datetime, catch_up: timedelta) -> Reckoning:
-    """What follows when the time `due` has come and it is `now`.
+def due_between(schedule: Schedule, low: datetime, high: datetime, limit: int) -> list[datetime]:
+    """The due times from `low` on and before `high`, the first `limit` of them. Of "at once" there are none."""
+    if schedule.cron is None:
+        return [schedule.at] if schedule.at is not None and low <= schedule.at < high else []
+    found: list[datetime] = []
+    for moment in _due_times(schedule.cron, str(schedule.timezone), low - timedelta(microseconds=1)):
+        if moment >= high or len(found) == limit:
+            break
+        found.append(moment)
+    return found
 
-    Of the due times that lie behind, the latest is started once if it is at most `catch_up` late (one minute late is
-    always on time); all others are missed. What lies more than NOTED_FOR behind is not even noted as missed.
+
+def reckon(
+    cron: str | None,
+    timezone: str,
+    due: datetime,
+    now: datetime,
+    catch_up: timedelta,
+    *,
+    lead: timedelta = timedelta(0),
+    each: bool = False,
+) -> Reckoning:
+    """What follows when the time `due` has come and it is `now`, by the rule above; not later than ON_TIME is never too
+    late. `lead`: runs start that much ahead of their due times. `each`: as for the days of an anchor.
+
+    What lies more than NOTED_FOR behind is not even noted as missed.
     """
     if cron is None:
         behind, coming = [due], None
     else:
-        behind, coming = _walk(cron, timezone, due, now)
-    latest = behind[-1]
-    on_time = now - latest <= max(catch_up, _SHORTEST)
-    missed = behind[:-1] if on_time else behind
-    return Reckoning(latest if on_time else None, tuple(missed[-RECORDED_AT_MOST:]), coming)
+        behind, coming = _walk(cron, timezone, due, now + lead)
+    on_time = [moment for moment in behind if now - moment <= max(catch_up, ON_TIME)]
+    start = on_time if each else on_time[-1:]
+    missed = [moment for moment in behind if moment not in start]
+    return Reckoning(tuple(start), tuple(missed[-RECORDED_AT_MOST:]), coming)
+
+
+def day_of(occurrence: datetime, timezone: str) -> date:
+    """The day that an occurrence of an anchor is about."""
+    return occurrence.astimezone(ZoneInfo(timezone)).date()
 
 
 def _walk(cron: str, timezone: str, due: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
@@ -133,6 +184,22 @@ def _repeating(cron: Any, timezone: Any) -> Schedule:
     if next_due(cron, zone, datetime(2026, 1, 1, tzinfo=UTC)) is None:
         raise Invalid(Problem("schedule.cron", f"{cron!r} never comes due"))
     return Schedule(cron=cron, timezone=zone)
+
+
+def _anchored(given: Mapping[str, Any]) -> Schedule:
+    problems: list[Problem] = []
+    clock = _CLOCK.fullmatch(given["time"]) if isinstance(given["time"], str) else None
+    if clock is None:
+        problems.append(Problem("schedule.time", f"{given['time']!r} is not a time of day like 09:30"))
+    anchor, zone = None, ""
+    try:
+        zone = _zone(given["timezone"])
+        anchor = read_anchor(given["anchor"])
+    except Invalid as error:
+        problems += error.problems
+    if clock is None or problems:
+        raise Invalid(problems)
+    return Schedule(cron=f"{int(clock[2])} {int(clock[1])} * * *", timezone=zone, anchor=anchor)
 
 
 def _zone(name: Any) -> str:

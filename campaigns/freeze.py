@@ -20,15 +20,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns import audience, finish
+from campaigns import audience, deadline, finish, timing
 from campaigns.dispatch.batch import defer_batches
 from campaigns.experiments.editions import Editions, read_editions
 from campaigns.experiments.share import Cut, begin
-from campaigns.models import campaigns, runs, snapshots
+from campaigns.models import campaigns, runs, schedules, snapshots
 from campaigns.options import Options
 from campaigns.respect.household import skip_duplicates
 from campaigns.respect.judging import judging
 from campaigns.states import LIVE, RunState
+from campaigns.timing import Slots, Timetable
 from channels.registry import channel_named
 from customers.changes import note_changed
 from runtime.backoff import Backoff
@@ -62,6 +63,8 @@ class Plan:
     audience: audience.Stored
     options: Options
     editions: Editions
+    occurrence: datetime
+    zone: str  # of the schedule
 
 
 class Overtaken(Conflict):
@@ -97,13 +100,18 @@ async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext)
 async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> None:
     await _write_links(conn, plan)
     await full_speed(conn)
-    cut = await _cut(conn, plan, context)
-    statement = await _freezing(conn, plan, context, cut)
+    members = await audience.members(conn, plan.audience, context)
+    start = timing.Start(plan.run_id, plan.occurrence, plan.zone, context.now)
+    slots = await timing.slots(conn, plan.options, members, start)
+    cut = await _cut(conn, plan, slots, context)
+    statement = await _freezing(conn, plan, context, slots, cut)
     async with time_limit(conn, LONGEST):
         frozen = await conn.execute(statement)
     await skip_duplicates(conn, plan.run_id, one_per_household=plan.options.one_per_household)
     await _note(conn, plan.run_id, frozen.rowcount)
-    await begin(conn, cut, now=context.now, zone=context.zone)
+    if isinstance(cut, Cut):
+        await begin(conn, cut, now=context.now, zone=context.zone)
+    await deadline.arm(conn, plan.run_id, plan.options, plan.occurrence)
     await _let_go(conn, plan, context.now, cut.batches, NOBODY if frozen.rowcount == 0 else None)
 
 
@@ -131,10 +139,12 @@ async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int
 
 async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
     statement = (
-        select(runs.c.campaign_id, campaigns.c.channel, *snapshots.c["audience", "options"])
+        select(*runs.c["campaign_id", "occurrence"], campaigns.c.channel, *snapshots.c["audience", "options"])
+        .add_columns(schedules.c.timezone)
         .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))
         .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
         .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .join(schedules, schedules.c.campaign_id == runs.c.campaign_id)
         .where(runs.c.id == run_id, runs.c.state == RunState.PREPARING)
     )
     row = (await conn.execute(statement)).one_or_none()
@@ -145,25 +155,30 @@ async def _plan(conn: AsyncConnection, run_id: int) -> Plan | None:
         run_id,
         row.campaign_id,
         ChannelKind(channel.name, channel.address_kind),
-        row.audience,
+        audience.of_run(row.audience, row.occurrence),
         Options.from_json(row.options),
         read_editions(row.compiled, row.variants),
+        row.occurrence,
+        row.timezone,
     )
 
 
-async def _cut(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> Cut:
+async def _cut(conn: AsyncConnection, plan: Plan, slots: Slots, context: EvaluationContext) -> Cut | Timetable:
     async with time_limit(conn, LONGEST):
+        if timing.timed(plan.options):
+            return await timing.timetable(conn, slots, plan.run_id, BATCH)
         people = await audience.size(conn, plan.audience, context)
     return Cut.of(plan.run_id, plan.campaign_id, people, BATCH, plan.options.tested)
 
 
-async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContext, cut: Cut) -> Insert:
+async def _freezing(
+    conn: AsyncConnection, plan: Plan, context: EvaluationContext, slots: Slots, cut: Cut | Timetable
+) -> Insert:
     """One statement for everybody: who, where to, in which batch, not before when, or why not."""
     segment = plan.audience.get("holdout")
-    judge = await judging(conn, plan.run_id, plan.channel, plan.options, segment, context)
-    members = await audience.members(conn, plan.audience, context)
-    judged = judge.judged(members, many=cut.batches > MANY).subquery("judged")
-    target = select(*judged.c, cut.slot(judged.c.id).label("slot")).subquery("target")
+    judge = await judging(conn, plan.run_id, plan.channel, plan.options, segment, context, slots.until(context.now))
+    judged = judge.judged(slots.planned, many=cut.batches > MANY).subquery("judged")
+    target = select(*judged.c, cut.group(judged.c).label("group")).subquery("target")
     free = target.c.reason.is_(None)
     rows = select(
         target.c.id,
@@ -172,8 +187,8 @@ async def _freezing(conn: AsyncConnection, plan: Plan, context: EvaluationContex
         literal(plan.campaign_id, BigInteger),
         literal(plan.channel.name, Text),
         target.c.address,
-        case((free, cut.batch(target.c.id, target.c.slot))),
-        case((free, cut.variant(target.c.slot))),
+        case((free, cut.batch(target.c.id, target.c.group))),
+        case((free, cut.variant(target.c.group))),
         case((free, State.QUEUED), else_=State.SKIPPED),
         target.c.reason,
         case((free, target.c.not_before)),

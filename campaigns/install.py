@@ -6,13 +6,13 @@ from sqlalchemy import BigInteger, Boolean, any_, cast, func, literal, or_, sele
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns import freeze, schedule
+from campaigns import deadline, freeze, schedule
 from campaigns.dispatch import batch
 from campaigns.models import campaigns
 from campaigns.sending import judge
 from segments.uses import Use, register_audience_users, register_segment_users
 
-JOBS = (freeze.prepare_run, batch.send_batch)
+JOBS = (freeze.prepare_run, batch.send_batch, deadline.end_run)
 TICKS = (schedule.start_due, judge.judge_campaigns)
 
 

@@ -38,7 +38,7 @@ async def launch(
     launched = update(campaigns).where(campaigns.c.id == campaign_id)
     await conn.execute(launched.values(snapshot_id=snapshot_id, launched_at=now))
     await move(conn, locked, State.SCHEDULED, now=now)
-    await schedule.enter(conn, campaign_id, found.schedule, timezone=settings.timezone, now=now)
+    await schedule.enter(conn, campaign_id, found.schedule, found.options, timezone=settings.timezone, now=now)
 
 
 async def resume(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> None:

@@ -127,6 +127,7 @@ schedules = Table(
     Column("cron", Text),  # NULL: once
     Column("timezone", Text, nullable=False),
     Column("next_at", Instant, index=True),  # NULL: nothing more to come
+    Column("starts_at", Instant),  # when its run starts; NULL: then
     Column("active", Boolean, nullable=False, server_default=false()),
     info=LOCAL,
 )

@@ -9,17 +9,6 @@ from typing import Any
 from campaigns.experiments.plan import Experiment, read_experiment
 from runtime.errors import Invalid, Problem
 
-# Named in API.md or in the design, and not built: refused rather than ignored.
-NOT_YET = frozenset(
-    {
-        "recipient_local_time",
-        "send_time_optimisation",
-        "spread_over",
-        "deadline",
-        "experiment",
-    }
-)
-
 OBEY, IGNORE = "obey", "ignore"
 
 
@@ -31,7 +20,8 @@ class Options:
     gets nothing, the same people in every campaign. `catch_up_hours`: a due time missed by more is not made up for.
     `frequency_cap`, `quiet_hours`, `service_hold`: whether the workspace's contact rules of that name count for this
     campaign. `one_per_household`: one message a household (campaigns/respect/household.py). `experiment`: in its stored
-    form, for `tested`.
+    form, for `tested`. `recipient_local_time`, `send_time_optimisation` ({"window_hours"}), `spread_over` (minutes):
+    campaigns/timing.py. `deadline`: so many hours after the due time what is still queued is cancelled.
     """
 
     rate_per_second: float | None = None
@@ -42,6 +32,10 @@ class Options:
     service_hold: str = OBEY
     one_per_household: bool = False
     experiment: Mapping[str, Any] | None = None
+    recipient_local_time: bool = False
+    send_time_optimisation: Mapping[str, float] | None = None
+    spread_over: float | None = None
+    deadline: float | None = None
 
     @property
     def tested(self) -> Experiment | None:
@@ -79,8 +73,6 @@ def read_options(given: Any) -> Options:
 
 
 def _read(name: str, value: Any) -> Any:
-    if name in NOT_YET:
-        raise Invalid(Problem(f"options.{name}", "is not supported yet; leave it out"))
     if name not in _READERS:
         raise Invalid(Problem(f"options.{name}", f"unknown option; there are: {', '.join(_READERS)}"))
     return _READERS[name](f"options.{name}", value)
@@ -111,6 +103,18 @@ def _yes_no(path: str, value: Any) -> bool:
     return value
 
 
+def _optimised(path: str, value: Any) -> dict[str, float] | None:
+    """True: within a day."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return {"window_hours": 24.0}
+    if not isinstance(value, Mapping) or set(value) != {"window_hours"}:
+        raise Invalid(Problem(path, 'must be true or {"window_hours": …}'))
+    hours = _number(lambda given: 1 <= given <= 24, "a number of hours from 1 to 24")
+    return {"window_hours": hours(f"{path}.window_hours", value["window_hours"]) or 0.0}
+
+
 Reader = Callable[[str, Any], Any]
 """From the path and the value of an option to what Options keeps, which is plain JSON. Raises Invalid."""
 
@@ -124,5 +128,9 @@ _READERS: Mapping[str, Reader] = {
     "quiet_hours": _obeying,
     "service_hold": _obeying,
     "one_per_household": _yes_no,
+    "recipient_local_time": _yes_no,
+    "send_time_optimisation": _optimised,
+    "spread_over": _number(lambda value: 1 <= value <= 10_080, "a number of minutes from 1 to 10080", none=True),
+    "deadline": _number(lambda value: 0.1 <= value <= 720, "a number of hours from 0.1 to 720", none=True),
     "experiment": lambda path, value: None if value is None else read_experiment(path, value),
 }

@@ -2,6 +2,8 @@
 
 `UNIQUE (schedule_id, occurrence_utc)` says it once for everybody; the leader's term is checked first, so that one who
 was frozen and thaws writes nothing.
+
+A run at the recipients' own time starts ahead of its due time (campaigns/timing.py): `starts_at` says when.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +22,7 @@ from campaigns.finish import lock, settle
 from campaigns.freeze import prepare_run
 from campaigns.models import occurrences, runs, schedules, snapshots
 from campaigns.options import Options
+from campaigns.timing import lead
 from runtime.house import House
 from runtime.jobs import defer
 from runtime.leader import Term, check_term
@@ -28,6 +31,7 @@ from runtime.scheduler import tick
 log = logging.getLogger(__name__)
 
 STARTED, MISSED = "started", "missed"
+STARTS_AT = func.coalesce(schedules.c.starts_at, schedules.c.next_at)
 BY_HAND = 0  # the term of an occurrence that a launch started itself
 _AT_ONCE = 100
 
@@ -36,18 +40,20 @@ _AT_ONCE = 100
 async def start_due(house: House, term: Term, now: datetime) -> None:
     """Work off all schedules whose time has come, one transaction each. Raises NotLeader when the term is over."""
     async with house.database.connect() as conn:
-        due = select(schedules.c.campaign_id).where(schedules.c.active, schedules.c.next_at <= now)
-        found = (await conn.execute(due.order_by(schedules.c.next_at).limit(_AT_ONCE))).scalars().all()
+        due = select(schedules.c.campaign_id).where(schedules.c.active, now >= STARTS_AT)
+        found = (await conn.execute(due.order_by(STARTS_AT).limit(_AT_ONCE))).scalars().all()
     for campaign_id in found:
         async with house.database.begin() as conn:
             await check_term(conn, term)
             await work_off(conn, campaign_id, term.number, now)
 
 
-async def enter(conn: AsyncConnection, campaign_id: int, schedule: Schedule, *, timezone: str, now: datetime) -> None:
+async def enter(
+    conn: AsyncConnection, campaign_id: int, schedule: Schedule, options: Options, *, timezone: str, now: datetime
+) -> None:
     """Put a launched campaign on the schedule; one that is due at once starts right here, by the same path."""
-    first = schedule.first(now)
-    values = {"cron": schedule.cron, "timezone": schedule.timezone or timezone, "next_at": first, "active": True}
+    first, zone = schedule.first(now), schedule.timezone or timezone
+    values = {"cron": schedule.cron, "timezone": zone, "active": True, **_coming(first, options, zone)}
     await conn.execute(insert(schedules).values(campaign_id=campaign_id, **values))
     if schedule == Schedule():
         await work_off(conn, campaign_id, BY_HAND, now)
@@ -59,14 +65,22 @@ async def work_off(conn: AsyncConnection, campaign_id: int, term: int, now: date
     row = await _due(conn, campaign_id, now)
     if row is None:
         return
-    catch_up = timedelta(hours=Options.from_json(row.options).catch_up_hours)
-    reckoning = reckon(row.cron, row.timezone, row.next_at, now, catch_up)
+    options = Options.from_json(row.options)
+    reckoning = reckon(
+        row.cron,
+        row.timezone,
+        row.next_at,
+        now,
+        timedelta(hours=options.catch_up_hours),
+        lead=lead(options, row.next_at, row.timezone),
+        each="anchor" in row.audience,
+    )
     await _note_missed(conn, row.id, reckoning.missed, term)
-    if reckoning.start is not None:
-        await _start(conn, row, reckoning.start, term)
+    for due in reckoning.start:
+        await _start(conn, row, due, term)
     if reckoning.missed:
         log.warning("%s: %s due times were missed", campaign, len(reckoning.missed))
-    await _advance(conn, row.id, reckoning)
+    await _advance(conn, row, reckoning, options)
     await settle(conn, campaign, now=now)
 
 
@@ -74,9 +88,9 @@ async def _due(conn: AsyncConnection, campaign_id: int, now: datetime) -> Any:
     """The schedule with the campaign's latest approved snapshot, if its time has come."""
     statement = (
         select(*schedules.c["id", "campaign_id", "cron", "timezone", "next_at"], snapshots.c.options)
-        .add_columns(snapshots.c.id.label("snapshot_id"))
+        .add_columns(snapshots.c.id.label("snapshot_id"), snapshots.c.audience)
         .join_from(schedules, snapshots, snapshots.c.campaign_id == schedules.c.campaign_id)
-        .where(schedules.c.campaign_id == campaign_id, schedules.c.active, schedules.c.next_at <= now)
+        .where(schedules.c.campaign_id == campaign_id, schedules.c.active, now >= STARTS_AT)
         .order_by(snapshots.c.id.desc())
         .limit(1)
     )
@@ -102,6 +116,12 @@ async def _note_missed(conn: AsyncConnection, schedule_id: int, missed: Sequence
         await conn.execute(insert(occurrences).on_conflict_do_nothing(), rows)
 
 
-async def _advance(conn: AsyncConnection, schedule_id: int, reckoning: Reckoning) -> None:
-    following = {"next_at": reckoning.next, "active": reckoning.next is not None}
-    await conn.execute(update(schedules).where(schedules.c.id == schedule_id).values(**following))
+async def _advance(conn: AsyncConnection, row: Row[Any], reckoning: Reckoning, options: Options) -> None:
+    following = {"active": reckoning.next is not None, **_coming(reckoning.next, options, row.timezone)}
+    await conn.execute(update(schedules).where(schedules.c.id == row.id).values(**following))
+
+
+def _coming(due: datetime | None, options: Options, timezone: str) -> dict[str, datetime | None]:
+    """The columns of the next due time. `starts_at` NULL: its run starts then."""
+    ahead = timedelta(0) if due is None else lead(options, due, timezone)
+    return {"next_at": due, "starts_at": due - ahead if due is not None and ahead else None}

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, Table, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.anchors import check_anchor
 from campaigns.draft import Body, Draft, compiled, read_draft
 from campaigns.due import Schedule, read_schedule
 from campaigns.experiments.check import checked_senders, compiled_variants
@@ -159,6 +160,8 @@ async def _check_references(conn: AsyncConnection, draft: Draft, settings: Setti
     problems += await _exists(conn, templates, "template_id", [columns["template_id"]])
     problems += await _exists(conn, segments, "exclude_segment_ids", columns["exclude_segment_ids"])
     problems += await _rule_problems(conn, columns["rule"])
+    anchor = read_schedule(columns["schedule"]).anchor
+    problems += [] if anchor is None else await check_anchor(conn, anchor)
     if problems:
         raise Invalid(problems)
     await _check_content(conn, draft, settings)

@@ -41,6 +41,7 @@ class Run:
     rank: Rank
     name: str
     state: RunState
+    occurrence: datetime
     frozen_at: datetime
     snapshot_id: int
     sender: str
@@ -82,7 +83,7 @@ async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
         .add_columns(*campaigns.c["name", "channel"])
         .add_columns(*snapshots.c["sender", "audience", "options"], experiments.c.winner)
         .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))
-        .add_columns(held_from(runs.c.id).label("held_from"))
+        .add_columns(held_from(runs.c.id).label("held_from"), runs.c.occurrence)
         .join_from(runs, campaigns, campaigns.c.id == runs.c.campaign_id)
         .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
         .outerjoin(experiments, experiments.c.run_id == runs.c.id)
@@ -92,6 +93,7 @@ async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
     if row is None:
         return None
     read = {
+        "audience": audience.of_run(row.audience, row.occurrence),
         "state": RunState(row.state),
         "rank": Rank(row.rank),
         "options": Options.from_json(row.options),

@@ -20,10 +20,8 @@ from sqlalchemy import (
     Text,
     and_,
     case,
-    cast,
     func,
     literal,
-    null,
     select,
     true,
 )
@@ -46,21 +44,26 @@ _Instant = DateTime(timezone=True)
 
 @dataclass(frozen=True)
 class Judging:
-    """What a freeze asks about each member. `zones`: the names of all customers' zones, where a rule asks for clocks;
+    """What a freeze asks about each member. `until`: the latest time for which one of them is planned; `zones`: the
+    names of all customers' zones, where a rule asks for clocks;
     `segment`: the holdout of the campaign's segment, as its snapshot has it."""
 
     run_id: int
     channel: ChannelKind
     options: Options
     context: EvaluationContext
+    until: datetime
     rules: ContactRules
     segment: Mapping[str, Any] | None
     windows: Sequence[Window]
     caps: Sequence[Cap]
     zones: Sequence[str]
 
-    def judged(self, members: Select[tuple[int]], *, many: bool) -> Select[Any]:
-        """`SELECT id, address, reason, not_before`; NULL as reason: gets a message, NULL as not_before: at once."""
+    def judged(self, members: Select[Any], *, many: bool) -> Select[Any]:
+        """`SELECT id, slot, address, reason, not_before`; NULL as reason: gets a message, NULL as not_before: at once.
+
+        `members`: `SELECT id, slot, not_before` of those in the audience, as planned (campaigns/timing.py).
+        """
         person = self._persons(members, many=many)
         if not self.caps:
             found = person.subquery("person")
@@ -70,8 +73,8 @@ class Judging:
         full = case((cte.c.barred.is_not(None), cte.c.barred), else_=counted.c.reason)
         return self._told(cte, cte.outerjoin(counted, counted.c.id == cte.c.id), full)
 
-    def _persons(self, members: Select[tuple[int]], *, many: bool) -> Select[Any]:
-        """`SELECT id, address, barred, not_before` and, where clocks are asked for, `zone`."""
+    def _persons(self, members: Select[Any], *, many: bool) -> Select[Any]:
+        """`SELECT id, slot, address, barred, not_before` and, where clocks are asked for, `zone`."""
         now = self.context.now
         clocked = members.add_columns(zone_name(self.context.timezone).label("zone")) if self.zones else members
         asked = clocked.subquery("members")
@@ -81,22 +84,22 @@ class Judging:
             held = with_open_case(now, days).subquery("held")
             joined = joined.outerjoin(held, held.c.customer_id == asked.c.id)
             barred = case((barred.is_not(None), barred), (held.c.customer_id.is_not(None), OPEN_SERVICE))
-        not_before: ColumnElement[Any] = cast(null(), _Instant)
+        not_before: ColumnElement[Any] = asked.c.not_before
         if self.windows:
             quiet = self._quiet()
-            present = literal(now, _Instant)
-            falls_in = and_(quiet.c.zone == asked.c.zone, present >= quiet.c.begins, present < quiet.c.ends)
-            joined, not_before = joined.outerjoin(quiet, falls_in), quiet.c.ends
-        columns = [asked.c.id, chosen.c.address, barred.label("barred"), not_before.label("not_before")]
+            planned = func.coalesce(asked.c.not_before, literal(now, _Instant))
+            falls_in = and_(quiet.c.zone == asked.c.zone, planned >= quiet.c.begins, planned < quiet.c.ends)
+            joined, not_before = joined.outerjoin(quiet, falls_in), func.coalesce(quiet.c.ends, asked.c.not_before)
+        columns = [asked.c.id, asked.c.slot, chosen.c.address, barred.label("barred"), not_before.label("not_before")]
         return select(*columns, *([asked.c.zone] if self.zones else [])).select_from(joined)
 
     def _quiet(self) -> FromClause:
-        """Rows `(zone, begins, ends)`: the quiet hours that hold now."""
+        """Rows `(zone, begins, ends)`: the quiet hours from now on, as far as something is planned."""
         now, default = self.context.now, self.context.timezone
         rows = [
             (name, begins, ends)
             for name in self.zones
-            for begins, ends in quiet_spans(self.windows, zone_of(name, default), now, now)
+            for begins, ends in quiet_spans(self.windows, zone_of(name, default), now, self.until)
         ]
         return table_of("quiet", {"zone": Text(), "begins": _Instant, "ends": _Instant}, rows)
 
@@ -105,8 +108,8 @@ class Judging:
         now, default = self.context.now, self.context.timezone
         zones = [zone_of(name, default) for name in self.zones]
         known = contacts(self.run_id, self.caps, earliest(self.caps, zones, now), now)
-        ends = [span[1] for zone in zones for span in quiet_spans(self.windows, zone, now, now)]
-        days = calendar(self.zones, default, now, max([now, *ends]))
+        ends = [span[1] for zone in zones for span in quiet_spans(self.windows, zone, now, self.until)]
+        days = calendar(self.zones, default, now, max([self.until, *ends]))
         planned = func.coalesce(person.c.not_before, literal(now, _Instant))
         that_day = and_(days.c.zone == person.c.zone, planned >= days.c.day_from, planned < days.c.day_to)
         joined = person.join(days, that_day).join(known, known.c.customer_id == person.c.id)
@@ -122,7 +125,7 @@ class Judging:
             campaign=self.options.holdout_percent,
         )
         reason = case((barred.is_not(None), barred), *held) if held else barred
-        columns = (person.c.id, person.c.address, reason.label("reason"), person.c.not_before)
+        columns = (person.c.id, person.c.slot, person.c.address, reason.label("reason"), person.c.not_before)
         return select(*columns).select_from(joined)
 
 
@@ -133,6 +136,7 @@ async def judging(
     options: Options,
     segment: Mapping[str, Any] | None,
     context: EvaluationContext,
+    until: datetime,
 ) -> Judging:
     """By the contact rules as they stand. Where there are caps, other freezes that count wait until this one's
     transaction ends."""
@@ -141,7 +145,7 @@ async def judging(
     if rules.caps:
         await take_turn(conn, obeying=bool(caps))
     zones = await zones_in_use(conn, context.timezone) if windows or caps else []
-    return Judging(run_id, channel, options, context, rules, segment, windows, caps, zones)
+    return Judging(run_id, channel, options, context, until, rules, segment, windows, caps, zones)
 
 
 def _with_address(
