@@ -13,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import store
 from campaigns.attribution import Earned, earned
+from campaigns.live.base import answers_of
+from campaigns.live.figures import Answer
+from campaigns.live.grouping import Grouping
 from campaigns.models import occurrences, runs, schedules, snapshots
 from campaigns.schedule import MISSED
 from campaigns.store import Campaign
@@ -49,11 +52,18 @@ async def campaign_lines(conn: AsyncConnection, found: Sequence[Campaign]) -> li
 
 
 async def message_records(
-    conn: AsyncConnection, campaign_id: int, *, state: str | None = None, cursor: str | None = None, limit: int = 100
+    conn: AsyncConnection,
+    campaign_id: int,
+    *,
+    state: str | None = None,
+    answer: str | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Who got what, when, what came of it, and why not; and the next cursor. Raises NotFound, Invalid."""
+    """Who got what, when, what came of it, and why not; and the next cursor. `answer`: only those of which the server
+    said this, as `answers` has it. Raises NotFound, Invalid."""
     await store.campaign(conn, campaign_id)
-    rows, following = await messages_page(conn, campaign_id, state, cursor, limit)
+    rows, following = await messages_page(conn, campaign_id, state, cursor, limit, answer=answer)
     return [dict(vars(row)) for row in rows], following
 
 
@@ -75,10 +85,9 @@ async def domains(conn: AsyncConnection, campaign_id: int, limit: int = 15) -> l
     return [dict(row._mapping) for row in await conn.execute(_DOMAINS, values)]
 
 
-async def failures(conn: AsyncConnection, campaign_id: int, limit: int = 20) -> list[dict[str, Any]]:
-    """`{"state", "reason", "messages"}`: what servers said of messages that failed, bounced, wait or are in doubt."""
-    values = {"id": campaign_id, "limit": limit}
-    return [dict(row._mapping) for row in await conn.execute(_FAILURES, values)]
+async def answers(conn: AsyncConnection, run_ids: Sequence[int]) -> list[Answer]:
+    """What servers said of messages that failed, bounced, wait or are in doubt: alike answers as one."""
+    return Grouping(await answers_of(conn, run_ids)).listed()
 
 
 def _own(found: Campaign) -> dict[str, Any]:
@@ -140,10 +149,4 @@ _DOMAINS = text("""
            count(opened_at) AS opened, count(clicked_at) AS clicked
     FROM messages WHERE campaign_id = :id AND address LIKE '%@%' AND state <> 'skipped'
     GROUP BY 1 ORDER BY audience DESC, domain LIMIT :limit
-""")
-
-_FAILURES = text("""
-    SELECT state, reason, count(*) AS messages FROM messages
-    WHERE campaign_id = :id AND reason IS NOT NULL AND state IN ('failed', 'bounced', 'unknown', 'queued')
-    GROUP BY 1, 2 ORDER BY messages DESC, reason LIMIT :limit
 """)

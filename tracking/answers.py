@@ -29,6 +29,15 @@ def codes(answer: str) -> tuple[str, str]:
     return code, enhanced
 
 
+def like(told: str) -> str:
+    """A pattern for LIKE that fits every answer of which `alike` (or its beginning) is `told`: its words in their
+    order."""
+    words = re.split(rf"[\s{OUT}]+", told.strip())
+    escaped = (re.sub(r"([\\%_])", r"\\\1", word) for word in words if word)
+    begins = "%" if told.lstrip().startswith(OUT) else ""
+    return f"{begins}{'%'.join(escaped)}%"
+
+
 def _parts(answer: str) -> tuple[str, str, str, str]:
     """What we put before it (`in doubt: `), its codes, the rest."""
     prefix = ""

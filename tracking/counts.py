@@ -12,6 +12,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.errors import Invalid, Problem
+from tracking.answers import like
 from tracking.states import ARRIVED, State
 
 MARKS = ("opened", "clicked", "complained", "unsubscribed", "machine_opened", "machine_clicked")
@@ -111,15 +112,23 @@ def total(counts: Any) -> Counts:
 
 
 async def messages_page(
-    conn: AsyncConnection, campaign_id: int, state: str | None = None, cursor: str | None = None, limit: int = 100
+    conn: AsyncConnection,
+    campaign_id: int,
+    state: str | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+    *,
+    answer: str | None = None,
 ) -> tuple[list[MessageRow], str | None]:
     """A page of a campaign's messages by customer, and the cursor of the next one.
 
-    `state` "sent" includes delivered and bounced, as in the counts. Raises Invalid for an unknown state or cursor.
+    `state` "sent" includes delivered and bounced, as in the counts; `answer`: of those that a server answered like
+    this (`tracking.answers.alike`). Raises Invalid for an unknown state or cursor.
     """
     customer, run, step = _position(cursor)
     after = {"customer": customer, "run": run, "step": step}
-    rows = (await conn.execute(_PAGE, {"id": campaign_id, "states": _states(state), **after, "limit": limit + 1})).all()
+    wanted = {"states": _states(state), "answer": None if answer is None else like(answer)}
+    rows = (await conn.execute(_PAGE, {"id": campaign_id, **wanted, **after, "limit": limit + 1})).all()
     items = [MessageRow(**{**row._mapping, "state": State(row.state)}) for row in rows[:limit]]
     last = items[-1] if len(rows) > limit else None
     return items, f"{last.customer_id}.{last.run_id}.{last.step}" if last else None
@@ -183,6 +192,7 @@ _PAGE = text("""
            m.complained_at, m.opens, m.clicks
     FROM messages m LEFT JOIN customers c ON c.id = m.customer_id
     WHERE m.campaign_id = :id AND m.state = ANY (CAST(:states AS text[]))
+      AND (CAST(:answer AS text) IS NULL OR m.reason LIKE :answer)
       AND (m.customer_id, m.run_id, m.step) > (:customer, :run, :step)
     ORDER BY m.customer_id, m.run_id, m.step LIMIT :limit
 """)

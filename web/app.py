@@ -17,6 +17,7 @@ from starlette.types import Scope
 from runtime.house import House
 from web.errors import handlers
 from web.i18n import compile_catalogues
+from web.live import close_hub
 from web.routes import starlette_routes
 from web.security import Shell
 
@@ -50,3 +51,4 @@ def create_app(house: House) -> Starlette:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     compile_catalogues()
     yield
+    await close_hub(app.state.house)

@@ -16,6 +16,18 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 10  # for requests under way when the process is asked to stop
 
 
+class Server(uvicorn.Server):
+    """Tells the house that it stops, so that streams end before the grace is over."""
+
+    def __init__(self, config: uvicorn.Config, house: House) -> None:
+        super().__init__(config)
+        self._house = house
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._house.stopping.set()
+        await super().shutdown(sockets)
+
+
 async def serve(house: House, host: str, port: int) -> None:
     """Answer HTTP on `host:port` until SIGTERM or SIGINT. Raises Unavailable when it cannot listen there."""
     listener = _listen(host, port)
@@ -27,7 +39,7 @@ async def serve(house: House, host: str, port: int) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     log.info("listening on http://%s:%s", host, listener.getsockname()[1])
-    await uvicorn.Server(config).serve(sockets=[listener])
+    await Server(config, house).serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

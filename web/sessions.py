@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, select, update
@@ -67,6 +68,19 @@ async def session_viewer(conn: AsyncConnection, secret: str, now: datetime) -> t
         must_change_password=row.must_change_password,
     )
     return viewer, row.last_seen_at < now - TOUCH_EVERY
+
+
+async def roles_of_sessions(conn: AsyncConnection, hashes: Collection[bytes], now: datetime) -> dict[bytes, Role]:
+    """The role behind each of these sessions (by `hashed`) that stands: those that ended are left out."""
+    standing = select(sessions.c.token_hash, users.c.role).join(users, users.c.id == sessions.c.user_id)
+    standing = standing.where(
+        sessions.c.token_hash.in_(hashes),
+        sessions.c.expires_at > now,
+        sessions.c.last_seen_at > now - IDLE,
+        users.c.active,
+        ~users.c.must_change_password,
+    )
+    return {bytes(row.token_hash): Role(row.role) for row in await conn.execute(standing)}
 
 
 async def touch_session(conn: AsyncConnection, secret: str, now: datetime) -> None:

@@ -171,6 +171,17 @@ def moment(value: datetime | None) -> str:
     return str(format_datetime(value.astimezone(_settings().zone), "medium", locale=_locale()))
 
 
+def clock(value: datetime | None, now: datetime | None = None) -> str:
+    """The time of day in the workspace's zone; with the day where that is another one."""
+    if value is None:
+        return "–"
+    zone = _settings().zone
+    local = value.astimezone(zone)
+    if local.date() == (now or utc_now()).astimezone(zone).date():
+        return f"{local:%H:%M}"
+    return f"{format_skeleton('MMMd', local, locale=_locale())} {local:%H:%M}"
+
+
 def hour(value: datetime) -> str:
     """An hour of the workspace without its year, for a chart's axis."""
     local = value.astimezone(_settings().zone)
@@ -277,6 +288,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "month_day": month_day,
     "moment": moment,
     "ago": ago,
+    "clock": clock,
     "iso": iso,
     "labelled": labelled,
     "decimal": Decimal,

@@ -73,6 +73,13 @@ class Glance:
     pictures: Mapping[int, Picture] = field(default_factory=dict)
     paused: int = 0
 
+    @property
+    def rate(self) -> float | None:
+        """Messages a second of all together."""
+        rates = [self.pictures[head.id].rate for head in self.heads if head.id in self.pictures]
+        known = [rate for rate in rates if rate is not None]
+        return sum(known) if known else None
+
 
 class Watcher:
     """`watching` says what is asked for, `changed` waits for news, `picture` and `glance` tell them."""
@@ -110,6 +117,14 @@ class Watcher:
     def picture(self, campaign_id: int) -> Picture | None:
         """As of the last turn; None before the first."""
         return self._pictures.get(campaign_id)
+
+    def knows(self, campaign_id: int) -> bool:
+        """Whether the last turn found it: it may still wait to be counted."""
+        return campaign_id in self._heads
+
+    def watched(self, campaign_id: int) -> bool:
+        """Whether somebody looks at it."""
+        return self._wanted[campaign_id] > 0
 
     def glance(self) -> Glance:
         found = [head for head in self._heads.values() if head.state in UNDER_WAY]

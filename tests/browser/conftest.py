@@ -22,6 +22,7 @@ from runtime.house import House
 from tests.waiting import until
 from web.app import create_app
 from web.models import users
+from web.server import Server
 from web.sessions import open_session
 
 CHROMIUM = "/usr/bin/chromium"
@@ -61,8 +62,9 @@ async def site(house: House) -> AsyncIterator[Site]:
     """
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    here = replace(house, settings=replace(house.settings, public_url=url))
-    server = uvicorn.Server(uvicorn.Config(create_app(here), log_level="warning"))
+    settings = replace(house.settings, public_url=url)
+    here = replace(house, settings=settings, stopping=asyncio.Event())
+    server = Server(uvicorn.Config(create_app(here), log_level="warning"), here)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     await until(lambda: server.started or running.done())
     yield Site(url, here)

@@ -17,7 +17,7 @@ from campaigns.launch import launch as launch_campaign
 from campaigns.launch import resume as resume_campaign
 from campaigns.models import campaigns
 from campaigns.preview import preview_campaign, preview_content
-from campaigns.states import ALLOWED, State, Verb
+from campaigns.states import ALLOWED, NEXT, State, Verb
 from campaigns.trial import send_test
 from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, Problem, Unavailable
@@ -38,6 +38,7 @@ from web.campaign_form.content import Content
 from web.campaign_form.section import Offered
 from web.i18n import _
 from web.listing import fetch_page, read_listing
+from web.pages.campaigns_live import live_context, picture_of
 from web.render import fragment, mail_frame, page, redirect
 from web.starter import starter_mjml, starter_subject
 from web.view import current_request
@@ -48,7 +49,6 @@ SORTS = {
     "created": campaigns.c.created_at,
     "launched": campaigns.c.launched_at,
 }
-MOVING = frozenset({State.SCHEDULED, State.PREPARING, State.SENDING})
 
 
 async def listing(request: Request) -> Response:
@@ -69,14 +69,19 @@ async def listing(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """A draft with its preview, or what is going on and what came of it."""
-    async with house_of(request).database.connect() as conn:
-        found = await store.campaign(conn, request.path_params["id"])
-        context = await _report_context(conn, found)
-    template = "campaigns/draft.html" if found.state is State.DRAFT else "campaigns/report.html"
-    moving = found.state in MOVING
-    over = {} if moving else {"HX-Refresh": "true"}  # whoever watched it move gets the whole report, charts and all
-    return page(request, template, partial="live", headers=over, campaign=found, moving=moving, **context)
+    """A draft with its preview, what is going on, or what came of it."""
+    house, campaign_id = house_of(request), request.path_params["id"]
+    async with house.database.connect() as conn:
+        found = await store.campaign(conn, campaign_id)
+    if found.state is State.DRAFT:
+        async with house.database.connect() as conn:
+            return page(request, "campaigns/draft.html", campaign=found, **await _common(conn, found))
+    over = not NEXT[found.state]
+    picture = None if over else await picture_of(house, campaign_id)
+    async with house.database.connect() as conn:
+        context = {**await _common(conn, found), **await _report_context(conn, found)}
+    live = live_context(picture) if picture else {"picture": None}
+    return page(request, "campaigns/report.html", campaign=found, **context, **live)
 
 
 async def new(request: Request) -> Response:
@@ -235,11 +240,11 @@ async def remove(request: Request) -> Response:
 async def messages(request: Request) -> Response:
     """Who got what, what came of it, and why not."""
     asked = read_listing(request, ("id",), default="id")
-    state = request.query_params.get("state") or None
+    state, answer = (request.query_params.get(name) or None for name in ("state", "answer"))
     async with house_of(request).database.connect() as conn:
         found = await store.campaign(conn, request.path_params["id"])
         rows, following = await report.message_records(
-            conn, found.id, state=state, cursor=asked.cursor, limit=asked.limit
+            conn, found.id, state=state, answer=answer, cursor=asked.cursor, limit=asked.limit
         )
         counts = (await report.campaign_record(conn, found.id))["counts"]
     return page(
@@ -251,6 +256,7 @@ async def messages(request: Request) -> Response:
         found={"rows": rows, "next": following},
         counts=counts,
         state=state,
+        answer=answer,
     )
 
 
@@ -260,17 +266,23 @@ async def _confirmed(request: Request, conn: AsyncConnection) -> None:
         raise Invalid(_("Nothing was done: the name that was typed is another."))
 
 
-async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
-    audience_name = await _audience_name(conn, found)
-    launched = found.state is not State.DRAFT
+async def _common(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
     return {
-        "record": await report.campaign_record(conn, found.id),
-        "audience_name": audience_name,
-        "hours": await report.hourly(conn, found.id) if launched else [],
-        "links": await report.links(conn, found.id) if launched else [],
-        "domains": await report.domains(conn, found.id) if launched else [],
-        "failures": await report.failures(conn, found.id) if launched else [],
+        "audience_name": await _audience_name(conn, found),
         "may": {verb.value: found.state in ALLOWED[verb] for verb in Verb},
+    }
+
+
+async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
+    """What came of it so far. Providers and answers of one that goes on are in its live part."""
+    over = not NEXT[found.state]
+    record = await report.campaign_record(conn, found.id)
+    return {
+        "record": record,
+        "hours": await report.hourly(conn, found.id),
+        "links": await report.links(conn, found.id),
+        "domains": await report.domains(conn, found.id) if over else [],
+        "answers": await report.answers(conn, [run["id"] for run in record["runs"]]) if over else [],
     }
 
 

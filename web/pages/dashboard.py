@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from runtime.registry import channel_kinds
 from sales.period import period_of
 from sales.scores import ranking
 from web.access import SIGNED_IN, Route, house_of, viewer_of
+from web.pages.campaigns_live import glance_of
 from web.render import page
 from web.sentences import category_names
 
@@ -30,7 +32,7 @@ async def show(request: Request) -> Response:
     today = local_date(now, zone)
     channel = channel_kinds()[CHANNEL]
     async with house.database.connect() as conn:
-        context = {
+        context: dict[str, Any] = {
             "totals": await overview.totals(conn, since=now - LATELY, now=now, channel=channel, salesperson=own),
             "months": await overview.months(conn, now=now, timezone=zone, salesperson=own),
             "ages": await overview.ages(conn, today=today, salesperson=own),
@@ -42,7 +44,8 @@ async def show(request: Request) -> Response:
                 one for one in await ranking(conn, period_of(now, house.settings.zone)) if own in (None, one.code)
             ][:BEST],
         }
-    return page(request, "dashboard/show.html", partial=None, oldest=overview.OLDEST, **context)  # type: ignore[arg-type]
+    context["glance"] = None if viewer.own_only else await glance_of(house)
+    return page(request, "dashboard/show.html", partial=None, oldest=overview.OLDEST, **context)
 
 
 ROUTES = [Route("/dashboard", show, "dashboard", SIGNED_IN)]

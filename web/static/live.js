@@ -1,0 +1,109 @@
+// What changes while somebody looks: a part of the page with data-live="address of its events" is brought up to date in place.
+(() => {
+  const HIDDEN_FOR = 30_000; // ms after which a page that nobody sees lets its connection go
+  const AGAIN = 5_000; // ms until a refused connection is tried again
+
+  // Makes `from` like `to`, keeping every element that stays: focus, scrolling and opened details are not lost.
+  function morph(from, to) {
+    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) return from.replaceWith(to);
+    if (from.nodeType === Node.TEXT_NODE) {
+      if (from.data !== to.data) from.data = to.data;
+      return undefined;
+    }
+    if (from.nodeType !== Node.ELEMENT_NODE) return undefined;
+    attributes(from, to);
+    return children(from, to);
+  }
+
+  function attributes(from, to) {
+    for (const { name } of [...from.attributes]) {
+      if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
+    }
+    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+
+  function children(from, to) {
+    let at = from.firstChild;
+    for (const wanted of [...to.childNodes]) {
+      const known = wanted.id && [...from.children].find((child) => child.id === wanted.id);
+      if (known && known !== at) from.insertBefore(known, at);
+      if (known) at = known;
+      if (!at) {
+        from.append(wanted);
+      } else if (!known && (wanted.id || at.id)) {
+        from.insertBefore(wanted, at); // a row that is new, or a row here that belongs further down
+      } else {
+        const next = at.nextSibling;
+        morph(at, wanted);
+        at = next;
+      }
+    }
+    while (at) {
+      const next = at.nextSibling;
+      at.remove();
+      at = next;
+    }
+  }
+
+  function follow(part) {
+    const id = part.id;
+    let source = null;
+    let hiding = null;
+    const here = () => document.getElementById(id);
+
+    function show(html) {
+      const box = document.createElement("template");
+      box.innerHTML = html;
+      const wanted = box.content.firstElementChild;
+      morph(here(), wanted);
+      told(true);
+      if (here().hasAttribute("data-over")) location.reload(); // the whole report, charts and all
+      document.dispatchEvent(new CustomEvent("hearth:live", { detail: here() }));
+    }
+
+    function told(connected) {
+      here().querySelectorAll("[data-live-dot]").forEach((dot) => {
+        dot.classList.toggle("on", connected);
+        dot.textContent = connected ? dot.dataset.on : dot.dataset.off;
+      });
+    }
+
+    function open() {
+      if (source) return;
+      source = new EventSource(part.dataset.live);
+      source.addEventListener("picture", (event) => show(event.data));
+      source.addEventListener("gone", () => { close(); location.reload(); });
+      source.addEventListener("open", () => told(true));
+      source.addEventListener("error", () => {
+        told(false);
+        if (source && source.readyState === EventSource.CLOSED) { // refused: the browser does not come back by itself
+          close();
+          setTimeout(() => { if (!document.hidden) open(); }, AGAIN);
+        }
+      });
+    }
+
+    function close() {
+      if (source) source.close();
+      source = null;
+    }
+
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(hiding);
+      if (document.hidden) hiding = setTimeout(close, HIDDEN_FOR);
+      else open();
+    });
+    window.addEventListener("pagehide", close);
+    window.addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+    open();
+  }
+
+  // Buttons of the page are there while what they do may be asked: data-may="pause" and the like.
+  function offer(live) {
+    const may = (live.dataset.may || "").split(" ");
+    document.querySelectorAll("[data-verb]").forEach((one) => { one.hidden = !may.includes(one.dataset.verb); });
+  }
+
+  document.addEventListener("hearth:live", (event) => { if (event.detail.id === "live") offer(event.detail); });
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-live]").forEach(follow));
+})();
