@@ -15,7 +15,15 @@ async def tallies(conn: AsyncConnection, run_ids: Sequence[int]) -> dict[int, di
     """By run and variant; None: the rest."""
     found: dict[int, dict[int | None, Tally]] = {run_id: {} for run_id in run_ids}
     for row in await conn.execute(_TALLIES, {"runs": list(run_ids), "days": WINDOW_DAYS}):
-        numbers = (row.sent, row.opened, row.clicked, int(row.orders), row.buyers, float(row.revenue), float(row.squares))
+        numbers = (
+            row.sent,
+            row.opened,
+            row.clicked,
+            int(row.orders),
+            row.buyers,
+            float(row.revenue),
+            float(row.squares),
+        )
         found[row.run_id][row.variant] = Tally(*numbers)
     return found
 

@@ -1,0 +1,138 @@
+"""What a campaign sold beyond those who were held out: all orders of both groups, whatever led to them.
+
+The groups are alike but for the message: the holdout is drawn by a hash among those who could have been written to.
+Orders count from when a run was frozen until WINDOW_DAYS later, for who was in several runs from the first to the end
+of the last. An interval that holds zero says that nothing is proved; few buyers say nothing at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.attribution import COUNTING, WINDOW_DAYS
+from campaigns.experiments.statistics import Interval, Share, Sums, difference, newcombe
+from campaigns.respect.holdouts import GLOBAL_HOLDOUT, HOLDOUT, SEGMENT_HOLDOUT
+
+HELD_OUT = (HOLDOUT, SEGMENT_HOLDOUT, GLOBAL_HOLDOUT)
+FEWEST_BUYERS = 10  # in both groups together
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Group:
+    """Those who got a message, or those who were held out, and what they bought."""
+
+    people: int = 0
+    buyers: int = 0
+    orders: int = 0
+    revenue: float = 0.0
+    squares: float = 0.0
+
+    @property
+    def bought(self) -> Share:
+        return Share(self.buyers, self.people)
+
+    @property
+    def spent(self) -> Sums:
+        return Sums(self.people, self.revenue, self.squares)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "people": self.people,
+            "buyers": self.buyers,
+            "orders": self.orders,
+            "revenue": f"{self.revenue:.2f}",
+            "buyer_rate": self.bought.rate,
+            "orders_per_head": self.orders / self.people if self.people else 0.0,
+            "revenue_per_head": self.spent.mean,
+        }
+
+
+@dataclass(frozen=True)
+class Lift:
+    """`buyers`: the difference between the shares of buyers; `revenue`: that of revenue per head; both at LEVEL."""
+
+    sent: Group
+    held_out: Group
+
+    @property
+    def buyers(self) -> Interval:
+        return newcombe(self.sent.bought, self.held_out.bought, LEVEL)
+
+    @property
+    def revenue(self) -> Interval:
+        return difference(self.sent.spent, self.held_out.spent, LEVEL)
+
+    @property
+    def relative(self) -> float | None:
+        """How many buyers more, as a share of those that there would have been anyway; None without any such."""
+        anyway = self.held_out.bought.rate
+        return self.buyers.value / anyway if anyway else None
+
+    @property
+    def enough(self) -> bool:
+        return (
+            min(self.sent.people, self.held_out.people) > 1 and self.sent.buyers + self.held_out.buyers >= FEWEST_BUYERS
+        )
+
+    @property
+    def proved(self) -> bool:
+        """Whether the share of buyers differs, one way or the other."""
+        return self.enough and not self.buyers.low <= 0 <= self.buyers.high
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "days": WINDOW_DAYS,
+            "level": LEVEL,
+            "sent": self.sent.to_json(),
+            "held_out": self.held_out.to_json(),
+            "buyer_rate": vars(self.buyers),
+            "revenue_per_head": vars(self.revenue),
+            "relative": self.relative,
+            "enough": self.enough,
+            "proved": self.proved,
+        }
+
+
+async def lift(conn: AsyncConnection, campaign_id: int) -> Lift | None:
+    """None where nobody was held out, or nothing was sent."""
+    values = {"campaign": campaign_id, "held": list(HELD_OUT)}
+    if not await conn.scalar(_ANY, values):
+        return None
+    groups = {
+        row.sent: Group(row.people, row.buyers, int(row.orders), float(row.revenue), float(row.squares))
+        for row in await conn.execute(_GROUPS, {**values, "days": WINDOW_DAYS})
+    }
+    return Lift(groups[True], groups[False]) if len(groups) == 2 else None
+
+
+_ANY = text("""
+    SELECT EXISTS (SELECT FROM messages JOIN runs ON runs.id = messages.run_id
+        WHERE runs.campaign_id = :campaign AND messages.state = 'skipped'
+          AND messages.reason = ANY (CAST(:held AS text[])))
+""")
+
+_GROUPS = text(f"""
+    WITH people AS (
+        SELECT m.customer_id, bool_or(m.sent_at IS NOT NULL) AS sent, min(r.frozen_at) AS since,
+               max(r.frozen_at) + make_interval(days => :days) AS until
+        FROM messages m JOIN runs r ON r.id = m.run_id
+        WHERE m.campaign_id = :campaign
+          AND (m.sent_at IS NOT NULL OR m.state = 'skipped' AND m.reason = ANY (CAST(:held AS text[])))
+        GROUP BY m.customer_id
+    ), bought AS (
+        SELECT p.customer_id, count(*) AS orders, sum(o.amount - o.refunded) AS revenue
+        FROM people p JOIN orders o ON o.customer_id = p.customer_id AND {COUNTING}
+         AND o.ordered_at >= p.since AND o.ordered_at < p.until
+        GROUP BY p.customer_id
+    )
+    SELECT p.sent, count(*) AS people, count(b.customer_id) AS buyers, coalesce(sum(b.orders), 0) AS orders,
+           coalesce(sum(b.revenue), 0) AS revenue,
+           coalesce(sum(CAST(b.revenue AS double precision) ^ 2), 0) AS squares
+    FROM people p LEFT JOIN bought b ON b.customer_id = p.customer_id
+    GROUP BY p.sent
+""")  # noqa: S608 -- our own words

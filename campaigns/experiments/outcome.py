@@ -1,0 +1,93 @@
+"""The tests of a campaign as reports show them: each variant's numbers with their intervals, and what was decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from campaigns.experiments.numbers import tallies
+from campaigns.experiments.plan import Experiment
+from campaigns.experiments.statistics import Interval
+from campaigns.experiments.verdict import Tally
+from campaigns.models import experiments, runs, snapshots
+from campaigns.options import Options
+from tracking.models import messages
+from tracking.states import State
+
+MOST = 20  # of a campaign that is repeated
+
+
+async def outcomes(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]]:
+    """Of each run that tests, the latest first: see `Outcome` of the API. Numbers as of now."""
+    statement = (
+        select(experiments, snapshots.c.options, runs.c.occurrence, runs.c.state.label("run_state"))
+        .join_from(experiments, runs, runs.c.id == experiments.c.run_id)
+        .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .where(experiments.c.campaign_id == campaign_id)
+        .order_by(experiments.c.run_id.desc())
+        .limit(MOST)
+    )
+    rows = (await conn.execute(statement)).all()
+    if not rows:
+        return []
+    run_ids = [row.run_id for row in rows]
+    numbers, waiting = await tallies(conn, run_ids), await _waiting(conn, run_ids)
+    return [_outcome(row, numbers[row.run_id], waiting.get(row.run_id, 0)) for row in rows]
+
+
+async def _waiting(conn: AsyncConnection, run_ids: list[int]) -> dict[int, int]:
+    """How many of the rest are still to be sent."""
+    rest = messages.c.run_id.in_(run_ids) & messages.c.variant.is_(None) & (messages.c.state == State.QUEUED)
+    counted = select(messages.c.run_id, func.count()).where(rest).group_by(messages.c.run_id)
+    return {row[0]: row[1] for row in await conn.execute(counted)}
+
+
+def _outcome(row: Row[Any], found: dict[int | None, Tally], waiting: int) -> dict[str, Any]:
+    plan = Options.from_json(row.options).tested
+    assert plan is not None
+    names = [variant.name for variant in plan.variants]
+    known = row.numbers or {}
+    return {
+        "run_id": row.run_id,
+        "occurrence": row.occurrence,
+        "state": row.state,
+        "due_at": row.due_at,
+        "goal": plan.winner,
+        "test_percent": plan.test_percent,
+        "significance": plan.significance,
+        "fallback": plan.fallback,
+        "winner": None if row.winner is None else names[row.winner],
+        "how": row.how,
+        "leader": None if known.get("leader") is None else names[known["leader"]],
+        "p": known.get("p"),
+        "decided_at": row.decided_at,
+        "decided_by": row.decided_by,
+        "decided_on": [
+            {"name": name, **numbers} for name, numbers in zip(names, known.get("variants", []), strict=False)
+        ],
+        "variants": [_numbers(name, found.get(place, Tally()), plan) for place, name in enumerate(names)],
+        "rest": {"waiting": waiting, **_numbers(None, found.get(None, Tally()), plan)},
+        "decidable": row.state == "testing" and row.run_state in ("sending", "paused", "finished"),
+    }
+
+
+def _numbers(name: str | None, tally: Tally, plan: Experiment) -> dict[str, Any]:
+    level = plan.significance / 100
+    return {
+        "name": name,
+        "sent": tally.sent,
+        "opened": tally.opened,
+        "clicked": tally.clicked,
+        "orders": tally.orders,
+        "buyers": tally.buyers,
+        "revenue": f"{tally.revenue:.2f}",
+        "open_rate": _interval(tally.result("opens", level)),
+        "click_rate": _interval(tally.result("clicks", level)),
+        "revenue_per_recipient": _interval(tally.result("revenue", level)),
+    }
+
+
+def _interval(found: Interval) -> dict[str, float]:
+    return dict(vars(found))
