@@ -106,8 +106,9 @@ class Traffic:
         async with self._asking:
             if not quota.open and not quota.spent:
                 async with self._database.begin() as conn:
-                    quota.left = await draw(conn, quota, most)
-                quota.spent = quota.left == 0
+                    drawn = await draw(conn, quota, most)
+                quota.left += drawn
+                quota.spent = drawn == 0
 
     def note(self, domain: Domain, *, held: bool) -> None:
         """The domain begins a pause, or takes messages again; the others hear of it within seconds."""
