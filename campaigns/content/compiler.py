@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from campaigns.content.compiled import CompiledContent, environment
 from campaigns.content.filters import FILTERS
 from campaigns.content.footer import text_footer
+from campaigns.content.lines import break_lines
 from campaigns.content.links import MAX_LINKS, LinkTable
 from campaigns.content.markup import Mail, link_variable
 from campaigns.content.masking import Masked, prepared
@@ -78,7 +79,7 @@ def _bodies(
         masked = Masked(parts[part], plain, part)
         mail = Mail(masked, part, usages[part].own, table)
         leads_out = "unsubscribe" in usages[part].links and mail.leads_out()
-        html = mail.template(with_footer=not leads_out, language=language)
+        html = break_lines(mail.template(with_footer=not leads_out, language=language))
         made = masked.restore(text_from_html(mail.tree, masked), link_variable)
         made += "" if leads_out else text_footer(language)
     if "text" not in parts:

@@ -122,6 +122,7 @@ def read_strictly(mail: bytes) -> None:
         names = "".join(re.search(r"h=([^;]+);", str(signature))[1].split()).lower().split(":")
         assert {"list-unsubscribe", "list-unsubscribe-post", "from", "date", "message-id"} <= set(names)
     plain, html = (message.get_body((kind,)).get_content() for kind in ("plain", "html"))
+    assert not [part for part in message.walk() if part["Content-Transfer-Encoding"] == "base64"]
     assert len(plain) > 100
     assert "Person 1" in plain
     assert "</html>" in html
