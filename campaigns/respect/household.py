@@ -19,7 +19,6 @@ from tracking.models import messages
 from tracking.states import State
 
 DUPLICATE = "duplicate_address"
-SAME_HOUSEHOLD = "same_household"
 
 
 async def skip_duplicates(conn: AsyncConnection, run_id: int, *, one_per_household: bool) -> None:
@@ -77,18 +76,18 @@ _CHOOSE = text("""
 """)
 
 _LOSE = text("""
-    UPDATE rivals r SET fate = l.reason
+    UPDATE rivals r SET fate = 'lost'
     FROM (
-        SELECT o.customer_id, CASE WHEN h.home IS NOT NULL THEN 'same_household' ELSE 'duplicate_address' END AS reason
-        FROM rivals o
-        LEFT JOIN (SELECT home FROM rivals WHERE fate = 'chosen') h ON h.home = o.home
-        LEFT JOIN (SELECT address FROM rivals WHERE fate = 'chosen') d ON d.address = o.address
-        WHERE o.fate IS NULL AND (h.home IS NOT NULL OR d.address IS NOT NULL)
+        SELECT o.customer_id FROM rivals o
+        WHERE o.fate IS NULL AND (o.home IN (SELECT home FROM rivals WHERE fate = 'chosen')
+                                  OR o.address IN (SELECT address FROM rivals WHERE fate = 'chosen'))
     ) l
     WHERE l.customer_id = r.customer_id
 """)
 
 _SKIP_LOSERS = text("""
-    UPDATE messages m SET state = 'skipped', reason = r.fate, batch = NULL, variant = NULL, not_before = NULL
-    FROM rivals r WHERE r.fate <> 'chosen' AND m.customer_id = r.customer_id AND m.run_id = :run AND m.step = 0
+    UPDATE messages m SET state = 'skipped', batch = NULL, variant = NULL, not_before = NULL,
+        reason = CASE WHEN r.home IN (SELECT home FROM rivals WHERE fate = 'chosen')
+                 THEN 'same_household' ELSE 'duplicate_address' END
+    FROM rivals r WHERE r.fate = 'lost' AND m.customer_id = r.customer_id AND m.run_id = :run AND m.step = 0
 """)
