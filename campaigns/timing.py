@@ -41,6 +41,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.types import TypeEngine
 
 from campaigns.due import Schedule
 from campaigns.options import Options
@@ -80,8 +82,7 @@ class Slots:
     @property
     def planned(self) -> Select[Any]:
         """SELECT id, slot, not_before (NULL: at once)."""
-        times = cast(literal(list(self.times), ARRAY(_Instant)), ARRAY(_Instant))
-        not_before = times[self.number + 1] if any(self.times) else cast(null(), _Instant)
+        not_before = _nth(self.times, self.number, _Instant) if any(self.times) else cast(null(), _Instant)
         return self.members.add_columns(self.number.label("slot"), not_before.label("not_before"))
 
     def until(self, now: datetime) -> datetime:
@@ -187,8 +188,8 @@ def own_time(start: Start, zone: str | None, catch_up: timedelta) -> datetime | 
 def hours(start: datetime, window: timedelta, zone: ZoneInfo) -> dict[int, datetime]:
     """The instants within a window at which the clock of `zone` comes to show each hour, that of `start` itself first;
     of an hour that comes twice, the first."""
-    found = {start.astimezone(zone).hour: start}
-    shown = start.astimezone(zone)
+    start, shown = start.astimezone(UTC), start.astimezone(zone)
+    found = {shown.hour: start}
     moment = start - timedelta(minutes=shown.minute, seconds=shown.second, microseconds=shown.microsecond) + _HOUR
     while moment < start + window:
         found.setdefault(moment.astimezone(zone).hour, moment)
@@ -259,8 +260,11 @@ def _after(time: datetime | None, step: timedelta, now: datetime) -> datetime | 
     return time if not step else (time or now) + step
 
 
-def _nth(values: Sequence[int], place: ColumnElement[int]) -> ColumnElement[int]:
-    return cast(literal(list(values), ARRAY(Integer)), ARRAY(Integer))[place + 1]
+def _nth(values: Sequence[Any], place: ColumnElement[int], of: TypeEngine[Any] | None = None) -> ColumnElement[Any]:
+    """The value at a place that starts at 0. In brackets: PostgreSQL takes no subscript of a cast."""
+    kind = ARRAY(of or Integer())
+    found: ColumnElement[Any] = Grouping(cast(literal(list(values), kind), kind))[place + 1]
+    return found
 
 
 def _instant(face: datetime, zone: ZoneInfo) -> datetime:
