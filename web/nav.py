@@ -42,6 +42,7 @@ SECTIONS = (
             Item("campaigns", N_("Campaigns"), "send"),
             Item("templates", N_("Templates"), "template"),
             Item("mailbox", N_("Mailbox"), "mailbox"),
+            Item("sending", N_("Sending"), "gauge"),
         ),
     ),
     Section(
