@@ -112,7 +112,7 @@ async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext)
     if isinstance(cut, Cut):
         await begin(conn, cut, now=context.now, zone=context.zone)
     await deadline.arm(conn, plan.run_id, plan.options, plan.occurrence)
-    await _let_go(conn, plan, context.now, cut.batches, NOBODY if frozen.rowcount == 0 else None)
+    await _let_go(conn, plan, context.now, cut.batches, frozen.rowcount)
 
 
 async def _note(conn: AsyncConnection, run_id: int, number: int) -> None:
@@ -121,7 +121,7 @@ async def _note(conn: AsyncConnection, run_id: int, number: int) -> None:
     await note_changed(conn, "messages", written if number <= LISTED else None)
 
 
-async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int, note: str | None) -> None:
+async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int, people: int) -> None:
     """Begin to send, or stay paused until the run is resumed."""
     campaign = await finish.lock(conn, plan.campaign_id)
     this = runs.c.id == plan.run_id
@@ -129,7 +129,8 @@ async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int
     if state not in LIVE:
         raise Overtaken(f"run {plan.run_id} was {state} while it was being prepared")
     following = RunState.SENDING if state is RunState.PREPARING else state
-    written = {"state": following, "frozen_at": now, "batches": batches, "note": note}
+    note = NOBODY if people == 0 else None
+    written = {"state": following, "frozen_at": now, "batches": batches, "people": people, "note": note}
     await conn.execute(update(runs).where(this).values(**written))
     await finish.settle(conn, campaign, now=now)
     if following is RunState.SENDING:

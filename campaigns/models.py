@@ -94,6 +94,7 @@ runs = Table(
     Column("state", Text, nullable=False, server_default="preparing"),  # campaigns.states.RunState
     Column("rank", SmallInteger, nullable=False, server_default=text("0")),  # campaigns.ranks.Rank
     Column("batches", Integer, nullable=False, server_default=text("0")),
+    Column("people", Integer),  # its audience, once it is frozen; NULL: not counted
     Column("error", Text),  # why it failed
     Column("note", Text),  # what people should know meanwhile: nobody to write to, waiting for the mail server
     Column("started_at", Instant, nullable=False, server_default=func.now()),

@@ -40,6 +40,7 @@ SECTIONS = (
         N_("Outreach"),
         (
             Item("campaigns", N_("Campaigns"), "send"),
+            Item("calendar", N_("Calendar"), "calendar"),
             Item("templates", N_("Templates"), "template"),
             Item("mailbox", N_("Mailbox"), "mailbox"),
             Item("sending", N_("Sending"), "gauge"),

@@ -164,6 +164,16 @@ def month_day(value: date) -> str:
     return str(format_skeleton("MMMd", value, locale=_locale()))
 
 
+def weekday(value: date) -> str:
+    """A date with its day of the week and without its year."""
+    return str(format_skeleton("MMMEd", value, locale=_locale()))
+
+
+def weekday_name(value: date) -> str:
+    """The day of the week alone, shortened."""
+    return str(format_date(value, "ccc", locale=_locale()))
+
+
 def moment(value: datetime | None) -> str:
     """An instant in the workspace's zone."""
     if value is None:
@@ -231,6 +241,7 @@ STATES = {
     "active": N_("Active"),
     "bounced": N_("Bounced"),
     "cancelled": N_("Cancelled"),
+    "coming": N_("Coming"),
     "completed": N_("Completed"),
     "delivered": N_("Delivered"),
     "disposed": N_("Disposed"),
@@ -241,6 +252,7 @@ STATES = {
     "granted": N_("Granted"),
     "in_use": N_("In use"),
     "inactive": N_("Inactive"),
+    "missed": N_("Missed"),
     "partly_refunded": N_("Partly refunded"),
     "paused": N_("Paused"),
     "pending": N_("Pending"),
@@ -256,6 +268,7 @@ STATES = {
     "sent": N_("Sent"),
     "skipped": N_("Skipped"),
     "unknown": N_("Unknown"),
+    "waiting": N_("Waiting"),
     "withdrawn": N_("Withdrawn"),
 }
 
@@ -286,6 +299,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "day": day,
     "month_day": month_day,
+    "weekday": weekday,
+    "weekday_name": weekday_name,
     "moment": moment,
     "ago": ago,
     "clock": clock,

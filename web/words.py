@@ -32,6 +32,7 @@ REASONS: Mapping[str, str] = {
     "duplicate_address": N_("address already written to"),
     "frequency_cap": N_("frequency cap"),
     "erased": N_("erased"),
+    "deadline": N_("the deadline passed"),
 }
 
 VISITS: Mapping[str, str] = {

@@ -91,6 +91,7 @@ def upgrade() -> None:
     op.create_index('ix_customers_address_folded', 'customers', ['address_folded'], unique=False, postgresql_where=sa.text('merged_into IS NULL AND address_folded IS NOT NULL'))
     op.add_column('messages', sa.Column('variant', sa.SmallInteger(), nullable=True))
     op.add_column('runs', sa.Column('rank', sa.SmallInteger(), server_default=sa.text('0'), nullable=False))
+    op.add_column('runs', sa.Column('people', sa.Integer(), nullable=True))
     op.add_column('schedules', sa.Column('starts_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('segments', sa.Column('holdout_percent', sa.Float(), server_default=sa.text('0'), nullable=False))
     op.add_column('snapshots', sa.Column('variants', postgresql.JSONB(astext_type=sa.Text()), nullable=True))

@@ -177,7 +177,7 @@ async def test_nobody_twice_for_the_same_date_whatever_the_clock_does(house: Hou
         [who] = await add_people(conn, 1)
         await conn.execute(update(customers).values(birthday=date(1992, 2, 29)))
         ordered = {"customer_id": who, "number": "o1", "ordered_at": datetime(2026, 1, 31, 15, 30, tzinfo=UTC)}
-        await conn.execute(insert(orders), [{**ordered, **_ORDER}])
+        await conn.execute(insert(orders), [{**ordered, **ORDER}])
     every_month = {"has": "orders", "field": "ordered_at", "every": "P1M"}
     campaign_id = await scheduled(
         house,
@@ -198,7 +198,7 @@ async def test_nobody_twice_for_the_same_date_whatever_the_clock_does(house: Hou
         assert await conn.scalar(select(schedules.c.cron)) == "0 10 * * *"
 
 
-_ORDER = {"number_folded": "o1", "status": "completed", "status_folded": "completed", "amount": 10, "refunded": 0}
+ORDER = {"number_folded": "o1", "status": "completed", "status_folded": "completed", "amount": 10, "refunded": 0}
 
 
 def _appliance(row: dict[str, Any]) -> dict[str, Any]:
