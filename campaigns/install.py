@@ -8,12 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import deadline, freeze, schedule
 from campaigns.dispatch import batch
+from campaigns.experiments import decide
 from campaigns.models import campaigns
 from campaigns.sending import judge
 from segments.uses import Use, register_audience_users, register_segment_users
 
 JOBS = (freeze.prepare_run, batch.send_batch, deadline.end_run)
-TICKS = (schedule.start_due, judge.judge_campaigns)
+TICKS = (schedule.start_due, judge.judge_campaigns, decide.decide_due)
 
 
 def install() -> None:

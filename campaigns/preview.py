@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns import audience, store
 from campaigns.content import CompiledContent, MessageLinks, preview_warnings
 from campaigns.draft import Body, compiled
+from campaigns.experiments.editions import varied
 from campaigns.models import snapshots
 from campaigns.people import Person, Setting, load_people
 from campaigns.states import State
@@ -49,14 +50,21 @@ class Sample:
 
 
 async def preview_campaign(
-    conn: AsyncConnection, campaign_id: int, customer_id: int | None = None, *, settings: Settings, now: datetime
+    conn: AsyncConnection,
+    campaign_id: int,
+    customer_id: int | None = None,
+    *,
+    settings: Settings,
+    now: datetime,
+    variant: int = 0,
 ) -> Preview:
-    """A campaign as it would go out now, or as it was approved, for a customer (None: the first one of its audience).
+    """A campaign as it would go out now, or as it was approved, for a customer (None: the first one of its audience);
+    of an experiment that variant.
 
     Raises NotFound, Invalid where the content is broken, RenderFailed where it does not fit this person.
     """
     found = await store.campaign(conn, campaign_id)
-    return rendered(await sample(conn, found, customer_id, settings=settings, now=now))
+    return rendered(await sample(conn, found, customer_id, settings=settings, now=now, variant=variant))
 
 
 async def preview_content(
@@ -80,11 +88,17 @@ async def preview_content(
 
 
 async def sample(
-    conn: AsyncConnection, found: Campaign, customer_id: int | None, *, settings: Settings, now: datetime
+    conn: AsyncConnection,
+    found: Campaign,
+    customer_id: int | None,
+    *,
+    settings: Settings,
+    now: datetime,
+    variant: int = 0,
 ) -> Sample:
-    """A campaign's content, and a person of its audience to show it for."""
+    """A campaign's content (of an experiment that variant's), and a person of its audience to show it for."""
     context = context_at(now, settings)
-    content = await _content(conn, found, settings)
+    content = await _content(conn, found, variant, settings)
     written = await audience.written_out(conn, found)
     first = (await audience.members(conn, written, context)).order_by(customers.c.id).limit(1)
     who = await _customer(conn, customer_id, await conn.scalar(first) if customer_id is None else None)
@@ -102,10 +116,16 @@ def rendered(shown: Sample, links: MessageLinks = NOWHERE) -> Preview:
     return Preview(result.subject, result.html, result.text, warnings, shown.customer_id)
 
 
-async def _content(conn: AsyncConnection, found: Campaign, settings: Settings) -> CompiledContent:
+async def _content(conn: AsyncConnection, found: Campaign, variant: int, settings: Settings) -> CompiledContent:
+    plan = found.options.tested
+    if plan is not None and variant >= len(plan.variants):
+        raise NotFound(f"{found} has no variant {variant}")
     if found.state is State.DRAFT:
-        return compiled(await store.content_of(conn, found), settings, await store.attribute_keys(conn))
-    approved = await conn.scalar(select(snapshots.c.compiled).where(snapshots.c.id == found.snapshot_id))
+        own = await store.content_of(conn, found)
+        shown = own if plan is None else varied(own, plan.variants[variant])
+        return compiled(shown, settings, await store.attribute_keys(conn))
+    kept = select(snapshots.c.compiled) if plan is None else select(snapshots.c.variants[variant]["compiled"])
+    approved = await conn.scalar(kept.where(snapshots.c.id == found.snapshot_id))
     return CompiledContent.from_json(approved or {})
 
 

@@ -16,6 +16,7 @@ from campaigns.templates import template
 from campaigns.trial import send_test
 from web.access import READERS, Route
 from web.api.contract import Ask, Body, Id, call
+from web.api.experiments import Lift, Outcome, findings
 from web.api.shapes import PAGE_QUERY, Page
 from web.listing import fetch_page, read_listing
 
@@ -106,6 +107,8 @@ class Campaign(Line):
     skipped_reasons: dict[str, int]
     orders: int
     revenue: str
+    tests: list[Outcome] = Field(default=[], description="of variants, one a run, the latest first (GET alone)")
+    lift: Lift | None = Field(default=None, description="over those who were held out (GET alone)")
 
 
 class Message(BaseModel):
@@ -168,7 +171,7 @@ async def listing(ask: Ask) -> Any:
 @call(ROUTES, "GET", "/campaigns/{id:int}", name="get_campaign", answer=Campaign, allow=READERS)
 async def show(ask: Ask) -> Any:
     """One campaign with its runs and what came of it."""
-    return await campaign_record(ask.conn, ask.id)
+    return {**await campaign_record(ask.conn, ask.id), **await findings(ask.conn, ask.id)}
 
 
 @call(ROUTES, "PATCH", "/campaigns/{id:int}", name="change_campaign", body=dict[str, Any], answer=Campaign)
