@@ -81,6 +81,15 @@ async def approve(
     return int((await conn.execute(row.returning(snapshots.c.id))).scalar_one())
 
 
+async def contents_of(conn: AsyncConnection, campaign: Campaign, settings: Settings) -> list[CompiledContent]:
+    """What people would get: the campaign's content, or each variant of it. Raises Invalid."""
+    given, attributes = await content_of(conn, campaign), await attribute_keys(conn)
+    experiment = campaign.options.tested
+    if experiment is None:
+        return [compiled(given, settings, attributes)]
+    return list(_contents(experiment, given, settings, attributes).values())
+
+
 def checked_sender(campaign: Campaign, settings: Settings) -> str:
     """The sender that messages will show. Raises Invalid (`from`), BadSetting for the way out (HEARTH_SMTP_URL)."""
     channel = channel_named(campaign.channel)

@@ -137,12 +137,14 @@ async def judging(
     segment: Mapping[str, Any] | None,
     context: EvaluationContext,
     until: datetime,
+    *,
+    writes: bool = True,
 ) -> Judging:
     """By the contact rules as they stand. Where there are caps, other freezes that count wait until this one's
-    transaction ends."""
+    transaction ends, unless nothing is written (`writes`)."""
     rules = await contact_rules_now(conn)
     windows, caps = windows_for(rules, channel.name, options), caps_for(rules, channel.name, options)
-    if rules.caps:
+    if rules.caps and writes:
         await take_turn(conn, obeying=bool(caps))
     zones = await zones_in_use(conn, context.timezone) if windows or caps else []
     return Judging(run_id, channel, options, context, until, rules, segment, windows, caps, zones)

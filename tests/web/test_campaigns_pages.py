@@ -67,10 +67,12 @@ async def test_a_draft_shows_whom_it_reaches(sign_in: SignIn, house: House) -> N
     path = made.headers["location"]
     page = await client.get(path)
     told = text_of(page)
-    for words in ("The draft is saved.", "Town", "At once, when launched", "5 %", "2.5 a second"):
+    for words in ("The draft is saved.", "Town", "At once, when launched", "5 %", "2.5 messages a second"):
         assert words in told, words
     assert f'href="/segments/{segment}"' in page.text
-    assert text_of(await client.get(f"{path}/audience")) == "2 customers, of whom 1 may be written to"
+    told = text_of(await client.get(f"{path}/foresight"))
+    assert told.startswith("2 customers , of whom 1 would get it"), told
+    assert "no address 1" in told
     assert "Dear 王小明" in (await client.get(f"{path}/preview")).text
 
 

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import campaigns.templates as templates_of
-from campaigns import audience, halt, report, store
+from campaigns import halt, report, store
+from campaigns.foresight import foresee
 from campaigns.launch import launch as launch_campaign
 from campaigns.launch import resume as resume_campaign
 from campaigns.models import campaigns
@@ -21,7 +22,6 @@ from campaigns.states import ALLOWED, NEXT, State, Verb
 from campaigns.trial import send_test
 from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, Problem, Unavailable
-from segments.context import context_at
 from segments.models import audiences, segments
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
 from web.campaign_form import (
@@ -74,8 +74,7 @@ async def show(request: Request) -> Response:
     async with house.database.connect() as conn:
         found = await store.campaign(conn, campaign_id)
     if found.state is State.DRAFT:
-        async with house.database.connect() as conn:
-            return page(request, "campaigns/draft.html", campaign=found, **await _common(conn, found))
+        return await _draft(request, found)
     over = not NEXT[found.state]
     picture = None if over else await picture_of(house, campaign_id)
     async with house.database.connect() as conn:
@@ -136,20 +135,13 @@ async def duplicate(request: Request) -> Response:
     return redirect(request, "campaign", id=made, flash=_("The copy is a draft."))
 
 
-async def audience_now(request: Request) -> Response:
-    """How many the campaign would reach at this moment, for its draft page."""
+async def foresight(request: Request) -> Response:
+    """What a launch would do at this moment, for a draft's page."""
     house = house_of(request)
-    context = context_at(utc_now(), house.settings)
-    try:
-        async with house.database.connect() as conn:
-            found = await store.campaign(conn, request.path_params["id"])
-            whom = await audience.written_out(conn, found)
-            reached = {"field": f"reachable.{found.channel}", "op": "is", "value": True}
-            total = await audience.size(conn, whom, context)
-            reachable = await audience.size(conn, {**whom, "rule": {"all": [whom["rule"], reached]}}, context)
-    except Invalid as error:
-        return page(request, "campaigns/audience.html", problems=error.problems, total=None, reachable=None)
-    return page(request, "campaigns/audience.html", problems=[], total=total, reachable=reachable)
+    async with house.database.connect() as conn:
+        found = await store.campaign(conn, request.path_params["id"])
+        seen = await foresee(conn, found, settings=house.settings, now=utc_now())
+    return page(request, "campaigns/foresight.html", campaign=found, seen=seen)
 
 
 async def summary(request: Request) -> Response:
@@ -274,6 +266,14 @@ async def _common(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any
 
 
 async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
+async def _draft(request: Request, found: store.Campaign) -> Response:
+    settings = house_of(request).settings
+    form = form_of(found, settings)
+    async with house_of(request).database.connect() as conn:
+        told = _sentences(request, form, await offers(conn, form))
+        return page(request, "campaigns/draft.html", campaign=found, sentences=told, **await _common(conn, found))
+
+
     """What came of it so far. Providers and answers of one that goes on are in its live part."""
     over = not NEXT[found.state]
     record = await report.campaign_record(conn, found.id)
@@ -332,7 +332,7 @@ ROUTES = [
     Route("/campaigns/{id:int}", show, "campaign", READERS),
     Route("/campaigns/{id:int}/edit", edit, "campaign_edit", MARKETERS),
     Route("/campaigns/{id:int}/edit", save, "campaign_save", MARKETERS, methods=("POST",)),
-    Route("/campaigns/{id:int}/audience", audience_now, "campaign_audience", READERS),
+    Route("/campaigns/{id:int}/foresight", foresight, "campaign_foresight", READERS),
     Route("/campaigns/{id:int}/preview", preview, "campaign_preview", READERS),
     Route("/campaigns/{id:int}/messages", messages, "campaign_messages", READERS),
     Route("/campaigns/{id:int}/copy", duplicate, "campaign_copy", MARKETERS, methods=("POST",)),

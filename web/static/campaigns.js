@@ -8,6 +8,12 @@
     card.querySelector("iframe").style.width = button.dataset.width;
     card.querySelectorAll("[data-width]").forEach((one) => one.classList.toggle("active", one === button));
   });
+  // Who launches sees once more what a launch would do.
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const seen = event.target.querySelector("#foresight");
+    const copy = document.querySelector('[data-copy-of="foresight"]');
+    if (seen && copy) copy.innerHTML = seen.innerHTML;
+  });
   if (!form) return;
 
   const show = () => {
