@@ -13,7 +13,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -114,6 +114,20 @@ async def house(settings: Settings) -> AsyncIterator[House]:
     """A process's context over the test's database."""
     async with open_house(settings) as opened:
         yield opened
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Prints a line under the summary of the whole run, whichever process the test ran in."""
+    return lambda line: record_property("figures", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, line in report.user_properties if report.when == "call" else ():
+                if name == "figures":
+                    terminalreporter.write_line(str(line))
 
 
 def _migrations_hash() -> str:
