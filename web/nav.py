@@ -57,6 +57,7 @@ SECTIONS = (
         N_("Set-up"),
         (
             Item("categories", N_("Appliance categories"), "category"),
+            Item("contact_rules", N_("Contact rules"), "bell-off"),
             Item("users", N_("Users"), "user-cog"),
             Item("tokens", N_("API tokens"), "key"),
         ),

@@ -29,10 +29,20 @@ REASONS: Mapping[str, str] = {
     "complained": N_("complained"),
     "manual": N_("suppressed by hand"),
     "holdout": N_("held out for comparison"),
+    "segment_holdout": N_("held out for comparison, by the segment"),
+    "global_holdout": N_("held out of all campaigns"),
+    "open_service": N_("open service case or complaint"),
     "duplicate_address": N_("address already written to"),
+    "same_household": N_("somebody of the household got it"),
     "frequency_cap": N_("frequency cap"),
     "erased": N_("erased"),
     "deadline": N_("the deadline passed"),
+}
+
+CAPPED: Mapping[str, tuple[str, str]] = {  # over all channels, over one
+    "day": (N_("enough messages that day"), N_("enough messages that day over %(channel)s")),
+    "week": (N_("enough messages that week"), N_("enough messages that week over %(channel)s")),
+    "month": (N_("enough messages that month"), N_("enough messages that month over %(channel)s")),
 }
 
 VISITS: Mapping[str, str] = {
@@ -52,6 +62,13 @@ def event_name(kind: str) -> str:
 
 def reason_name(reason: str) -> str:
     """Why somebody got nothing; a server's own words stay as they are."""
+    head, _colon, rest = reason.partition(": ")
+    if head == "suppressed" and rest in REASONS:
+        return _said(REASONS, rest)
+    channel, _space, period = rest.partition(" ")
+    if head == "frequency_cap" and period in CAPPED:
+        over_all, over_one = CAPPED[period]
+        return _(over_all) if channel == "all" else _(over_one, channel=channel_name(channel))
     return _said(REASONS, reason)
 
 

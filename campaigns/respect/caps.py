@@ -76,11 +76,11 @@ def earliest(caps: Sequence[Cap], zones: Sequence[ZoneInfo], now: datetime) -> d
     return min(span(cap.period, now, zone)[0] for cap in caps for zone in zones)
 
 
-def contacts(run_id: int, caps: Sequence[Cap], since: datetime, now: datetime) -> Subquery:
-    """Rows `(customer_id, channel, at)` of everything that may count against a message of `run_id`."""
+def contacts(run_id: int | None, caps: Sequence[Cap], since: datetime, now: datetime) -> Subquery:
+    """Rows `(customer_id, channel, at)` of everything that may count against a message of `run_id` (None: of none)."""
     sent = _counted(caps, messages.c.sent_at).where(messages.c.sent_at >= since)
     planned = func.greatest(messages.c.not_before, literal(now, _Instant))
-    others = select(runs.c.id).where(runs.c.state == RunState.SENDING, runs.c.id != run_id)
+    others = select(runs.c.id).where(runs.c.state == RunState.SENDING, runs.c.id.is_distinct_from(run_id))
     waiting = _counted(caps, planned).where(messages.c.run_id.in_(others), messages.c.state.in_(OPEN))
     recent = select(runs.c.id).where(or_(runs.c.finished_at.is_(None), runs.c.finished_at >= since))
     doubtful = _counted(caps, messages.c.created_at).where(
@@ -94,13 +94,15 @@ def reached(
 ) -> ColumnElement[Any]:
     """Over the contacts of one person: the reason of the first cap that is reached, else NULL. `spans`: the columns of
     `calendar`."""
+    return case(*((is_full(cap, channel, at, spans), literal(reason(cap), Text)) for cap in caps))
 
-    def within(cap: Cap) -> ColumnElement[bool]:
-        inside = and_(at >= spans[f"{cap.period}_from"], at < spans[f"{cap.period}_to"])
-        return inside if cap.channel == ALL else and_(inside, channel == cap.channel)
 
-    full = [(func.count().filter(within(cap)) >= cap.most, literal(reason(cap), Text)) for cap in caps]
-    return case(*full)
+def is_full(cap: Cap, channel: ColumnElement[str], at: ColumnElement[datetime], spans: Any) -> ColumnElement[bool]:
+    """Over the contacts of one person: whether the cap is reached."""
+    inside = and_(at >= spans[f"{cap.period}_from"], at < spans[f"{cap.period}_to"])
+    if cap.channel != ALL:
+        inside = and_(inside, channel == cap.channel)
+    return func.count().filter(inside) >= cap.most
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Table, func, select
@@ -34,6 +35,25 @@ from web.vocabulary import builder_vocabulary
 EVERYONE: dict[str, Any] = {"all": []}
 SAMPLE = 8
 OFFERED = 100
+FIELDS = ("name", "holdout_percent")  # beside the rule, in which the API may find something wrong
+
+
+@dataclass(frozen=True)
+class Form:
+    """A segment as typed; `rule` is JSON."""
+
+    name: str = ""
+    description: str = ""
+    rule: str = ""
+    holdout_percent: str = ""
+
+    @property
+    def share(self) -> float:
+        """Raises Invalid for what is no number."""
+        try:
+            return float(self.holdout_percent or 0)
+        except ValueError:
+            raise Invalid(Problem("holdout_percent", _("must be a number of percent"))) from None
 
 
 async def new(request: Request) -> Response:
@@ -41,43 +61,53 @@ async def new(request: Request) -> Response:
     given = request.query_params.get("rule")
     if given is not None:
         name = request.query_params.get("name", "")
-        return await _form_page(request, name=name, description="", rule=given)
+        return await _form_page(request, Form(name=name, rule=given))
     async with house_of(request).database.connect() as conn:
         ready = await asked_for(request, conn)
     name, description, rule = ready or ("", "", EVERYONE)
-    return await _form_page(request, name=name, description=description, rule=rule)
+    return await _form_page(request, Form(name, description, _shown(rule)))
 
 
 async def create(request: Request) -> Response:
-    name, description, rule = await _read_form(request)
+    typed = await _read_form(request)
     try:
         async with house_of(request).database.begin() as conn:
             made = await store.create_segment(
-                conn, name, _parsed(rule), description=description, by=viewer_of(request).name
+                conn,
+                typed.name,
+                _parsed(typed.rule),
+                description=typed.description,
+                holdout_percent=typed.share,
+                by=viewer_of(request).name,
             )
     except (Invalid, Conflict) as error:
-        return await _form_page(request, name=name, description=description, rule=rule, error=error)
+        return await _form_page(request, typed, error=error)
     return redirect(request, "segment", id=made.id, flash=_("The segment is saved."))
 
 
 async def edit(request: Request) -> Response:
     async with house_of(request).database.connect() as conn:
         found = await store.segment(conn, request.path_params["id"])
-    return await _form_page(
-        request, name=found.name, description=found.description, rule=found.rule, segment_id=found.id
-    )
+    share = f"{found.holdout_percent:g}" if found.holdout_percent else ""
+    form = Form(found.name, found.description, _shown(found.rule), share)
+    return await _form_page(request, form, segment_id=found.id)
 
 
 async def save(request: Request) -> Response:
     segment_id = request.path_params["id"]
-    name, description, rule = await _read_form(request)
+    typed = await _read_form(request)
     try:
         async with house_of(request).database.begin() as conn:
-            await store.update_segment(conn, segment_id, name=name, description=description, rule=_parsed(rule))
+            await store.update_segment(
+                conn,
+                segment_id,
+                name=typed.name,
+                description=typed.description,
+                rule=_parsed(typed.rule),
+                holdout_percent=typed.share,
+            )
     except (Invalid, Conflict) as error:
-        return await _form_page(
-            request, name=name, description=description, rule=rule, error=error, segment_id=segment_id
-        )
+        return await _form_page(request, typed, error=error, segment_id=segment_id)
     return redirect(request, "segment", id=segment_id, flash=_("The segment is saved."))
 
 
@@ -182,9 +212,14 @@ def _context(request: Request) -> EvaluationContext:
     return context_at(utc_now(), house_of(request).settings)
 
 
-async def _read_form(request: Request) -> tuple[str, str, str]:
-    form = await request.form()
-    return str(form.get("name", "")).strip(), str(form.get("description", "")).strip(), str(form.get("rule", ""))
+async def _read_form(request: Request) -> Form:
+    sent = await request.form()
+    typed = [str(sent.get(name, "")).strip() for name in ("name", "description", "rule", "holdout_percent")]
+    return Form(*typed)
+
+
+def _shown(rule: Any) -> str:
+    return json.dumps(rule, ensure_ascii=False)
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -196,10 +231,8 @@ def _parsed(text: str | bytes) -> Any:
 
 async def _form_page(
     request: Request,
+    form: Form,
     *,
-    name: str,
-    description: str,
-    rule: Any,
     error: Invalid | Conflict | None = None,
     segment_id: int | None = None,
 ) -> Response:
@@ -212,14 +245,12 @@ async def _form_page(
         request,
         "segments/form.html",
         status=422 if error else 200,
-        name=name,
-        description=description,
-        rule=rule if isinstance(rule, str) else json.dumps(rule, ensure_ascii=False),
+        **vars(form),
         vocabulary=vocabulary,
         choices={"segments": others, "audiences": lists},
-        errors={problem.path: problem.message for problem in problems if problem.path == "name"},
-        problems=[problem for problem in problems if problem.path != "name"],
-        marked=[vars(problem) for problem in problems if problem.path not in ("", "name", "rule")],
+        errors={problem.path: problem.message for problem in problems if problem.path in FIELDS},
+        problems=[problem for problem in problems if problem.path not in FIELDS],
+        marked=[vars(problem) for problem in problems if problem.path not in ("", "rule", *FIELDS)],
         segment_id=segment_id,
     )
 
