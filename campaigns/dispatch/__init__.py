@@ -12,6 +12,7 @@ traffic.py   what all batches of a process know of rates, warm-ups and recipient
 domains.py   how one recipient domain is doing; pure
 buckets.py   messages a second, shared by all workers
 quota.py     what a sender that is being warmed up may still send today
+underway.py  which messages of a batch are under way, and how many connections they take
 queue.py     the place of a run's batches in the queue
 verdicts.py  what follows from a failure; pure
 """

@@ -99,16 +99,17 @@ class Delivery:
     async def _hand_over(self, letter: Letter | None, line: Line) -> None:
         """This one, and over the same line those that can follow at once, each announced with the one before."""
         while letter is not None:
-            following = await self._next(wait=False) if line.free else None
+            following = await self._next(behind=letter.message) if line.free else None
             if not self._capabilities.commit_before_submit or await self._marked(letter.message):
                 await self._send(letter, line, following)
             else:
                 self.turns.released(letter.message)
             letter = following
 
-    async def _next(self, *, wait: bool = True) -> Letter | None:
-        """The next message that can go, written; what can not is recorded on the way."""
-        while not self._over and (message := await self.turns.next(wait=wait)) is not None:
+    async def _next(self, *, behind: Due | None = None) -> Letter | None:
+        """The next message that can go, written; what can not is recorded on the way. `behind` another on its line:
+        what can go at this very moment."""
+        while not self._over and (message := await self.turns.next(wait=behind is None, behind=behind)) is not None:
             if self._over:
                 self.turns.released(message)
                 break

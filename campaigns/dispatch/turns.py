@@ -19,6 +19,7 @@ from campaigns.dispatch.buckets import Kind, Tap
 from campaigns.dispatch.domains import Domain
 from campaigns.dispatch.quota import Quota
 from campaigns.dispatch.traffic import Traffic
+from campaigns.dispatch.underway import Underway
 from campaigns.dispatch.work import Run
 from campaigns.sending.congestion import asks_for_a_pause
 from campaigns.sending.limits import sender_names
@@ -67,7 +68,7 @@ class Turns:
         self._lines = lines
         self._over = over
         self._lanes: deque[Lane] = deque()
-        self._out: dict[tuple[int, int], Domain] = {}
+        self._underway = Underway()
         self._taps: tuple[Tap, ...] = ()
         self._quotas: tuple[Quota, ...] = ()
         self._turn = asyncio.Lock()
@@ -75,16 +76,17 @@ class Turns:
         self._deadline = 0.0
         self._went_at = 0.0
 
-    async def next(self, *, wait: bool = True) -> Due | None:
+    async def next(self, *, wait: bool = True, behind: Due | None = None) -> Due | None:
         """The next message; None where there is nothing more to be had, or with `wait` False nothing at this very
-        moment. Raises Unavailable or DBAPIError where the database is away."""
-        message = self._pick()
+        moment. `behind`: the message that is under way on the connection which it is for. Raises Unavailable or
+        DBAPIError where the database is away."""
+        message = self._pick(behind)
         if message is not None or not wait:
             return message
         async with self._turn:
             if not self._begun:
                 await self._begin()
-            while not self._over() and (message := self._pick()) is None and self._lanes:
+            while not self._over() and (message := self._pick(behind)) is None and self._lanes:
                 await self._make_way()
             return message
 
@@ -111,9 +113,7 @@ class Turns:
 
     def close(self) -> None:
         """The batch is over, whatever became of it."""
-        for domain in self._out.values():
-            domain.out -= 1
-        self._out.clear()
+        self._underway.clear()
         while self._lanes:
             self._leave(self._lanes.popleft())
         self._traffic.waiting.pop(self, None)
@@ -145,7 +145,7 @@ class Turns:
         quotas = (traffic.quota(name) for name in sender_names(run.sender))
         self._quotas = tuple(quota for quota in quotas if quota is not None)
 
-    def _pick(self) -> Due | None:
+    def _pick(self, behind: Due | None) -> Due | None:
         """A message that can go at this very moment."""
         now = time.monotonic()
         for tap in self._taps:
@@ -162,14 +162,28 @@ class Turns:
                 continue
             own = domain.taps[self._run.rank] if domain.taps else None
             if domain.room(self._traffic.crossing == 1) and (own is None or own.ready(now)):
-                return self._take(lane, own, now)
+                message = self._take(lane, own, now)
+                self._underway.start(message, domain)
+                self._lanes.rotate(-1)
+                return message
             self._lanes.rotate(-1)
-        return None
+        return None if behind is None else self._pick_behind(behind, now)
+
+    def _pick_behind(self, before: Due, now: float) -> Due | None:
+        """A message to the same domain as the one before it on its connection: no connection more is needed."""
+        domain = self._underway.domain_to_follow(before)
+        lane = next((lane for lane in self._lanes if lane.domain is domain), None)
+        if lane is None or lane.domain.level:
+            return None
+        tap = lane.domain.taps[self._run.rank] if lane.domain.taps else None
+        if tap is not None and not tap.ready(now):
+            return None
+        message = self._take(lane, tap, now)
+        self._underway.follow(message, before)
+        return message
 
     def _take(self, lane: Lane, tap: Tap | None, now: float) -> Due:
-        message = lane.messages.popleft()
-        lane.domain.out += 1
-        self._out[message.key.customer_id, message.key.step] = lane.domain
+        """The lane's next message, paid for."""
         self._went_at = now
         for each in self._taps:
             each.take()
@@ -177,10 +191,10 @@ class Turns:
             quota.take()
         if tap is not None:
             tap.take()
-        if lane.messages:
-            self._lanes.rotate(-1)
-        else:
-            self._leave(self._lanes.popleft())
+        message = lane.messages.popleft()
+        if not lane.messages:
+            self._lanes.remove(lane)
+            self._leave(lane)
         return message
 
     def _put_off(self, lane: Lane, now: float) -> None:
@@ -196,9 +210,8 @@ class Turns:
         self._traffic.crossing -= lane.domain.lanes == 0
 
     def _return(self, message: Due) -> Domain | None:
-        domain = self._out.pop((message.key.customer_id, message.key.step), None)
+        domain = self._underway.end(message)
         if domain is not None:
-            domain.out -= 1
             self._traffic.wake()
         return domain
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.dispatch.domains import Domain
+from campaigns.dispatch.underway import Underway
 from campaigns.ranks import TURNS, Rank, priority, turn_of
 from campaigns.sending.congestion import FIRST, HEEDED, JITTER, LONGEST, PATIENCE, asks_for_a_pause, pause_of
 from campaigns.sending.providers import PROVIDERS, domain_of
@@ -19,6 +20,8 @@ from campaigns.sending.warmup import WarmUp, read_warm_up
 from channels.contract import ChannelError
 from channels.email.replies import Phase, Reply, refusal
 from runtime.errors import Invalid
+from tracking.ledger import Due, MessageKey
+from tracking.states import State
 
 TODAY = date(2026, 11, 22)
 BUSY = refusal(Reply(421, "4.7.0 try again later"), Phase.RECIPIENT)
@@ -191,3 +194,38 @@ def test_ranks_come_before_turns(one: Rank, other: Rank, turn: int, later: int) 
         assert priority(one, turn) > priority(other, later)
     assert turn_of(priority(one, turn), one) == min(turn, TURNS - 1)
     assert -(2**31) <= priority(one, turn) < 2**31
+
+
+@given(st.lists(st.tuples(st.sampled_from("sfe"), st.integers(0, 30)), max_size=80))
+def test_places_at_a_domain_come_back_whatever_the_order(moves: list[tuple[str, int]]) -> None:
+    """s: a message starts, f: one follows another, e: one ends; each line has at most one place."""
+    domain, underway, now = Domain("x.example", lines=20), Underway(), datetime.now(UTC)
+    out: list[Due] = []
+    for place, (move, which) in enumerate(moves):
+        message = Due(MessageKey(place, 1), "a@x.example", State.QUEUED, 0, now)
+        if move == "s":
+            underway.start(message, domain)
+            out.append(message)
+        elif move == "f" and out and underway.domain_to_follow(before := out[which % len(out)]) is not None:
+            underway.follow(message, before)
+            out.append(message)
+        elif move == "e" and out:
+            assert underway.end(out.pop(which % len(out))) is domain
+        assert (domain.out == 0) is (not out)
+        assert 0 <= domain.out <= len(out)
+    underway.clear()
+    assert domain.out == 0
+
+
+def test_one_behind_another_needs_no_place_of_its_own() -> None:
+    domain, underway, now = Domain("x.example", lines=20), Underway(), datetime.now(UTC)
+    first, second = (Due(MessageKey(number, 1), "a@x.example", State.QUEUED, 0, now) for number in (1, 2))
+    underway.start(first, domain)
+    underway.follow(second, first)
+    assert domain.out == 1
+    assert underway.domain_to_follow(first) is None
+    underway.end(first)
+    assert domain.out == 1
+    underway.end(second)
+    assert domain.out == 0
+    assert underway.end(second) is None
