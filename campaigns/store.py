@@ -111,6 +111,12 @@ def campaign_of(row: Row[Any]) -> Campaign:
     return _campaign(row)
 
 
+async def states(conn: AsyncConnection) -> dict[str, int]:
+    """How many campaigns are in each state that one is in."""
+    rows = await conn.execute(select(campaigns.c.state, func.count()).group_by(campaigns.c.state))
+    return {row[0]: row[1] for row in rows}
+
+
 def body_of(found: Campaign) -> dict[str, Any]:
     """The body that would create the same campaign: for editing and copying."""
     return {

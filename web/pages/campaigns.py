@@ -38,7 +38,7 @@ from web.campaign_form.content import Content
 from web.campaign_form.section import Offered
 from web.i18n import _
 from web.listing import fetch_page, read_listing
-from web.pages.campaigns_live import live_context, picture_of
+from web.pages.campaigns_live import glance_of, live_context, picture_of
 from web.render import fragment, mail_frame, page, redirect
 from web.starter import starter_mjml, starter_subject
 from web.view import current_request
@@ -53,18 +53,25 @@ SORTS = {
 
 async def listing(request: Request) -> Response:
     asked = read_listing(request, tuple(SORTS), default="-created")
+    state = request.query_params.get("state") or None
     statement = store.campaign_rows()
     if asked.q:
         statement = statement.where(campaigns.c.name.icontains(asked.q, autoescape=True))
+    if state:
+        statement = statement.where(campaigns.c.state == state)
     async with house_of(request).database.connect() as conn:
         found = await fetch_page(conn, statement, asked, SORTS, campaigns.c.id)
         rows = await report.campaign_lines(conn, [store.campaign_of(row) for row in found.rows])
+        states = await store.states(conn)
     return page(
         request,
         "campaigns/list.html",
         partial="results",
         listing=asked,
         found=replace(found, rows=rows),  # type: ignore[arg-type]
+        state=state,
+        states=states,
+        glance=await glance_of(house_of(request)),
     )
 
 
@@ -154,12 +161,14 @@ async def summary(request: Request) -> Response:
 
 async def preview_draft(request: Request) -> Response:
     """The form's content as a mail, into the form's frame; what is wrong with it is said there."""
-    form, house = read_form(await request.form()), house_of(request)
+    sent, house = await request.form(), house_of(request)
+    form = read_form(sent)
     try:
         async with house.database.connect() as conn:
-            content = form.content.content()
+            content: Mapping[str, str] = form.content.content()
             if form.content.template_id.isdecimal():
                 content = (await templates_of.template(conn, int(form.content.template_id)))["content"]
+            content = form.experiment.shown_content(content, str(sent.get("variant_preview", "")))
             found = await preview_content(conn, content, settings=house.settings, now=utc_now(), name=form.name)
     except HearthError as error:
         return mail_frame(fragment(request, "campaigns/frame_error.html", problems=_problems(error)))
@@ -170,10 +179,16 @@ async def preview(request: Request) -> Response:
     """A campaign as a mail for `?customer=` or somebody of its audience."""
     house, asked = house_of(request), request.query_params.get("customer", "")
     customer = int(asked[:18]) if asked.isdecimal() else None
+    variant = request.query_params.get("variant", "")
     try:
         async with house.database.connect() as conn:
             found = await preview_campaign(
-                conn, request.path_params["id"], customer, settings=house.settings, now=utc_now()
+                conn,
+                request.path_params["id"],
+                customer,
+                settings=house.settings,
+                now=utc_now(),
+                variant=int(variant) if variant.isdecimal() and len(variant) < 4 else 0,
             )
     except HearthError as error:
         return mail_frame(fragment(request, "campaigns/frame_error.html", problems=_problems(error)))
@@ -258,14 +273,6 @@ async def _confirmed(request: Request, conn: AsyncConnection) -> None:
         raise Invalid(_("Nothing was done: the name that was typed is another."))
 
 
-async def _common(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
-    return {
-        "audience_name": await _audience_name(conn, found),
-        "may": {verb.value: found.state in ALLOWED[verb] for verb in Verb},
-    }
-
-
-async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
 async def _draft(request: Request, found: store.Campaign) -> Response:
     settings = house_of(request).settings
     form = form_of(found, settings)
@@ -274,6 +281,14 @@ async def _draft(request: Request, found: store.Campaign) -> Response:
         return page(request, "campaigns/draft.html", campaign=found, sentences=told, **await _common(conn, found))
 
 
+async def _common(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
+    return {
+        "audience_name": await _audience_name(conn, found),
+        "may": {verb.value: found.state in ALLOWED[verb] for verb in Verb},
+    }
+
+
+async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
     """What came of it so far. Providers and answers of one that goes on are in its live part."""
     over = not NEXT[found.state]
     record = await report.campaign_record(conn, found.id)

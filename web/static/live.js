@@ -104,6 +104,24 @@
     document.querySelectorAll("[data-verb]").forEach((one) => { one.hidden = !may.includes(one.dataset.verb); });
   }
 
+  // Rows of the list follow the strip above it; one that is no longer sent is asked for again.
+  function rows(strip) {
+    const going = new Set();
+    strip.querySelectorAll("[data-campaign]").forEach((one) => {
+      const id = one.dataset.campaign;
+      going.add(id);
+      copy(one.querySelector(".live-bar"), document.querySelector(`[data-progress-of="${id}"]`));
+      copy(one.querySelector(".strip-state > *"), document.querySelector(`[data-state-of="${id}"]`));
+    });
+    const ended = [...document.querySelectorAll("[data-state-of][data-moving]")].some((one) => !going.has(one.dataset.stateOf));
+    if (ended) window.htmx.ajax("GET", location.pathname + location.search, { target: "#results", swap: "outerHTML" });
+  }
+
+  function copy(from, to) {
+    if (from && to && to.innerHTML !== from.outerHTML) to.replaceChildren(from.cloneNode(true));
+  }
+
+  document.addEventListener("hearth:live", (event) => { if (event.detail.id === "sending-now") rows(event.detail); });
   document.addEventListener("hearth:live", (event) => { if (event.detail.id === "live") offer(event.detail); });
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-live]").forEach(follow));
 })();
