@@ -27,7 +27,8 @@ from runtime.text import fold
 
 # The sequence is looked up in a SELECT of its own: once, not once a row.
 _NEW_IDS = text("""
-    SELECT nextval((SELECT CAST(pg_get_serial_sequence('customers', 'id') AS regclass))) FROM generate_series(1, :count)
+    SELECT array_agg(nextval((SELECT CAST(pg_get_serial_sequence('customers', 'id') AS regclass))))
+    FROM generate_series(1, :count)
 """)
 CODES: Mapping[str, Table] = {"community": communities, "dealer": dealers, "salesperson": salespeople}
 
@@ -71,7 +72,8 @@ async def settle(
 
 async def new_ids(conn: AsyncConnection, count: int) -> Sequence[int]:
     """So many ids that no customer has."""
-    return (await conn.execute(_NEW_IDS, {"count": count})).scalars().all()
+    ids: list[int] = (await conn.execute(_NEW_IDS, {"count": count})).scalar_one()
+    return ids
 
 
 async def ensure_codes(conn: AsyncConnection, table: Table, codes: Iterable[str | None]) -> None:

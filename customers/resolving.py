@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import among
@@ -87,11 +87,12 @@ async def load_customers(conn: AsyncConnection, ids: Sequence[int], *, consent: 
     if not ids:
         return {}
     columns = [customers.c[name] for name in (*COLUMNS, "id", "tags", "attributes", "household_id")]
-    rows = (await conn.execute(select(*columns).where(among(customers.c.id, ids)))).mappings()
-    known = {row["id"]: _known(row) for row in rows}
-    held = select(contact_addresses).where(among(contact_addresses.c.customer_id, ids))
-    for row in (await conn.execute(held)).mappings():
-        known[row["customer_id"]].addresses[row["kind"], row["value"]] = row["is_primary"]
+    rows = await conn.execute(select(*columns).where(among(customers.c.id, ids)))
+    known = {made.id: made for made in map(_known, rows) if made.id is not None}
+    held = contact_addresses.c
+    addresses = select(held.customer_id, held.kind, held.value, held.is_primary).where(among(held.customer_id, ids))
+    for customer, kind, value, primary in await conn.execute(addresses):
+        known[customer].addresses[kind, value] = primary
     if consent:
         await _load_consents(conn, ids, known)
     return known
@@ -122,17 +123,19 @@ async def _holders(conn: AsyncConnection, phones: set[str]) -> dict[str, list[in
 
 
 async def _load_consents(conn: AsyncConnection, ids: Sequence[int], known: Mapping[int, Known]) -> None:
-    standing = select(standing_consents).where(among(standing_consents.c.customer_id, ids))
-    for row in (await conn.execute(standing)).mappings():
-        known[row["customer_id"]].standing[row["channel"], row["purpose"]] = (row["granted"], row["at"])
-    ledger = select(consents).where(among(consents.c.customer_id, ids))
-    for row in (await conn.execute(ledger)).mappings():
-        known[row["customer_id"]].ledger.add((row["channel"], row["purpose"], row["at"], row["granted"]))
+    now, ever = standing_consents.c, consents.c
+    standing = select(now.customer_id, now.channel, now.purpose, now.granted, now.at)
+    for customer, channel, purpose, granted, at in await conn.execute(standing.where(among(now.customer_id, ids))):
+        known[customer].standing[channel, purpose] = (granted, at)
+    ledger = select(ever.customer_id, ever.channel, ever.purpose, ever.at, ever.granted)
+    for customer, channel, purpose, at, granted in await conn.execute(ledger.where(among(ever.customer_id, ids))):
+        known[customer].ledger.add((channel, purpose, at, granted))
 
 
-def _known(row: RowMapping) -> Known:
-    values: dict[str, Any] = {name: row[name] for name in COLUMNS}
-    return Known(row["id"], values, row["tags"], row["attributes"], {}, {}, set(), household_id=row["household_id"])
+def _known(row: Row[Any]) -> Known:
+    """Of a row that begins with COLUMNS."""
+    values: dict[str, Any] = dict(zip(COLUMNS, row, strict=False))
+    return Known(row.id, values, row.tags, row.attributes, {}, {}, set(), household_id=row.household_id)
 
 
 def _other_id(person: Person, owners: Mapping[Pair, Known], known: Known) -> Problem | None:

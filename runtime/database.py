@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import Column, MetaData, Text
+from sqlalchemy import Column, MetaData, Text, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -110,25 +110,36 @@ async def copy_rows(conn: AsyncConnection, table: str, columns: Sequence[str], r
             await copy.write_row(row)
 
 
+async def commit_at_leisure(conn: AsyncConnection) -> None:
+    """The commit of this transaction does not wait for the disk. A crash of the server within the next second may take
+    it back: as a whole, and with whatever came after it. For one of many; `settle_on_disk` ends the doubt."""
+    await conn.execute(text("SET LOCAL synchronous_commit = off"))
+
+
+async def settle_on_disk(database: Database) -> None:
+    """Whatever was committed before is on the disk: the log is written in order, and this waits for its end."""
+    async with database.begin() as conn:
+        await conn.execute(text("SELECT pg_logical_emit_message(true, 'hearth', '')"))
+
+
 @dataclass(frozen=True)
 class Copied:
-    """Rows for a table in COPY's own text format, each ending in a line feed; no columns: all of them."""
+    """Rows for a table in COPY's own text format (UTF-8), each ending in a line feed; no columns: all of them."""
 
     table: str
     columns: Sequence[str]
-    rows: Iterable[str]
+    rows: bytes
 
 
 async def copy_text(conn: AsyncConnection, copied: Copied) -> None:
     """Bulk-load rows that are text already."""
-    data = "".join(copied.rows)
-    if data:
+    if copied.rows:
         raw = await driver(conn)
         names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(column) for column in copied.columns)
         listed = psycopg.sql.SQL("({})").format(names) if copied.columns else psycopg.sql.SQL("")
         statement = psycopg.sql.SQL("COPY {} {} FROM STDIN").format(psycopg.sql.Identifier(copied.table), listed)
         async with raw.cursor() as cursor, cursor.copy(statement) as copy:
-            await copy.write(data)
+            await copy.write(copied.rows)
 
 
 async def copy_in_turn(conn: AsyncConnection, copies: Iterable[Copied]) -> None:

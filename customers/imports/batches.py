@@ -18,7 +18,7 @@ from customers.values import Context
 from runtime.registry import Kind
 
 _FIRST = 1000  # units of the first batch; the next ones are larger, so that small files show progress
-_MOST = 5_000
+_MOST = 10_000
 _MOST_LINES = 10_000
 _MOST_CHARACTERS = 2_000_000
 
@@ -26,7 +26,7 @@ _MOST_CHARACTERS = 2_000_000
 @dataclass(frozen=True)
 class Task:
     """What is to be read: the file, the kind of its records, the mapping (None: guessed), how many units are dealt with
-    already, and the attributes that are defined."""
+    already, the attributes that are defined, and when its records come to be (ISO)."""
 
     source: Source
     kind: str
@@ -34,6 +34,7 @@ class Task:
     context: Context
     skip: int = 0
     attribute_kinds: Mapping[str, Kind] = field(default_factory=dict)
+    moment: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Reader:
             self._stack.callback(units.close)
             self._batches = _of_units(self.grid, units, task.skip)
         else:
-            drafter = Drafter(shape, task.context, dict(task.attribute_kinds))
+            drafter = Drafter(shape, task.context, dict(task.attribute_kinds), task.moment)
             self._batches = _of_lines(self.grid, drafter, task.skip)
         return self.grid.header
 

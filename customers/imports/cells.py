@@ -5,25 +5,21 @@ from __future__ import annotations
 import csv
 import heapq
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from customers.imports.encodings import ERRORS, MARK, checked_encoding, detect_encoding
+from customers.imports.lines import LINE_LIMIT, SPAN_LIMIT, Lines
 from customers.imports.source import PIECE, Source, Unpacked
 from runtime.errors import Invalid
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_LINES = 20
-_LINE_LIMIT = 1 << 20  # characters
 _CELL_LIMIT = 100_000
-_SPAN_LIMIT = 200  # physical lines that one quoted cell may run over
 _SHOWN = 200  # characters of a cell, or line, that is refused
-_CHUNK = 1 << 17  # characters that are read at once
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
-csv.field_size_limit(_LINE_LIMIT + _CELL_LIMIT)
+csv.field_size_limit(LINE_LIMIT + _CELL_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Grid:
     def __init__(self, name: str, stream: Unpacked, encoding: str, delimiter: str | None) -> None:
         self._stream = stream
         text = io.TextIOWrapper(io.BufferedReader(stream, PIECE), encoding=encoding, errors=ERRORS, newline="")
-        self._lines = _Lines(text)
+        self._lines = Lines(text)
         self.encoding = encoding
         self.delimiter = self._announced() or delimiter or _detect_delimiter(self._lines.peek(_SAMPLE_LINES))
         self.header = self._read_header(name)
@@ -81,25 +77,21 @@ class Grid:
             yield self._block(lines)
 
     def _block(self, lines: list[str]) -> Block:
-        """`lines` as cells; a line that is out of order ends the block, and what follows it is put back."""
-        width, delimiter = len(self.header), self.delimiter
-        number = self._lines.number - len(lines)
-        block = Block([], [], [])
-        odd = _odd("".join(lines), lines)
-        for place, line in enumerate(lines):
-            number += 1
-            if '"' in line or (odd and _odd(line, (line,))):
-                cells = _tidy(line, delimiter)
-            else:
-                cells = line.rstrip("\r\n").split(delimiter)
+        """`lines` as cells; a line whose quotes are out of order ends the block, and what follows it is put back."""
+        width, block = len(self.header), Block([], [], [])
+        first = self._lines.number - len(lines) + 1
+        for place, cells in enumerate(_cells_of(lines, self.delimiter)):
             if cells is not None and len(cells) == width:
                 if cells[0] or any(cells):
-                    block.numbers.append(number)
+                    block.numbers.append(first + place)
                     block.cells.append(cells)
                 continue
-            self._lines.put_back(len(lines) - place - 1)
-            self._enter(self._row(line, width), block)
-            break
+            line = lines[place]
+            if '"' in line:
+                self._lines.put_back(len(lines) - place - 1)
+            self._enter(self._row(first + place, line, width), block)
+            if '"' in line:
+                break
         return block
 
     @staticmethod
@@ -125,7 +117,7 @@ class Grid:
             line = self._lines.next()
         if line is None:
             raise Invalid(f"{name}: the file is empty; the first line must name the columns")
-        row = self._row(line, None)
+        row = self._row(self._lines.number, line, None)
         names = [cell.strip("\ufeff \u3000\t") for cell in row.cells]
         while names and not names[-1]:
             names.pop()
@@ -133,9 +125,8 @@ class Grid:
             raise Invalid(f"{name}: the first line must name the columns: {row.fault or 'it cannot be read'}")
         return names
 
-    def _row(self, line: str, width: int | None) -> Row:
-        number = self._lines.number
-        if len(line) >= _LINE_LIMIT:
+    def _row(self, number: int, line: str, width: int | None) -> Row:
+        if len(line) >= LINE_LIMIT:
             return _refused(number, [line], "the line is too long")
         if "\0" in line:
             return _refused(number, [line], "contains a NUL character")
@@ -157,7 +148,7 @@ class Grid:
         """The cells of a line with quotes, with the lines after it that its last quote runs over."""
         taken, size = [line], len(line)
         cells, fault = self._parse(taken)
-        while fault == _OPEN and len(taken) <= _SPAN_LIMIT and size <= _CELL_LIMIT:
+        while fault == _OPEN and len(taken) <= SPAN_LIMIT and size <= _CELL_LIMIT:
             after = self._lines.next()
             if after is None:
                 break
@@ -180,90 +171,28 @@ class Grid:
 _OPEN = "a quote is opened and never closed"
 
 
-class _Lines:
-    """Physical lines, `number` of which are given out; some can be looked at ahead, or put back."""
-
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
-        self._held: list[str] = []
-        self._at = 0  # how many of the held ones are given out
-        self._rest = ""  # the beginning of a line whose end is not read yet
-        self.number = 0
-        self.size = 0
-
-    def next(self) -> str | None:
-        if self._at == len(self._held) and not self._read():
-            return None
-        line = self._held[self._at]
-        self._at += 1
-        self.number += 1
-        return line
-
-    def peek(self, count: int) -> list[str]:
-        while len(self._held) - self._at < count and self._read():
-            pass
-        return self._held[self._at : self._at + count]
-
-    def take(self) -> list[str]:
-        """As many as are at hand; none at the end."""
-        if self._at == len(self._held):
-            self._read()
-        lines = self._held[self._at :]
-        self._at += len(lines)
-        self.number += len(lines)
-        return lines
-
-    def put_back(self, count: int) -> None:
-        """Let the last `count` lines come again; at most those of one quoted cell, or of the last `take`."""
-        self._at -= count
-        self.number -= count
-
-    def _read(self) -> bool:
-        """Hold at least one line more; False at the end."""
-        self._held = self._held[max(0, self._at - _SPAN_LIMIT - 1) :]
-        self._at = min(self._at, _SPAN_LIMIT + 1)
-        kept = len(self._held)
-        while len(self._held) == kept:
-            piece = self._next_piece()
-            if not piece:
-                self._held += [self._rest] if self._rest else []
-                self._rest = ""
-                break
-            # A line feed may follow a carriage return that ends the piece; a line without end is cut.
-            piece += self._text.read(1) if piece[-1] == "\r" else ""
-            self.size += len(piece)
-            lines = _split(self._rest + piece)
-            self._rest = "" if lines[-1][-1] in "\r\n" else lines.pop()[:_LINE_LIMIT]
-            self._held += [line[:_LINE_LIMIT] for line in lines]
-        return len(self._held) > kept
-
-    def _next_piece(self) -> str:
-        try:
-            return self._text.read(_CHUNK)
-        except UnicodeError as error:  # some encodings ask more of a file than that single characters decode
-            raise Invalid(f"the file is not in the encoding {self._text.encoding}: {error}") from None
-
-
-def _split(text: str) -> list[str]:
-    """The lines of `text`, with their ends: only `\\r`, `\\n` and both together end one."""
-    lines = text.splitlines(keepends=True)
-    if len(lines) == text.count("\n") + (text[-1] != "\n"):  # no other sign has split any
-        return lines
-    return _LINE.findall(text)
-
-
 def _odd(text: str, lines: Sequence[str]) -> bool:
     """Whether any of `lines`, which are `text`, cannot be taken as it is, quotes aside."""
     return "\0" in text or MARK in text or len(max(lines, key=len)) > _CELL_LIMIT
 
 
-def _tidy(line: str, delimiter: str) -> list[str] | None:
-    """The cells of a line whose quotes are in order; None where it needs a closer look."""
-    if line.count('"') % 2 or _odd(line, (line,)):
-        return None
-    reader = csv.reader((line,), delimiter=delimiter, strict=True)
+def _cells_of(lines: Sequence[str], delimiter: str) -> Sequence[list[str] | None]:
+    """The cells of each line; None where it needs a closer look."""
+    odd = _odd("".join(lines), lines)
     try:
-        return next(reader)
+        cells: list[list[str]] = [] if odd else list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        cells = []
+    if len(cells) == len(lines):  # so none of them runs over the next
+        return cells
+    return [None if odd and _odd(line, (line,)) else _tidy(line, delimiter) for line in lines]
+
+
+def _tidy(line: str, delimiter: str) -> list[str] | None:
+    if '"' not in line:
+        return line.rstrip("\r\n").split(delimiter)
+    try:
+        return next(csv.reader((line,), delimiter=delimiter, strict=True))
     except csv.Error:
         return None
 

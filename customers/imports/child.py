@@ -7,13 +7,14 @@ The process ends with its task, or as soon as nobody reads what it writes.
 
 from __future__ import annotations
 
+import gc
 import json
 import marshal
 import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import IO, Any
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from customers.imports.batches import Batch, Reader, Task
 from customers.imports.cells import Row
 from customers.imports.drafts import Draft
 from customers.imports.mapping import Entry, FileMapping
+from customers.imports.sheets import Sheet
 from customers.imports.source import Source
 from customers.imports.units import Refusal
 from customers.values import Context
@@ -102,6 +104,7 @@ def _told(task: Task) -> bytes:
         "zone": str(task.context.zone),
         "country": task.context.country,
         "skip": task.skip,
+        "moment": task.moment,
         "attribute_kinds": {key: kind.value for key, kind in task.attribute_kinds.items()},
     }
     return json.dumps(told).encode()
@@ -118,6 +121,7 @@ def _heard(told: dict[str, Any]) -> Task:
         mapping=None if mapping is None else FileMapping(**mapping),
         context=Context(ZoneInfo(told["zone"]), told["country"]),
         skip=told["skip"],
+        moment=told["moment"],
         attribute_kinds={key: Kind(kind) for key, kind in told["attribute_kinds"].items()},
     )
 
@@ -125,7 +129,10 @@ def _heard(told: dict[str, Any]) -> Task:
 def _packed(batch: Batch) -> tuple[Any, ...]:
     refusals = [(each.line, each.column, each.reason, list(each.cells)) for each in batch.refusals]
     groups = [[(row.line, list(row.cells)) for row in rows] for rows in batch.groups]
-    draft = None if batch.draft is None else tuple(vars(batch.draft).values())
+    if batch.draft is None:
+        return batch.units, batch.rows, batch.place, refusals, groups, None
+    sheets = [tuple(vars(sheet).values()) for sheet in batch.draft.sheets]
+    draft = (*vars(replace(batch.draft, sheets=[])).values(), sheets)
     return batch.units, batch.rows, batch.place, refusals, groups, draft
 
 
@@ -137,8 +144,13 @@ def _unpacked(packed: tuple[Any, ...]) -> Batch:
         place,
         refusals=[Refusal(*each) for each in refusals],
         groups=[[Row(*row) for row in rows] for rows in groups],
-        draft=None if draft is None else Draft(*draft),
+        draft=None if draft is None else _draft(draft),
     )
+
+
+def _draft(packed: tuple[Any, ...]) -> Draft:
+    *draft, sheets = packed
+    return replace(Draft(*draft), sheets=[Sheet(*sheet) for sheet in sheets])
 
 
 def _write(pipe: IO[bytes], kind: str, content: Any) -> None:
@@ -153,6 +165,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints, prints elsewhere
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by way of what clears up
     reader = Reader(_heard(json.load(sys.stdin)))
+    gc.disable()  # what a task leaves in circles ends with it
     try:
         _write(pipe, "header", reader.open())
         while (batch := reader.next()) is not None:

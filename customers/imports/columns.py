@@ -1,5 +1,5 @@
-"""A column of cells at a time: what each cell says, made plain, and as COPY takes it. A value that occurs often is read
-once; what cannot be read is marked, and told by those who read record by record (customers/person.py)."""
+"""Columns of cells: what each cell says, made plain, and as COPY takes it. A value that occurs often is read once; what
+cannot be read is marked, and told by those who read record by record (customers/person.py)."""
 
 from __future__ import annotations
 
@@ -24,45 +24,99 @@ NO_LISTS = "{}\t{}"
 _SPECIAL = re.compile(r"[\\\n\r\t]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _QUOTED = str.maketrans({"\\": "\\\\", '"': '\\"'})
+_REMEMBERED = 30_000  # values of one column: what is larger than all days on which customers are born
 
 
-def column_of(fill: Fill, reader: Reader, context: Context, cells: Sequence[Sequence[str]], count: int) -> list[Any]:
-    """What `reader` makes of the field of `count` lines (`cells` column by column): None where nothing is said."""
+class _Made(dict[Any, Any]):
+    """What was made of each value."""
 
-    def read(value: Any) -> Any:
-        if value is None or value == "":
-            return None
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __missing__(self, value: Any) -> Any:
+        made = self[value] = self._make(value)
+        return made
+
+
+class Often:
+    """`make` of column after column of values, which can be hashed and are the same where they are equal; of those that
+    repeat, once. Columns whose values hardly do are soon no more looked up."""
+
+    def __init__(self, make: Callable[[Any], Any], *, seldom: bool = False) -> None:
+        self._make = make
+        self._made = _Made(make)
+        self._asked = 0
+        self._seldom = seldom
+
+    def __call__(self, values: Sequence[Any]) -> list[Any]:
+        if self._seldom:
+            return list(map(self._make, values))
+        found = list(map(self._made.__getitem__, values))
+        self._asked += len(values)
+        if len(self._made) > _REMEMBERED:
+            self._seldom = len(self._made) * 2 > self._asked
+            self._made.clear()
+            self._asked = 0
+        return found
+
+
+class Column:
+    """What `reader` makes of the field of line after line: `nothing` where nothing is said. `alone`: its values hardly
+    repeat. `faulty`: some cell of it could not be read."""
+
+    def __init__(
+        self, fill: Fill, reader: Reader, context: Context, *, nothing: str | None = None, alone: bool = False
+    ) -> None:
+        self._fill = fill
+        self._reader = reader
+        self._context = context
+        self._nothing = nothing
+        self._each = Often(self._of_text if fill.as_is else self._of_cell, seldom=alone)
+        self.faulty = False
+
+    def read(self, cells: Sequence[Sequence[str]], count: int) -> list[Any]:
+        """Of `count` lines, whose cells stand column by column."""
+        places = self._fill.places
+        if not places:
+            return [self._read(self._fill.read())] * count
+        if len(places) > 1:
+            return [self._of_cell(*found) for found in zip(*(cells[place] for place in places), strict=True)]
+        return self._each(cells[places[0]])
+
+    def _of_text(self, cell: str) -> Any:
+        """The same as `_of_cell` where the cell is read as it is."""
+        text = cell.strip()
+        if not text:
+            return self._nothing
         try:
-            return reader(value, context)
+            return self._reader(text, self._context)
         except ValueError:
+            self.faulty = True
             return FAULT
 
-    def read_cell(*found: str) -> Any:
+    def _of_cell(self, *cells: str) -> Any:
         try:
-            value = fill.read(*found)
+            value = self._fill.read(*cells)
         except CellFault:
+            self.faulty = True
             return CELL_FAULT
-        return read(value)
+        return self._read(value)
 
-    if not fill.places:
-        return [read(fill.read())] * count
-    if len(fill.places) > 1:
-        return [read_cell(*found) for found in zip(*(cells[place] for place in fill.places), strict=True)]
-    column = cells[fill.places[0]]
-    return each(read, [cell.strip() for cell in column]) if fill.as_is else each(read_cell, column)
-
-
-def each(make: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """`make` of all `values`, which can be hashed and are the same where they are equal; where they repeat, once."""
-    distinct = set(values)
-    if len(distinct) * 2 > len(values):
-        return [make(value) for value in values]
-    made = {value: make(value) for value in distinct}
-    return [made[value] for value in values]
+    def _read(self, value: Any) -> Any:
+        if value is None or value == "":
+            return self._nothing
+        try:
+            return self._reader(value, self._context)
+        except ValueError:
+            self.faulty = True
+            return FAULT
 
 
-def has_faults(column: Sequence[Any]) -> bool:
-    return object in set(map(type, column))
+def faults_of(column: Sequence[Any]) -> set[int]:
+    """The places of what cannot be read."""
+    if object not in set(map(type, column)):
+        return set()
+    return {place for place, value in enumerate(column) if value is FAULT or value is CELL_FAULT}
 
 
 def copied(value: Any) -> str:
@@ -104,11 +158,11 @@ def as_member(key: str, value: Any) -> str:
     return copied(f"{encode_basestring(key)}:{said}")
 
 
-def objects(members: Sequence[Sequence[str | None]]) -> list[str]:
-    """JSON objects of members that stand side by side."""
-    if len(members) == 1:
-        return [f"{{{member or ''}}}" for member in members[0]]
-    return [f"{{{','.join(filter(None, found))}}}" for found in zip(*members, strict=True)]
+def as_objects(pairs: Iterable[tuple[str | None, str | None] | None]) -> str:
+    """Two JSON objects of these pairs of members, as two columns."""
+    told = [pair for pair in pairs if pair is not None]
+    plain, folded = ",".join(filter(None, (pair[0] for pair in told))), ",".join(filter(None, (p[1] for p in told)))
+    return f"{{{plain}}}\t{{{folded}}}"
 
 
 def array(values: Iterable[str]) -> str:

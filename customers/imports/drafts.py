@@ -1,203 +1,152 @@
 """Lines of customers as the rows they would be, were everybody new: made column by column, far from the database.
 
-A draft holds only lines that mean nobody whom another line of the batch means, and that can be read without a fault.
-The others, and those whose people turn out to be known, go the careful way (customers/people.py).
+A draft holds only lines that mean nobody whom an earlier line of the batch means, and that can be read without a fault.
+The others, and those whose people turn out to be known, go the careful way (customers/people.py) once it is taken in.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from customers.addresses import read_address, read_identity_kind
-from customers.attributes import folded_attributes, read_attribute
+from customers.attributes import read_attribute
 from customers.households import household_key
-from customers.imports.columns import (
-    CELL_FAULT,
-    FAULT,
-    NO_LISTS,
-    NO_TEXT,
-    as_member,
-    column_of,
-    copied,
-    copied_folded,
-    copied_lists,
-    each,
-    has_faults,
-    objects,
-)
-from customers.imports.mapping import Fill
+from customers.imports.columns import CELL_FAULT, FAULT, NO_LISTS, Column, Often, as_objects, faults_of
+from customers.imports.fields import attribute_reader, columns_of, sign, taken, texts_of
 from customers.imports.shape import Shape
-from customers.models import customers
-from customers.schemas import CONSENT, CUSTOMER, IDENTITY
-from customers.values import Context, Reader, read_texts
+from customers.imports.sheets import People, Sheet, sheets_of
+from customers.values import Context
 from runtime.registry import Kind
 
 BETWEEN = "\0"
 """Stands between the cells of a line: none holds one."""
-_OTHERS = frozenset({"birthday", "household_size"})
-"""Fields that are no texts."""
-_PLAIN = frozenset({"email", "phone"})
-"""Fields that are folded as they are, and hold no sign that COPY escapes."""
-_UNFOLDED = frozenset({Kind.NUMBER, Kind.YES_NO})
+_SLAB = 1000  # lines
 
 
 @dataclass(frozen=True)
 class Draft:
     """Lines of a batch, side by side: number in the file, cells (joined), and what they would be in the tables.
 
-    `rows`: the columns of Shape.copied; `extras`: tags and attributes, both with their folded forms. `keys`: identity
-    kind → value or None; `phones`, `consents` (channel → word) alike. `homes`: (key, community, address) or None.
-    `codes`: the codes that are named. `attribute_kinds`: what the values of attributes were taken for.
+    `keys`: identity kind → value or None; `consents`: channel → word, alike. `lone`: the phones of lines that name
+    nobody otherwise, by place. `homes`: (key, community, address) or None; empty where lines have no addresses.
+    `codes`: the codes that are named. `attribute_kinds`: what the values of attributes were taken for. `aside`: the
+    identities (and under `phone` the phones) that lines beside the draft name.
     """
 
     lines: list[int]
     cells: list[str]
-    rows: list[str]
-    extras: list[str]
+    sheets: list[Sheet]
     keys: dict[str, list[str | None]]
-    phones: list[str | None]
+    lone: dict[int, str]
     consents: dict[str, list[bool | None]]
     homes: list[tuple[str, str | None, str] | None]
     codes: dict[str, list[str]]
     attribute_kinds: dict[str, str]
+    aside: dict[str, list[str]]
 
 
 class Drafter:
-    """Drafts batch after batch; it knows the kinds of the attributes, and learns those of new ones as it goes."""
+    """Drafts batch after batch; it knows the kinds of the attributes, and learns those of new ones as it goes.
+    `moment`: when the customers come to be, as COPY takes it."""
 
-    def __init__(self, shape: Shape, context: Context, kinds: dict[str, Kind]) -> None:
+    def __init__(self, shape: Shape, context: Context, kinds: dict[str, Kind], moment: str) -> None:
         self._shape = shape
         self._context = context
         self._kinds = kinds
+        self._moment = moment
+        self._fields = columns_of(shape, context)
+        self._attributes: dict[str, Column] = {}
+        self._objects = Often(as_objects)
+        self._texts = set(shape.columns) - shape.asked
+        self._told = {name for name in self._fields if name not in self._texts and name != "tags"}
 
     def draft(self, numbers: Sequence[int], lines: Sequence[Sequence[str]]) -> tuple[Draft, list[int]]:
         """The draft of these lines, and the places of those that must go the careful way."""
-        read = _Lines(self._shape, self._context, self._kinds, lines)
-        careful = read.careful()
-        kept = [place for place in range(len(lines)) if place not in careful]
-        read.keep(kept if careful else None)
-        draft = Draft(
-            lines=[numbers[place] for place in kept],
-            cells=[BETWEEN.join(lines[place]) for place in kept],
-            rows=read.rows(),
-            extras=read.extras(),
-            keys={kind: read.columns[f"identities.{kind}"] for kind in self._shape.kinds},
-            phones=read.columns.get("phone") or [None] * len(kept),
-            consents={channel: read.columns[f"consents.{channel}"] for channel in self._shape.consents},
-            homes=read.homes(),
-            codes=read.codes(),
-            attribute_kinds={key: self._kinds[key].value for key in self._shape.attributes if key in self._kinds},
-        )
-        return draft, sorted(careful)
+        slabs = [self._slab(lines[start : start + _SLAB]) for start in range(0, len(lines), _SLAB)]
+        columns = {name: [value for columns, _ in slabs for value in columns[name]] for name in slabs[0][0]}
+        careful = {start * _SLAB + place for start, (_, faults) in enumerate(slabs) for place in faults}
+        careful |= _again(columns, self._shape.kinds, len(lines))
+        aside = _signs(columns, self._shape.kinds, careful)
+        if careful:
+            kept = [place for place in range(len(lines)) if place not in careful]
+            columns = {name: [column[place] for place in kept] for name, column in columns.items()}
+            numbers, lines = [numbers[place] for place in kept], [lines[place] for place in kept]
+        return self._drafted(numbers, lines, columns, aside), sorted(careful)
 
+    def _slab(self, lines: Sequence[Sequence[str]]) -> tuple[dict[str, list[Any]], set[int]]:
+        """What some lines say: `rows`, their part of the table of customers, and by target what is asked about
+        otherwise; and which of them have a fault. Few enough that a processor holds them near at hand."""
+        columns = self._read(list(zip(*lines, strict=True)), len(lines))
+        faults: set[int] = set()
+        for name in self._faulty(columns):
+            column, found = columns[name], faults_of(columns[name])
+            for place in found:
+                column[place] = "" if name in self._texts else None
+            faults |= found
+        told = {name: column for name, column in columns.items() if name in self._told}
+        return {**told, "rows": self._rows(columns, len(lines))}, faults
 
-class _Lines:
-    """The values of some lines, `columns` by target; dates, numbers, tags and attributes as COPY takes them."""
-
-    def __init__(self, shape: Shape, context: Context, kinds: dict[str, Kind], lines: Sequence[Sequence[str]]) -> None:
-        self._shape = shape
-        self._context = context
-        self._kinds = kinds
-        self._cells: list[Sequence[str]] = list(zip(*lines, strict=True))
-        self._count = len(lines)
-        self.columns: dict[str, list[Any]] = {}
-        for name, fill in shape.fields.items():
-            self._read(name, _field_reader(name), fill)
-        for kind, fill in shape.identities.items():
-            self._read(f"identities.{kind}", _identity_reader(kind), fill)
-        for channel, fill in shape.consents.items():
-            self._read(f"consents.{channel}", CONSENT.fields["granted"], fill)
-        if shape.tags is not None:
-            self._read("tags", _read_tags, shape.tags)
-        for kind in ("external_id", "email"):
-            if kind in shape.fields:
-                self.columns[f"identities.{kind}"] = self.columns[kind]
-        self._read_attributes()
-
-    def careful(self) -> set[int]:
-        """The places of lines with a fault, without a name, or that name somebody whom another line names."""
-        odd = {
-            place
-            for column in self.columns.values()
-            if has_faults(column)
-            for place, value in enumerate(column)
-            if value is FAULT or value is CELL_FAULT
-        }
-        signs = [self.columns[f"identities.{kind}"] for kind in self._shape.kinds]
-        for column in signs:
-            odd |= _shared(column)
-        named = [any(found) for found in zip(*signs, strict=True)] if signs else [False] * self._count
-        lone = [place for place, told in enumerate(named) if not told]
-        phones = self.columns.get("phone")
-        if phones is None or not lone:
-            return odd.union(lone)
-        asked = {phones[place] for place in lone}
-        return odd.union(
-            (place for place in lone if phones[place] is None),
-            (place for place in _shared(phones) if phones[place] in asked),
+    def _drafted(
+        self,
+        numbers: Sequence[int],
+        lines: Sequence[Sequence[str]],
+        columns: dict[str, list[Any]],
+        aside: dict[str, list[str]],
+    ) -> Draft:
+        shape, count = self._shape, len(lines)
+        keys = {kind: columns[sign(kind)] for kind in shape.kinds}
+        phones = columns.get("phone") or [None] * count
+        consents = {channel: columns[f"consents.{channel}"] for channel in shape.consents}
+        people = People(columns["rows"], keys, phones, consents)
+        return Draft(
+            lines=list(numbers),
+            cells=list(map(BETWEEN.join, lines)),
+            sheets=list(sheets_of(shape, people, self._moment)),
+            keys=keys,
+            lone={place: phones[place] for place in _nameless(list(keys.values()), count)},
+            consents=consents,
+            homes=_homes(shape, columns, count),
+            codes={name: _distinct(columns[name]) for name in shape.codes},
+            attribute_kinds={key: self._kinds[key].value for key in shape.attributes if key in self._kinds},
+            aside=aside,
         )
 
-    def keep(self, places: list[int] | None) -> None:
-        """Forget all lines but these (None: keep them all)."""
-        if places is not None:
-            self.columns = {name: [column[place] for place in places] for name, column in self.columns.items()}
-            self._count = len(places)
+    def _rows(self, columns: dict[str, list[Any]], count: int) -> list[str]:
+        """What the lines say of the table of customers: fields, tags and attributes, with their folded forms."""
+        texts: list[Sequence[str]] = [
+            columns[name] if name in self._texts else texts_of(name, columns[name]) for name in self._shape.columns
+        ]
+        texts.append([tags or NO_LISTS for tags in columns["tags"]] if "tags" in columns else [NO_LISTS] * count)
+        pairs = [columns[f"attributes.{key}"] for key in self._shape.attributes]
+        texts.append(self._objects(list(zip(*pairs, strict=True))) if pairs else ["{}\t{}"] * count)
+        return list(map("\t".join, zip(*texts, strict=True)))
 
-    def rows(self) -> list[str]:
-        texts = [each(_copying(name), self.columns[name]) for name in self._shape.columns]
-        return list(map("\t".join, zip(*texts, strict=True))) if texts else [""] * self._count
+    def _read(self, cells: Sequence[Sequence[str]], count: int) -> dict[str, list[Any]]:
+        """The values of the lines by target; dates, numbers, tags and attributes as COPY takes them.
 
-    def extras(self) -> list[str]:
-        """Tags and attributes, both with their folded forms."""
-        nothing = [NO_LISTS] * self._count
-        tags = [tags or NO_LISTS for tags in self.columns["tags"]] if "tags" in self.columns else nothing
-        if not self._shape.attributes:
-            return [f"{each}\t{{}}\t{{}}" for each in tags]
-        members = objects([self.columns[f"attributes.{key}"] for key in self._shape.attributes])
-        folded = objects([self.columns[f"folded.{key}"] for key in self._shape.attributes])
-        return list(map("\t".join, zip(tags, members, folded, strict=True)))
-
-    def homes(self) -> list[tuple[str, str | None, str] | None]:
-        nothing: list[Any] = [None] * self._count
-        if "address" not in self._shape.fields:
-            return nothing
-        held = [self.columns.get(name, nothing) for name in ("community", "city", "address")]
-        homes: list[tuple[str, str | None, str] | None] = []
-        for community, city, address in zip(*held, strict=True):
-            key = household_key({"community": community, "city": city, "address": address}) if address else None
-            homes.append(None if key is None else (key, community, address))
-        return homes
-
-    def codes(self) -> dict[str, list[str]]:
-        named = (name for name in ("community", "dealer", "salesperson") if name in self._shape.fields)
-        return {name: sorted({code for code in self.columns[name] if code is not None}) for name in named}
-
-    def _read(self, target: str, reader: Reader, fill: Fill) -> None:
-        self.columns[target] = column_of(fill, reader, self._context, self._cells, self._count)
-
-    def _read_attributes(self) -> None:
-        """An attribute whose kind is not known yet has it by its first value, of a line that makes a record."""
+        An attribute whose kind is not known yet has it by its first value, of a line that makes a record.
+        """
+        columns = {name: column.read(cells, count) for name, column in self._fields.items()}
         new = [key for key in self._shape.attributes if key not in self._kinds]
-        given = {
-            key: column_of(self._shape.attributes[key], _taken, self._context, self._cells, self._count) for key in new
-        }
-        cells = (column for column in (*self.columns.values(), *given.values()) if has_faults(column))
-        broken = {place for column in cells for place, value in enumerate(column) if value is CELL_FAULT}
-        for key, values in given.items():
-            self._learn(key, (value for place, value in enumerate(values) if place not in broken))
-        for key, fill in self._shape.attributes.items():
+        given = {key: Column(self._shape.attributes[key], taken, self._context).read(cells, count) for key in new}
+        if new:
+            read = (*columns.values(), *given.values())
+            broken = {place for column in read for place in faults_of(column) if column[place] is CELL_FAULT}
+            for key, values in given.items():
+                self._learn(key, (value for place, value in enumerate(values) if place not in broken))
+        for key in self._shape.attributes:
             if key in self._kinds:
-                self._read(f"attributes.{key}", _attribute_reader(key, self._kinds, folded=False), fill)
-                if self._kinds[key] in _UNFOLDED:
-                    self.columns[f"folded.{key}"] = [None] * self._count
-                else:
-                    self._read(f"folded.{key}", _attribute_reader(key, self._kinds, folded=True), fill)
+                columns[f"attributes.{key}"] = self._attribute(key).read(cells, count)
             else:
-                self.columns[f"attributes.{key}"] = [None if value is None else FAULT for value in given[key]]
-                self.columns[f"folded.{key}"] = [None] * self._count
+                columns[f"attributes.{key}"] = [None if value is None else FAULT for value in given[key]]
+        return columns
+
+    def _attribute(self, key: str) -> Column:
+        if key not in self._attributes:
+            reader = attribute_reader(key, self._kinds)
+            self._attributes[key] = Column(self._shape.attributes[key], reader, self._context)
+        return self._attributes[key]
 
     def _learn(self, key: str, values: Iterable[Any]) -> None:
         for value in values:
@@ -209,59 +158,70 @@ class _Lines:
                 continue
             return
 
-
-def _copying(name: str) -> Callable[[Any], str]:
-    """How a field becomes its columns."""
-    if name in _PLAIN:
-        return lambda value: NO_TEXT if value is None else f"{value}\t{value}"
-    return copied_folded if f"{name}_folded" in customers.c else copied
-
-
-def _taken(value: Any, _: Context) -> Any:
-    return value
+    def _faulty(self, columns: Iterable[str]) -> list[str]:
+        """Which columns may have faults."""
+        sound = {name for name, column in self._fields.items() if not column.faulty}
+        sound |= {f"attributes.{key}" for key, column in self._attributes.items() if not column.faulty}
+        return [name for name in columns if name not in sound]
 
 
-def _field_reader(name: str) -> Reader:
-    """Of texts, the text; of others, what COPY takes."""
-    reader = CUSTOMER.fields[name]
-    if name not in _OTHERS:
-        return reader
-
-    def read(value: Any, context: Context) -> str | None:
-        plain = reader(value, context)
-        return None if plain is None else str(plain)
-
-    return read
-
-
-def _read_tags(value: Any, context: Context) -> Any:
-    """No tags at all is something to say: that there are none."""
-    tags = read_texts(value, context)
-    return copied_lists(tags) if tags else FAULT
+def _again(columns: dict[str, list[Any]], kinds: Sequence[str], count: int) -> set[int]:
+    """The places of lines that name nobody, or somebody whom an earlier line names; by a phone alone also those that an
+    earlier or later line has: whom it means hangs on all who have it."""
+    signs = [columns[sign(kind)] for kind in kinds]
+    again = {place for column in signs for place in _repeated(column)}
+    lone = _nameless(signs, count)
+    phones = columns.get("phone")
+    if phones is None or not lone:
+        return again.union(lone)
+    shared = {phones[place] for place in lone} & {phones[place] for place in _repeated(phones)}
+    again |= {place for place in lone if phones[place] is None}
+    return again.union(place for place, phone in enumerate(phones) if phone in shared)
 
 
-def _attribute_reader(key: str, kinds: dict[str, Kind], *, folded: bool) -> Reader:
-    def read(value: Any, context: Context) -> str | None:
-        plain = read_attribute(key, value, kinds, context)
-        if folded:
-            plain = folded_attributes({key: plain}).get(key)
-        return None if plain is None else as_member(key, plain)
-
-    return read
-
-
-def _identity_reader(kind: str) -> Reader:
-    def read(value: Any, context: Context) -> Any:
-        word = read_identity_kind(kind, context)
-        text = IDENTITY.fields["value"](value, context)
-        return FAULT if word != kind or text is None else read_address(kind, text, context) or FAULT
-
-    return read
+def _nameless(signs: Sequence[Sequence[Any]], count: int) -> list[int]:
+    """The places of lines that have no identity."""
+    if any(None not in column for column in signs):
+        return []
+    if not signs:
+        return list(range(count))
+    return [place for place, found in enumerate(zip(*signs, strict=True)) if not any(found)]
 
 
-def _shared(column: Sequence[Any]) -> set[int]:
-    """The places of values that occur more than once."""
-    if len(set(column)) + column.count(None) >= len(column) + (None in column):
+def _repeated(column: Sequence[Any]) -> set[int]:
+    """The places of values that stand earlier too."""
+    if len(set(column)) == len(column):
         return set()
-    often = {value for value, times in Counter(column).items() if times > 1 and value is not None}
-    return {place for place, value in enumerate(column) if value in often}
+    seen: set[Any] = {None}
+    again: set[int] = set()
+    for place, value in enumerate(column):
+        if value in seen and value is not None:
+            again.add(place)
+        seen.add(value)
+    return again
+
+
+def _signs(columns: dict[str, list[Any]], kinds: Sequence[str], places: set[int]) -> dict[str, list[str]]:
+    """What can be read of the identities and phones of these lines."""
+    named = {kind: columns[sign(kind)] for kind in kinds} | {"phone": columns.get("phone", ())}
+    found = {
+        kind: [column[place] for place in places if isinstance(column[place], str)] if column else []
+        for kind, column in named.items()
+    }
+    return {kind: values for kind, values in found.items() if values}
+
+
+def _homes(shape: Shape, columns: dict[str, list[Any]], count: int) -> list[tuple[str, str | None, str] | None]:
+    if "address" not in shape.fields:
+        return []
+    nothing: list[Any] = [None] * count
+    held = [columns.get(name, nothing) for name in ("community", "city", "address")]
+    homes: list[tuple[str, str | None, str] | None] = []
+    for community, city, address in zip(*held, strict=True):
+        key = household_key({"community": community, "city": city, "address": address}) if address else None
+        homes.append(None if key is None else (key, community, address))
+    return homes
+
+
+def _distinct(column: Iterable[str | None]) -> list[str]:
+    return sorted({code for code in column if code is not None})

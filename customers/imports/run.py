@@ -25,7 +25,7 @@ from customers.imports.units import Refusal, Unit, refuse, unit_of
 from customers.results import Reject
 from customers.upsert import upsert
 from customers.values import Context
-from runtime.database import Database
+from runtime.database import Database, commit_at_leisure, settle_on_disk
 from runtime.settings import Settings
 
 _TRIES = 5
@@ -95,7 +95,8 @@ async def import_file(
     context = Context(settings.zone, settings.country)
     async with database.connect() as conn:
         kinds = await attribute_kinds(conn)
-    reading = _Reading(Task(job.source, job.kind, job.mapping, context, progress.units, kinds), account)
+    task = Task(job.source, job.kind, job.mapping, context, progress.units, kinds, now.isoformat())
+    reading = _Reading(task, account)
     try:
         header = await reading.open(progress)
         progress = replace(progress, size=job.source.size)
@@ -105,8 +106,10 @@ async def import_file(
         while not (stopping and stopping.is_set()):
             batch = await reading.next(progress)
             if batch is None:
-                return replace(progress, place=progress.size)
+                progress = replace(progress, place=progress.size)
+                break
             progress = await writing.take_in(batch, replace(progress, place=batch.place))
+        await settle_on_disk(database)
         return progress
     finally:
         await reading.close()
@@ -166,6 +169,7 @@ class _Writing:
             opened = self.database.connect() if self.dry_run else self.database.begin()
             try:
                 async with opened as conn:
+                    await commit_at_leisure(conn)
                     done, refusals = await self._write(conn, batch)
                     progress = _sum(before, done)
                     if self.dry_run:
@@ -185,7 +189,7 @@ class _Writing:
         taken, groups = Taken(0, 0, ()), batch.groups
         shape = shape_of(self.plan)
         if batch.draft is not None and shape is not None:
-            taken = await take_draft(conn, shape, batch.draft, now=self.now)
+            taken = await take_draft(conn, shape, batch.draft)
             left = [[Row(line, cells)] for line, cells in lines_of(batch.draft, taken.left)]
             groups = sorted([*groups, *left], key=lambda rows: rows[0].line)
         done = Progress(created=taken.created, unchanged=taken.unchanged)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from customers.imports.mapping import Fill, Plan
 from customers.known import COLUMNS
 from customers.models import customers
+from customers.people import CODES
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Shape:
     fields: Mapping[str, Fill]
     tags: Fill | None
 
-    @property
+    @cached_property
     def copied(self) -> tuple[str, ...]:
         """The columns of the table that the texts of a draft's rows stand for."""
         folded = customers.c
@@ -29,7 +31,18 @@ class Shape:
             each for name in self.columns for each in (name, f"{name}_folded") if each == name or each in folded
         )
 
-    @property
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """The fields whose values tell more than what their columns hold: who it is, where, whose."""
+        home = ("community", "city", "address") if "address" in self.fields else ()
+        return frozenset({"external_id", "email", "phone", *home, *self.codes}.intersection(self.fields))
+
+    @cached_property
+    def codes(self) -> tuple[str, ...]:
+        """The columns that hold a code."""
+        return tuple(name for name in CODES if name in self.fields)
+
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of identity that lines can have."""
         return (*(name for name in ("external_id", "email") if name in self.fields), *self.identities)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.consents import MARKETING
-from customers.imports.columns import copied
+from customers.imports.columns import NULL, copied
 from customers.imports.drafts import Draft
 from customers.imports.shape import Shape
 from customers.models import customers
 from runtime.database import Copied, copy_text
 
 _TABLE = "drafted"
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 async def unchanged_among(conn: AsyncConnection, shape: Shape, draft: Draft, owners: Mapping[int, int]) -> set[int]:
@@ -23,16 +25,15 @@ async def unchanged_among(conn: AsyncConnection, shape: Shape, draft: Draft, own
         return set()
     kinds = list(shape.identities)
     channels = list(shape.consents)
+    people = draft.sheets[0]
     typed = [
         "place int",
-        "customer_id bigint",
-        *(f'"{name}" {customers.c[name].type}' for name in shape.copied),
-        "tags text[], tags_folded text[], attributes jsonb, attributes_folded jsonb",
+        *(f'"{name}" {customers.c[name].type.compile(_DIALECT)}' for name in people.columns),
         *(f"identity_{place} text" for place in range(len(kinds))),
         *(f"consent_{place} boolean" for place in range(len(channels))),
     ]
     await conn.execute(text(f"CREATE TEMP TABLE {_TABLE} ({', '.join(typed)}) ON COMMIT DROP"))
-    await copy_text(conn, Copied(_TABLE, (), _rows(draft, owners, kinds, channels)))
+    await copy_text(conn, Copied(_TABLE, (), b"".join(_rows(draft, owners, kinds, channels))))
     parameters = {f"kind_{place}": kind for place, kind in enumerate(kinds)}
     parameters |= {f"channel_{place}": channel for place, channel in enumerate(channels)}
     found = await conn.execute(text(_statement(shape, len(kinds), len(channels))), parameters)
@@ -41,12 +42,14 @@ async def unchanged_among(conn: AsyncConnection, shape: Shape, draft: Draft, own
     return places
 
 
-def _rows(draft: Draft, owners: Mapping[int, int], kinds: list[str], channels: list[str]) -> Iterator[str]:
+def _rows(draft: Draft, owners: Mapping[int, int], kinds: list[str], channels: list[str]) -> Iterator[bytes]:
+    rows = draft.sheets[0].rows()
     for place, customer in owners.items():
+        row = rows[place] % f"{customer}\t{NULL}".encode()
         signs = [copied(draft.keys[kind][place]) for kind in kinds]
         words = [copied(draft.consents[channel][place]) for channel in channels]
-        rows = [draft.rows[place]] if draft.rows[place] else []
-        yield "\t".join([str(place), str(customer), *rows, draft.extras[place], *signs, *words]) + "\n"
+        more = "".join(f"\t{each}" for each in (*signs, *words)).encode()
+        yield b"%d\t%b%b\n" % (place, row[:-1], more)
 
 
 def _statement(shape: Shape, kinds: int, channels: int) -> str:
@@ -73,5 +76,5 @@ def _statement(shape: Shape, kinds: int, channels: int) -> str:
             f" AND s.purpose = '{MARKETING}' AND (s.granted = d.consent_{place} OR NOT s.granted)"
         )
         same.append(f"(d.consent_{place} IS NULL OR EXISTS ({stands}))")
-    joined = f"{_TABLE} d JOIN customers c ON c.id = d.customer_id"
+    joined = f"{_TABLE} d JOIN customers c ON c.id = d.id"
     return f"SELECT d.place FROM {joined} WHERE {' AND '.join(same)}"  # noqa: S608 -- names of our own columns
