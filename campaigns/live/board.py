@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from campaigns.live.base import MARKS, AnswerRow, Base, together
-from campaigns.live.figures import OTHERS, DomainLine, Head, Picture, Waiting
+from campaigns.live.figures import OTHERS, DomainLine, Head, Obstacles, Picture, Waiting
 from campaigns.live.forecast import forecast
 from campaigns.live.grouping import WORDS, Grouping
+from campaigns.sending.providers import main_domain
 from campaigns.states import State as CampaignState
 from tracking.states import ARRIVED, State
 from tracking.tallies import Lately, Tally
@@ -22,6 +23,7 @@ STEP = 5  # seconds of one point of the line
 POINTS = 60
 SPAN = timedelta(seconds=STEP * POINTS)
 RATE_SECONDS = 10
+NONE = Obstacles()
 
 
 class Board:
@@ -63,8 +65,10 @@ class Board:
                 self._counts[domain, tally.state] += tally.n
                 self._handled[int(tally.at.timestamp())] += tally.n
 
-    def picture(self, head: Head, now: datetime) -> Picture:
+    def picture(self, head: Head, now: datetime, obstacles: Obstacles = NONE) -> Picture:
         """All that is known, as of `now` (by the database's clock, as the tallies')."""
+        rests = [obstacles.rests[run.id] for run in head.runs if run.id in obstacles.rests]
+        at_rest = min(rests) if rests and len(rests) == len(head.runs) else None
         counts = self._numbers()
         rate = self._rate(now) if head.state is CampaignState.SENDING else None
         waiting = together(one for one in self._waiting.values() if one.last is not None and one.last > now)
@@ -77,9 +81,9 @@ class Board:
             self._average(head, counts, now),
             self._spark(now),
             waiting,
-            self._domains(),
+            self._domains(obstacles.held),
             self._answers.listed(),
-            forecast(head.state, left, waiting, rate, now),
+            forecast(head.state, left, waiting, rate, now, at_rest),
         )
 
     def _domain(self, domain: str) -> str:
@@ -119,16 +123,16 @@ class Board:
         starts = range(end - POINTS * STEP, end, STEP)
         return [sum(self._handled[start + second] for second in range(STEP)) for start in starts]
 
-    def _domains(self) -> list[DomainLine]:
+    def _domains(self, held: Mapping[str, datetime]) -> list[DomainLine]:
         """The largest first, the others last."""
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for (domain, state), n in self._counts.items():
             if domain and state != State.SKIPPED and n > 0:
                 found[domain][state] += n
         order = sorted(found, key=lambda domain: (domain == OTHERS, -found[domain].total(), domain))
-        return [self._line(domain, found[domain]) for domain in order]
+        return [self._line(domain, found[domain], held.get(main_domain(domain))) for domain in order]
 
-    def _line(self, domain: str, counts: Counter[str]) -> DomainLine:
+    def _line(self, domain: str, counts: Counter[str], held_until: datetime | None) -> DomainLine:
         sent = sum(counts[state] for state in ARRIVED)
         return DomainLine(
             domain,
@@ -137,5 +141,6 @@ class Board:
             counts[State.FAILED] + counts[State.UNKNOWN],
             counts[State.BOUNCED],
             self._waiting.get(domain, Waiting()),
+            held_until,
             self._last.get(domain),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -33,6 +33,7 @@ class Head:
     channel: str
     state: State
     pause_reason: str | None
+    alarm: str | None
     next_at: datetime | None
     runs: Sequence[RunHead]
 
@@ -48,8 +49,8 @@ class Waiting:
 
 @dataclass(frozen=True)
 class DomainLine:
-    """How a recipient domain (OTHERS: the rest) is doing. `sent` includes bounced. `answer`: the last one of its server
-    in the last hour."""
+    """How a recipient domain (OTHERS: the rest) is doing. `sent` includes bounced. `held_until`: nothing goes there
+    before, since it asked for a pause. `answer`: the last one of its server in the last minutes."""
 
     domain: str
     queued: int
@@ -57,7 +58,17 @@ class DomainLine:
     failed: int
     bounced: int
     waiting: Waiting
+    held_until: datetime | None
     answer: str | None
+
+
+@dataclass(frozen=True)
+class Obstacles:
+    """What keeps messages back besides their own time. `rests`: by run the time at which its next batch is taken up,
+    where none is under way or due; `held`: by main domain until when it wants none."""
+
+    rests: Mapping[int, datetime] = field(default_factory=dict)
+    held: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns.live.figures import Head, RunHead
+from campaigns.dispatch.batch import send_batch
+from campaigns.live.figures import Head, Obstacles, RunHead
+from campaigns.sending.holds import holds_now
 from campaigns.states import LIVE, RunState, State
 
 MOST_RUNS = 5  # of one campaign in view
@@ -28,6 +31,13 @@ async def paused(conn: AsyncConnection) -> int:
     return int(await conn.scalar(_PAUSED) or 0)
 
 
+async def obstacles(conn: AsyncConnection, run_ids: Collection[int], now: datetime) -> Obstacles:
+    """What keeps messages of these runs back at `now`."""
+    rows = await conn.execute(_RESTS, {"task": send_batch.name, "runs": list(run_ids), "now": now})
+    held = {hold.name: hold.until for hold in await holds_now(conn) if hold.until > now}
+    return Obstacles({row.run_id: row.next_at for row in rows if row.next_at is not None and not row.busy}, held)
+
+
 def _head(rows: list[Row[Any]]) -> Head:
     first = rows[0]
     columns = ("run_id", "run_state", "occurrence", "frozen_at", "note", "error")
@@ -37,13 +47,12 @@ def _head(rows: list[Row[Any]]) -> Head:
         if row.run_id is not None and (values := [row._mapping[column] for column in columns])
     ]
     alive = [run for run in found if run.state in LIVE]
-    return Head(
-        first.id, first.name, first.channel, State(first.state), first.pause_reason, first.next_at, alive or found[:1]
-    )
+    own = (first.pause_reason, first.alarm, first.next_at)
+    return Head(first.id, first.name, first.channel, State(first.state), *own, alive or found[:1])
 
 
 _HEADS = text("""
-    SELECT c.id, c.name, c.channel, c.state, c.pause_reason, s.next_at,
+    SELECT c.id, c.name, c.channel, c.state, c.pause_reason, c.alarm, s.next_at,
            r.id AS run_id, r.state AS run_state, r.occurrence, r.frozen_at, r.note, r.error
     FROM (
         SELECT * FROM campaigns WHERE id = ANY (CAST(:ids AS bigint[]))
@@ -59,3 +68,12 @@ _HEADS = text("""
 """)
 
 _PAUSED = text("SELECT count(*) FROM campaigns WHERE state = 'paused'")
+
+_RESTS = text("""
+    SELECT CAST(args ->> 'run_id' AS bigint) AS run_id, min(scheduled_at) AS next_at,
+           bool_or(status = 'doing' OR scheduled_at IS NULL OR scheduled_at <= :now) AS busy
+    FROM procrastinate_jobs
+    WHERE status IN ('todo', 'doing') AND task_name = :task
+      AND CAST(args ->> 'run_id' AS bigint) = ANY (CAST(:runs AS bigint[]))
+    GROUP BY 1
+""")

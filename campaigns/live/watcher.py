@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns.live.base import Base, count_runs
 from campaigns.live.board import SPAN, Board
 from campaigns.live.figures import Head, Picture
-from campaigns.live.heads import heads, paused
+from campaigns.live.heads import heads, obstacles, paused
 from campaigns.states import RunState, State
 from runtime.database import Database
 from runtime.errors import NotFound, Unavailable
@@ -164,6 +164,7 @@ class Watcher:
         stopped = await paused(conn) if ALL in self._wanted else 0
         boards = {run.id: one.board for one in self._watched.values() for run in one.counted.head.runs}
         tallies = await tallies_since(conn, self._seen, list(boards)) if self._seen and boards else []
+        hindered = await obstacles(conn, [run.id for head in found.values() for run in head.runs], now)
         head = self._next(found)
         counted = await _count(conn, head, now, history=head.id not in self._watched) if head else None
         for tally in tallies:
@@ -171,7 +172,7 @@ class Watcher:
         self._take(found, counted)
         self._seen, self._heads, self._paused = seen, found, stopped
         self._pictures = {
-            campaign_id: watched.board.picture(found[campaign_id], now)
+            campaign_id: watched.board.picture(found[campaign_id], now, hindered)
             for campaign_id, watched in self._watched.items()
         }
 
@@ -197,7 +198,8 @@ async def look(database: Database, campaign_id: int) -> Picture:
         if campaign_id not in found:
             raise NotFound(f"there is no campaign {campaign_id}")
         counted = await _count(conn, found[campaign_id], now, history=True)
-    return _taken(counted, Board()).picture(counted.head, now)
+        hindered = await obstacles(conn, [run.id for run in counted.head.runs], now)
+    return _taken(counted, Board()).picture(counted.head, now, hindered)
 
 
 @asynccontextmanager

@@ -16,7 +16,9 @@ from campaigns.live.board import Board
 from campaigns.live.figures import Forecast, Head, Outlook, RunHead, Waiting
 from campaigns.live.forecast import forecast
 from campaigns.live.grouping import Grouping
+from campaigns.live.heads import obstacles
 from campaigns.live.watcher import one_snapshot
+from campaigns.sending.holds import Hold, write_holds
 from campaigns.states import RunState, State
 from runtime.database import Database
 from tests.tracking.people_with_mail import make_messages, make_people
@@ -29,7 +31,9 @@ from tracking.tallies import lately, snapshot, tallies_since
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 RUN = 7
-HEAD = Head(1, "Spring", "email", State.SENDING, None, None, [RunHead(RUN, RunState.SENDING, NOW, NOW, None, None)])
+HEAD = Head(
+    1, "Spring", "email", State.SENDING, None, None, None, [RunHead(RUN, RunState.SENDING, NOW, NOW, None, None)]
+)
 DOMAINS = [f"d{number}.example" for number in range(60)]
 
 
@@ -173,3 +177,19 @@ def test_the_forecast_is_honest_about_what_waits(
     state: State, left: int, waiting: Waiting, rate: float | None, expected: Forecast
 ) -> None:
     assert forecast(state, left, waiting, rate, NOW) == expected
+
+
+def test_a_campaign_whose_batches_all_wait_goes_on_with_the_first_of_them() -> None:
+    assert forecast(State.SENDING, 100, Waiting(), 0.0, NOW, LATER) == Forecast(Outlook.DUE, LATER)
+    assert forecast(State.SENDING, 100, Waiting(), 9.0, NOW, LATER).outlook is Outlook.FINISH  # the last are under way
+
+
+async def test_domains_that_want_a_pause_are_told_with_all_their_names(db: Database) -> None:
+    async with db.begin() as conn:
+        [person] = await make_people(conn, 1)
+        await make_messages(conn, [person], run_id=RUN, state="queued", address="w@126.com")
+        await write_holds(conn, {"163.com": Hold("163.com", 1, LATER, "451 4.7.1 later", NOW)})
+        board = Board()
+        board.rebase(await count_runs(conn, [RUN], NOW))
+        [line] = board.picture(HEAD, NOW, await obstacles(conn, [RUN], NOW)).domains
+    assert (line.domain, line.held_until) == ("126.com", LATER)
