@@ -36,7 +36,7 @@ async def test_a_segment_is_kept_read_changed_and_forgotten(api: OpenApi) -> Non
     record = created.json()
     assert set(record) == {
         *("id", "name", "description", "rule", "count", "counted_at", "created_by", "created_at"),
-        "updated_at",
+        *("holdout_percent", "updated_at"),
     }
     assert (record["name"], record["rule"], record["count"]) == ("Xi'an", XIAN, None)
     path = f"/segments/{record['id']}"
