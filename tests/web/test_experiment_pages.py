@@ -1,0 +1,145 @@
+"""Experiments in the console and the API: the form's variants, the report's part, decided and stopped by hand."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from campaigns import store
+from campaigns.models import campaigns
+from runtime.house import House
+from tests.campaigns.conftest import house, sink
+from tests.campaigns.scene import Sink, add_people, launched, record, work_off
+from tests.campaigns.test_experiments import experiment
+from tests.web.conftest import OpenApi, SignIn
+from tests.web.scene import text_of
+from tests.web.test_campaigns_pages import FORM, town
+from web.experiment_words import decision, lift_said
+
+__all__ = ["house", "sink"]  # fixtures
+
+EMPTY = {
+    "name": "",
+    "subject": "",
+    "source": "",
+    "text": "",
+    "sender": "",
+    "delay": "",
+    "at": "",
+    "weight": "",
+    "format": "html",
+}
+
+
+def rows(*variants: dict[str, str]) -> dict[str, list[str]]:
+    """The fields of these variants, as a browser sends them."""
+    filled = [{**EMPTY, **variant} for variant in variants]
+    return {f"variant_{name}": [row[name] for row in filled] for name in EMPTY}
+
+
+async def test_the_form_takes_variants_and_shows_them_again(sign_in: SignIn, house: House) -> None:
+    client = await sign_in("marketer")
+    second = {"name": "B", "subject": "Only today", "weight": "2", "delay": "30"}
+    plan = {"test_percent": "40", "winner": "opens", "wait_hours": "6", "significance": "90", "fallback": "leading"}
+    fields = {**FORM, "segment_id": str(await town(house)), **plan, **rows({"name": "A"}, second, {})}
+    made = await client.post("/campaigns/new", data=fields)
+    assert made.status_code == 303, text_of(made)
+    async with house.database.connect() as conn:
+        found = await store.campaign(conn, int(await conn.scalar(select(campaigns.c.id)) or 0))
+    assert found.options.experiment == {
+        "variants": [{"name": "A"}, {"name": "B", "subject": "Only today", "weight": 2.0, "delay_minutes": 30.0}],
+        "test_percent": 40.0,
+        "winner": "opens",
+        "wait_hours": 6.0,
+        "significance": 90.0,
+        "fallback": "leading",
+    }
+    page = await client.get(f"/campaigns/{found.id}/edit")
+    assert page.text.count("data-variant>") == 3  # two, and the empty one to copy
+    assert 'value="Only today"' in page.text
+    assert "40 % try the variants A, B" in text_of(page)
+    wrong = await client.post("/campaigns/new", data={**fields, **rows({"name": "A"}, {"name": "B"})})
+    assert wrong.status_code == 422
+    assert "variant 'B' does not differ from 'A'" in text_of(wrong).replace("&#39;", "'")
+    shown = await client.post("/campaigns/preview", data={**fields, "variant_preview": "1"})
+    assert "Only today" in shown.text
+    assert (await client.get(f"/campaigns/{found.id}/preview?variant=1")).text.count("Only today") == 1
+    assert "has no variant 7" in (await client.get(f"/campaigns/{found.id}/preview?variant=7")).text
+
+
+async def test_the_report_tells_of_the_test_and_takes_a_decision(sign_in: SignIn, house: House, sink: Sink) -> None:
+    async with house.database.begin() as conn:
+        await add_people(conn, 20)
+    campaign_id = await launched(house, **experiment())
+    await work_off(house)
+    client = await sign_in("marketer")
+    assert f"/campaigns/{campaign_id}/findings" in (await client.get(f"/campaigns/{campaign_id}")).text
+    part = await client.get(f"/campaigns/{campaign_id}/findings")
+    assert "The test goes on" in text_of(part)
+    assert "Decide now" in text_of(part)
+    reader = await sign_in("analyst")
+    assert "Decide now" not in text_of(await reader.get(f"/campaigns/{campaign_id}/findings"))
+    decided = await client.post(f"/campaigns/{campaign_id}/test/decide", data={"variant": "B"})
+    assert decided.status_code == 303
+    assert "chose B for the rest" in text_of(await client.get(f"/campaigns/{campaign_id}/findings"))
+    again = await client.post(f"/campaigns/{campaign_id}/test/stop")
+    assert again.status_code == 409
+    await work_off(house)
+    assert (await record(house, campaign_id))["counts"]["sent"] == 20
+
+
+async def test_the_api_decides_stops_and_shows(api: OpenApi, house: House, sink: Sink) -> None:
+    async with house.database.begin() as conn:
+        await add_people(conn, 20)
+    first, second = await launched(house, **experiment()), await launched(house, **experiment())
+    await work_off(house)
+    client = await api("marketer")
+    found = (await client.get(f"/campaigns/{first}")).json()
+    assert [one["name"] for one in found["tests"][0]["variants"]] == ["A", "B"]
+    assert found["lift"] is None
+    unknown = await client.post(f"/campaigns/{first}/experiment/decide", json={"variant": "Z"})
+    assert (unknown.status_code, unknown.json()["errors"][0]["path"]) == (422, "variant")
+    decided = (await client.post(f"/campaigns/{first}/experiment/decide", json={})).json()
+    assert (decided["tests"][0]["winner"], decided["tests"][0]["how"]) == ("A", "first")
+    stopped = (await client.post(f"/campaigns/{second}/experiment/stop")).json()
+    assert (stopped["tests"][0]["state"], stopped["tests"][0]["winner"]) == ("stopped", None)
+    assert (await client.post(f"/campaigns/{second}/experiment/stop")).status_code == 409
+
+
+OUTCOME = {
+    "state": "decided",
+    "winner": "B",
+    "leader": "B",
+    "goal": "clicks",
+    "decided_by": None,
+    "due_at": None,
+    "rest": {"waiting": 0},
+    "p": 0.012,
+    "significance": 95.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"how": "significant"}, "B won by clicks"),
+        ({"how": "first", "p": 0.4, "winner": "A"}, "gets the first variant, A"),
+        ({"how": "leading", "p": 0.4}, "gets it all the same"),
+        ({"how": "first", "p": None}, "Too little happened"),
+        ({"how": "leading", "p": None}, "the one that led, B"),
+        ({"how": "by_hand", "decided_by": "me"}, "me chose B"),
+        ({"how": "stopped", "decided_by": "me", "state": "stopped"}, "me stopped the test"),
+    ],
+)
+async def test_every_decision_has_its_sentence(sign_in: SignIn, changes: dict[str, object], words: str) -> None:
+    assert words in decision({**OUTCOME, **changes})
+
+
+def test_lift_in_words() -> None:
+    group = {"buyers": 40, "buyer_rate": 0.2}
+    lift = {"days": 30, "sent": group, "held_out": group, "enough": True, "proved": True}
+    more = {"value": 0.1, "low": 0.05, "high": 0.15}
+    assert "made the difference" in lift_said({**lift, "buyer_rate": more})
+    assert "may be chance" in lift_said({**lift, "buyer_rate": more, "proved": False})
+    assert "kept people from buying" in lift_said({**lift, "buyer_rate": {**more, "value": -0.1}})
+    assert "Too few bought" in lift_said({**lift, "buyer_rate": more, "enough": False})
