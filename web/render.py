@@ -19,6 +19,7 @@ from web.access import found_viewer, house_of
 from web.guard import redirect as plain_redirect
 from web.guard import secure
 from web.i18n import raw_gettext, raw_ngettext
+from web.schedule_words import schedule_in_words
 from web.security import MAIL_CSP
 from web.view import FILTERS, GLOBALS, current_request
 
@@ -95,6 +96,7 @@ def environment() -> Environment:
     made.policies["ext.i18n.trimmed"] = True  # as web/translations.py reads them
     made.globals.update(GLOBALS)
     made.globals.update(words.GLOBALS)
+    made.globals["schedule_in_words"] = schedule_in_words
     made.filters.update(FILTERS)
     made.globals["m"] = made.get_template("macros.html").module
     return made

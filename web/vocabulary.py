@@ -74,6 +74,11 @@ def field_label(name: str) -> str:
     return _said(FIELDS[name]) if name in FIELDS else name
 
 
+def records_label(name: str) -> str:
+    """What the records of a source are called."""
+    return _said(RECORDS[name][1:]) if name in RECORDS else name
+
+
 def channel_label(name: str) -> str:
     return _said(CHANNELS[name]) if name in CHANNELS else name
 

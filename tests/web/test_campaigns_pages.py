@@ -82,7 +82,7 @@ async def test_an_edited_draft_keeps_what_the_form_does_not_show(sign_in: SignIn
     client = await sign_in("marketer")
     page = await client.get(f"/campaigns/{campaign}/edit")
     assert "a rule of its own" in text_of(page)
-    shown = {name: value_of(page, name) for name in ("name", "subject", "source", "holdout", "rate")}
+    shown = {name: value_of(page, name) for name in ("name", "subject", "source", "holdout", "rate", "catch_up")}
     saved = await client.post(
         f"/campaigns/{campaign}/edit", data={**shown, "format": "html", "when": "now", "rate": "3"}
     )

@@ -11,14 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from campaigns.calendar import Entry, entries
+from campaigns.due import due_between
+from campaigns.options import Options
+from campaigns.timing import lead
 from runtime.clock import local_date, utc_now
+from runtime.errors import Invalid
 from segments.context import context_at
-from web.access import READERS, Route, house_of
+from web.access import MARKETERS, READERS, Route, house_of
 from web.calendar_days import month_of, span_of, week_of, weeks_of
+from web.campaign_form.when import When
 from web.i18n import current_language
 from web.render import page
 
 VIEWS = ("month", "week", "list")
+NEXT, AHEAD = 5, timedelta(days=3_700)  # due times that a form shows, and how far ahead they are looked for
 _DAY = timedelta(days=1)
 
 
@@ -69,9 +75,21 @@ async def show(request: Request) -> Response:
         by_day[local_date(entry.at, house.settings.timezone)].append(entry)
     cells = [[Cell(day, shown.first <= day <= shown.last, by_day[day]) for day in week] for week in weeks]
     filled = [cell for week in cells for cell in week if cell.inside and cell.entries]
-    return page(
-        request, "calendar/show.html", partial="calendar", shown=shown, weeks=cells, filled=filled, views=VIEWS
-    )
+    return page(request, "calendar/show.html", partial="calendar", shown=shown, weeks=cells, filled=filled, views=VIEWS)
+
+
+async def due_times(request: Request) -> Response:
+    """The next due times of the schedule that a campaign's form describes, as it is filled in."""
+    settings, now = house_of(request).settings, utc_now()
+    part = When.read(await request.form())
+    try:
+        schedule = part.read_schedule(settings)
+    except Invalid as error:
+        return page(request, "calendar/due.html", problems=error.problems, coming=[], ahead=None)
+    coming = due_between(schedule, now, now + AHEAD, NEXT)
+    first = lead(Options(recipient_local_time=part.pace == "own"), coming[0], settings.timezone) if coming else None
+    ahead = f"{first.total_seconds() / 3600:g}" if first else None
+    return page(request, "calendar/due.html", problems=[], coming=coming, ahead=ahead)
 
 
 def _shown(request: Request, today: date) -> Shown:
@@ -88,4 +106,7 @@ def _shown(request: Request, today: date) -> Shown:
     return Shown(view if view in VIEWS else "month", day, today, first, last, month_of(first - _DAY)[0], last + _DAY)
 
 
-ROUTES = [Route("/calendar", show, "calendar", READERS)]
+ROUTES = [
+    Route("/calendar", show, "calendar", READERS),
+    Route("/calendar/due", due_times, "campaign_due", MARKETERS, methods=("POST",)),
+]
