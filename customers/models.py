@@ -73,8 +73,9 @@ customers = Table(
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     Index("ix_customers_city_folded_id", "city_folded", "id", postgresql_where=text("merged_into IS NULL")),
     Index("ix_customers_merged_into", "merged_into", "id", postgresql_where=text("merged_into IS NOT NULL")),
-    Index("ix_customers_salesperson", "salesperson"),
-    Index("ix_customers_community", "community"),
+    # Of those who have one: a file without them should not pay for it.
+    Index("ix_customers_salesperson_given", "salesperson", postgresql_where=text("salesperson IS NOT NULL")),
+    Index("ix_customers_community_given", "community", postgresql_where=text("community IS NOT NULL")),
     Index("ix_customers_name_folded", "name_folded", postgresql_ops={"name_folded": "text_pattern_ops"}),
     Index(  # looked through from end to end for a part of an address, in an eighth of the table's size
         "ix_customers_address_folded",
