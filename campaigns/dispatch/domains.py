@@ -52,6 +52,11 @@ class Domain:
         most = self.window if alone else min(self.window, max(1, self.lines * 9 // 10))
         return self.out < most or (alone and self.window >= self.lines)
 
+    @property
+    def limited(self) -> bool:
+        """Whether it is this domain that has no room, and not this process that is busy."""
+        return self.window < self.lines or (self.share is not None and self.out >= self.share)
+
     def accepted(self, now: float) -> bool:
         """A message was taken over. Whether this ends a time of trouble."""
         self.answers += 1

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 EVERY = 1.0  # seconds between two looks at the database
 PLACES = 4  # batches that may wait for long; a worker has some more, for those that need not wait
-AWAY = 300.0  # seconds after which a batch that left looks again, at the latest
+AWAY = 60.0  # seconds after which a batch that left looks again, at the latest
 KNOWN = 20_000  # domains that are remembered; beyond that, idle ones are forgotten
 
 
@@ -128,11 +128,11 @@ class Traffic:
             self.waiting[batch] = obstacle
         return True
 
-    def queue_up(self, obstacle: Hashable, messages: int, speed: float) -> float:
+    def queue_up(self, obstacle: Hashable, messages: int, speed: float, longest: float = AWAY) -> float:
         """Seconds after which a batch with so many messages left should come back, behind those that left before."""
         now = time.monotonic()
         self._queues[obstacle] = max(now, self._queues.get(obstacle, now)) + messages * self.workers / speed
-        return min(self._queues[obstacle] - now, AWAY) * self.rng.uniform(0.9, 1.0)
+        return min(self._queues[obstacle] - now, longest) * self.rng.uniform(0.9, 1.0)
 
     async def something(self, seconds: float) -> None:
         """Wait until a message was answered, at most `seconds`."""

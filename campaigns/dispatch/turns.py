@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from campaigns.dispatch.buckets import Kind, Tap
 from campaigns.dispatch.domains import Domain
 from campaigns.dispatch.quota import Quota
-from campaigns.dispatch.traffic import Traffic
+from campaigns.dispatch.traffic import AWAY, Traffic
 from campaigns.dispatch.underway import Underway
 from campaigns.dispatch.work import Run
 from campaigns.sending.congestion import asks_for_a_pause
@@ -30,6 +30,7 @@ from tracking.ledger import Due, MessageKey
 
 LONGEST = 30.0  # seconds that a batch which has to wait may keep a worker's place
 STUCK = 1.0  # seconds; who will wait longer than that needs a place among those who wait
+BRIEFLY = 5.0  # seconds for which a batch leaves where nobody can tell when there will be room
 SPREAD = 0.1  # share of a pause over which the messages of a held domain come back
 
 
@@ -43,12 +44,16 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What the next message waits for: `seconds` at most, `speed` messages a second get past it; `key` is the same for
-    all that wait for the same."""
+    """What the next message waits for: `seconds` at most, `speed` messages a second get past it.
 
-    key: Hashable
+    `key` is the same for all that wait for the same, None where this process has its hands full. `away`: seconds after
+    which those who left look again, at the latest.
+    """
+
+    key: Hashable | None
     seconds: float
     speed: float
+    away: float = AWAY
 
 
 class Turns:
@@ -233,10 +238,12 @@ class Turns:
         obstacle = self._own_obstacle(now) or await self._domains_obstacle(now)
         if obstacle is None:
             return
-        if self._may_wait(obstacle, left, now):
+        if now > self._deadline:
+            self.later = 0.0  # to be loaded anew, and for others to have their turn
+        elif self._may_wait(obstacle, left, now):
             await self._traffic.something(min(obstacle.seconds, STUCK))
         else:
-            self.later = self._traffic.queue_up(obstacle.key, left, obstacle.speed)
+            self.later = self._traffic.queue_up(obstacle.key, left, obstacle.speed, obstacle.away)
 
     def _own_obstacle(self, now: float) -> Obstacle | None:
         """The slowest of the run's own buckets, where one is not ready."""
@@ -252,7 +259,8 @@ class Turns:
             if domain.held_until > now:
                 return None
             if not domain.room(self._traffic.crossing == 1):
-                found.append(Obstacle((Kind.DOMAIN, domain.name), STUCK, max(domain.speed, 1.0)))
+                key = (Kind.DOMAIN, domain.name) if domain.limited else None
+                found.append(Obstacle(key, STUCK, max(domain.speed, 1.0), BRIEFLY))
                 continue
             tap = domain.taps[self._run.rank] if domain.taps else None
             seconds = None if tap is None else tap.waits(now)
@@ -266,11 +274,9 @@ class Turns:
 
     def _may_wait(self, obstacle: Obstacle, left: int, now: float) -> bool:
         """A short wait is always all right. For a long one there are few places: one for each campaign and obstacle,
-        and not for ever, so that batches which could go on find room."""
-        if now - self._went_at < STUCK and left / obstacle.speed < STUCK:
+        so that batches which could go on find room."""
+        if obstacle.key is None or (now - self._went_at < STUCK and left / obstacle.speed < STUCK):
             return True
-        if now > self._deadline:
-            return False
         return self._traffic.may_wait(self, (self._run.campaign_id, obstacle.key))
 
     def _wait_for_tomorrow(self, quota: Quota) -> None:
