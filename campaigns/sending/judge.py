@@ -59,7 +59,9 @@ async def judge_one(
             await pause(conn, campaign_id, now=now, reason=said.pause)
     alarm = said.alarm or said.pause
     changed = (campaigns.c.id == campaign_id) & campaigns.c.alarm.is_distinct_from(alarm)
-    await conn.execute(update(campaigns).where(changed).values(alarm=alarm))
+    noted = await conn.execute(update(campaigns).where(changed).values(alarm=alarm))
+    if noted.rowcount and said.alarm is not None:
+        log.warning("campaign %s: %s", campaign_id, said.alarm)
     return said
 
 

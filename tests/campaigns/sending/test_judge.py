@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import text
 
 from campaigns.halt import pause
 from campaigns.launch import resume
-from campaigns.sending.judge import evidence, judge_one
+from campaigns.sending import judge as judging
+from campaigns.sending.judge import evidence, judge_campaigns, judge_one
 from campaigns.sending.thresholds import Evidence, Thresholds, load_thresholds, save_thresholds
 from campaigns.states import State
 from campaigns.store import campaign
 from runtime.clock import utc_now
 from runtime.house import House
+from runtime.leader import NotLeader, Term, acquire
 from tests.campaigns.scene import add_people, launched, record, work_off
 
 LOW = Thresholds(minimum=10)
@@ -81,3 +84,30 @@ async def test_thresholds_are_kept_for_the_workspace(house: House) -> None:
         assert await load_thresholds(conn) == Thresholds()
         await save_thresholds(conn, {"bounces_pause": None, "minimum": 50})
         assert await load_thresholds(conn) == Thresholds(bounces_pause=None, minimum=50)
+
+
+async def test_the_leader_judges_all_running_campaigns(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "_rest_until", 0.0)
+    campaign_id = await half_sent(house)
+    async with house.database.begin() as conn:
+        await conn.execute(COMPLAIN)
+        await save_thresholds(conn, {"minimum": 10})
+        term = await acquire(conn, "scheduler", "me")
+    assert term is not None
+    with pytest.raises(NotLeader):
+        await judge_campaigns(house, Term("scheduler", term.number + 1), utc_now())
+    await judge_campaigns(house, term, utc_now())
+    assert (await record(house, campaign_id))["state"] == "paused"
+
+
+async def test_an_alarm_is_noted_and_goes_when_it_is_over(house: House) -> None:
+    campaign_id = await half_sent(house)
+    async with house.database.begin() as conn:
+        await conn.execute(COMPLAIN)
+    gentle = Thresholds(minimum=10, complaints_pause=None)
+    assert await judged(house, campaign_id, gentle) is State.SENDING
+    async with house.database.connect() as conn:
+        assert "1 of 16 recipients" in str((await campaign(conn, campaign_id)).alarm)
+    assert await judged(house, campaign_id, Thresholds(minimum=1_000)) is State.SENDING
+    async with house.database.connect() as conn:
+        assert (await campaign(conn, campaign_id)).alarm is None
