@@ -67,15 +67,21 @@ def together(waitings: Iterable[Waiting]) -> Waiting:
     return Waiting(sum(one.n for one in found), min(firsts, default=None), max(lasts, default=None))
 
 
+# The rest of an experiment waits for its decision.
 _COUNT = text("""
-    WITH found AS (
+    WITH standing AS (
+        SELECT m.address, m.state, m.opened_at, m.clicked_at, m.unsubscribed_at,
+               CASE WHEN m.batch >= e.held_from THEN greatest(m.not_before, e.due_at) ELSE m.not_before END AS not_before
+        FROM messages m LEFT JOIN experiments e ON e.run_id = m.run_id AND e.state = 'testing'
+        WHERE m.run_id = ANY (CAST(:runs AS bigint[]))
+    ), found AS (
         SELECT CASE WHEN state <> 'skipped' THEN split_part(lower(address), '@', 2) ELSE '' END AS domain, state,
                count(*) AS n, count(opened_at) AS opened, count(clicked_at) AS clicked,
                count(unsubscribed_at) AS unsubscribed,
                count(*) FILTER (WHERE state = 'queued' AND not_before > :now) AS waiting,
                min(not_before) FILTER (WHERE state = 'queued' AND not_before > :now) AS first,
                max(not_before) FILTER (WHERE state = 'queued' AND not_before > :now) AS last
-        FROM messages WHERE run_id = ANY (CAST(:runs AS bigint[])) GROUP BY 1, 2
+        FROM standing GROUP BY 1, 2
     ), large AS (
         SELECT domain FROM found GROUP BY 1 ORDER BY domain = '' DESC, sum(n) DESC, domain LIMIT :largest
     )
