@@ -139,6 +139,8 @@ def conflicts(schedule: Schedule, options: Options) -> list[Problem]:
     if timed(options) and options.experiment is not None:
         name = "recipient_local_time" if own else "send_time_optimisation" if best else "spread_over"
         found.append((name, "cannot stand beside an experiment, whose variants go out side by side"))
+    if options.deadline is not None and options.tested is not None and options.deadline <= options.tested.wait_hours:
+        found.append(("deadline", "would come before the test of the experiment is decided"))
     if options.deadline is not None and options.deadline * 60 < (options.spread_over or 0):
         found.append(("deadline", "would come before the minutes of spread_over are over"))
     return [Problem(f"options.{name}", message) for name, message in found]
