@@ -168,7 +168,7 @@ class Turns:
             own = domain.taps[self._run.rank] if domain.taps else None
             if domain.room(self._traffic.crossing == 1) and (own is None or own.ready(now)):
                 message = self._take(lane, own, now)
-                self._underway.start(message, domain)
+                self._underway.start(message, domain, now)
                 self._lanes.rotate(-1)
                 return message
             self._lanes.rotate(-1)

@@ -15,8 +15,10 @@ class Underway:
         self._heirs: dict[_Key, _Key] = {}
         self._before: dict[_Key, _Key] = {}
 
-    def start(self, message: Due, domain: Domain) -> None:
+    def start(self, message: Due, domain: Domain, now: float) -> None:
         self._domains[_key(message)] = domain
+        if domain.out == 0:
+            domain.answered_at = now  # it was not asked anything until now
         domain.out += 1
 
     def domain_to_follow(self, before: Due) -> Domain | None:

@@ -204,7 +204,7 @@ def test_places_at_a_domain_come_back_whatever_the_order(moves: list[tuple[str, 
     for place, (move, which) in enumerate(moves):
         message = Due(MessageKey(place, 1), "a@x.example", State.QUEUED, 0, now)
         if move == "s":
-            underway.start(message, domain)
+            underway.start(message, domain, 0.0)
             out.append(message)
         elif move == "f" and out and underway.domain_to_follow(before := out[which % len(out)]) is not None:
             underway.follow(message, before)
@@ -220,7 +220,7 @@ def test_places_at_a_domain_come_back_whatever_the_order(moves: list[tuple[str, 
 def test_one_behind_another_needs_no_place_of_its_own() -> None:
     domain, underway, now = Domain("x.example", lines=20), Underway(), datetime.now(UTC)
     first, second = (Due(MessageKey(number, 1), "a@x.example", State.QUEUED, 0, now) for number in (1, 2))
-    underway.start(first, domain)
+    underway.start(first, domain, 0.0)
     underway.follow(second, first)
     assert domain.out == 1
     assert underway.domain_to_follow(first) is None
@@ -229,3 +229,12 @@ def test_one_behind_another_needs_no_place_of_its_own() -> None:
     underway.end(second)
     assert domain.out == 0
     assert underway.end(second) is None
+
+
+def test_a_domain_that_was_not_asked_for_long_is_not_taken_for_silent() -> None:
+    domain, underway = Domain("x.example", lines=20), Underway()
+    underway.start(Due(MessageKey(1, 1), "a@x.example", State.QUEUED, 0, datetime.now(UTC)), domain, 1_000.0)
+    domain.look(1_001.0)
+    assert domain.window == domain.first_window
+    domain.look(1_010.0)
+    assert domain.window < domain.first_window
