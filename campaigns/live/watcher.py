@@ -90,6 +90,7 @@ class Watcher:
         self._wanted: Counter[int] = Counter()
         self._watched: dict[int, _Watched] = {}
         self._pictures: dict[int, Picture] = {}
+        self._asked: frozenset[int] = frozenset()
         self._heads: dict[int, Head] = {}
         self._paused = 0
         self._seen: str | None = None
@@ -118,9 +119,9 @@ class Watcher:
         """As of the last turn; None before the first."""
         return self._pictures.get(campaign_id)
 
-    def knows(self, campaign_id: int) -> bool:
-        """Whether the last turn found it: it may still wait to be counted."""
-        return campaign_id in self._heads
+    def gone(self, campaign_id: int) -> bool:
+        """Whether the last turn asked for it and did not find it. One that it found may still wait to be counted."""
+        return campaign_id in self._asked and campaign_id not in self._heads
 
     def watched(self, campaign_id: int) -> bool:
         """Whether somebody looks at it."""
@@ -144,7 +145,7 @@ class Watcher:
                 await self._turn_or_wait()
                 await asyncio.sleep(max(EVERY, 4 * (time.monotonic() - began)))
         finally:
-            self._watched, self._pictures, self._heads, self._seen = {}, {}, {}, None
+            self._watched, self._pictures, self._heads, self._asked, self._seen = {}, {}, {}, frozenset(), None
 
     async def _turn_or_wait(self) -> None:
         try:
@@ -160,8 +161,9 @@ class Watcher:
     async def _turn(self, conn: AsyncConnection) -> None:
         """All is asked before anything is taken in: after a turn that failed the next begins where it did."""
         now, seen = await _now(conn), await snapshot(conn)
-        found = await heads(conn, list(self._wanted), under_way=ALL in self._wanted)
-        stopped = await paused(conn) if ALL in self._wanted else 0
+        asked = frozenset(self._wanted)
+        found = await heads(conn, asked, under_way=ALL in asked)
+        stopped = await paused(conn) if ALL in asked else 0
         boards = {run.id: one.board for one in self._watched.values() for run in one.counted.head.runs}
         tallies = await tallies_since(conn, self._seen, list(boards)) if self._seen and boards else []
         hindered = await obstacles(conn, [run.id for head in found.values() for run in head.runs], now)
@@ -170,7 +172,7 @@ class Watcher:
         for tally in tallies:
             boards[tally.run_id].add([tally])
         self._take(found, counted)
-        self._seen, self._heads, self._paused = seen, found, stopped
+        self._seen, self._asked, self._heads, self._paused = seen, asked, found, stopped
         self._pictures = {
             campaign_id: watched.board.picture(found[campaign_id], now, hindered)
             for campaign_id, watched in self._watched.items()

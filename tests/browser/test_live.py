@@ -145,6 +145,16 @@ async def test_many_watch_and_one_asks(site: Site, house: House) -> None:
         assert 'data-may="resume cancel"' in one.last
 
 
+async def test_who_comes_while_others_watch_something_else_is_served_too(site: Site, house: House) -> None:
+    campaign = await sending(house)
+    async with listening(site, "/campaigns/live") as strip:
+        await until(lambda: strip.last)
+        for _ in range(3):
+            async with listening(site, f"/campaigns/{campaign}/live") as heard:
+                await until(lambda: heard.events)
+                assert heard.events[0][0] == "picture"
+
+
 async def test_a_stream_ends_with_its_session(site: Site, house: House) -> None:
     campaign = await sending(house)
     async with listening(site, f"/campaigns/{campaign}/live") as heard:

@@ -28,7 +28,7 @@ async def campaign_stream(request: Request) -> Response:
     def draw() -> str | None:
         picture = watcher.picture(campaign_id)
         if picture is None:
-            return "" if watcher.knows(campaign_id) else None
+            return None if watcher.gone(campaign_id) else ""
         return fragment(request, "campaigns/live.html", **live_context(picture))
 
     return stream(request, campaign_id, draw, READERS)
