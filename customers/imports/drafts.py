@@ -1,11 +1,12 @@
 """Lines of customers as the rows they would be, were everybody new: made column by column, far from the database.
 
-A draft holds only lines that mean nobody whom an earlier line of the batch means, and that can be read without a fault.
+A draft holds only lines that mean nobody whom another line of the batch means, and that can be read without a fault.
 The others, and those whose people turn out to be known, go the careful way (customers/people.py) once it is taken in.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ class Drafter:
         slabs = [self._slab(lines[start : start + _SLAB]) for start in range(0, len(lines), _SLAB)]
         columns = {name: [value for columns, _ in slabs for value in columns[name]] for name in slabs[0][0]}
         careful = {start * _SLAB + place for start, (_, faults) in enumerate(slabs) for place in faults}
-        careful |= _again(columns, self._shape.kinds, len(lines))
+        careful |= _shared(columns, self._shape.kinds, len(lines))
         aside = _signs(columns, self._shape.kinds, careful)
         if careful:
             kept = [place for place in range(len(lines)) if place not in careful]
@@ -165,18 +166,18 @@ class Drafter:
         return [name for name in columns if name not in sound]
 
 
-def _again(columns: dict[str, list[Any]], kinds: Sequence[str], count: int) -> set[int]:
-    """The places of lines that name nobody, or somebody whom an earlier line names; by a phone alone also those that an
-    earlier or later line has: whom it means hangs on all who have it."""
+def _shared(columns: dict[str, list[Any]], kinds: Sequence[str], count: int) -> set[int]:
+    """The places of lines that name nobody, or somebody whom another line names; by a phone alone also the others that
+    have it: whom it means hangs on all of them."""
     signs = [columns[sign(kind)] for kind in kinds]
-    again = {place for column in signs for place in _repeated(column)}
+    found = {place for column in signs for place in _repeated(column)}
     lone = _nameless(signs, count)
     phones = columns.get("phone")
     if phones is None or not lone:
-        return again.union(lone)
-    shared = {phones[place] for place in lone} & {phones[place] for place in _repeated(phones)}
-    again |= {place for place in lone if phones[place] is None}
-    return again.union(place for place, phone in enumerate(phones) if phone in shared)
+        return found.union(lone)
+    asked = {phones[place] for place in lone}
+    found |= {place for place in lone if phones[place] is None}
+    return found.union(place for place in _repeated(phones) if phones[place] in asked)
 
 
 def _nameless(signs: Sequence[Sequence[Any]], count: int) -> list[int]:
@@ -189,16 +190,11 @@ def _nameless(signs: Sequence[Sequence[Any]], count: int) -> list[int]:
 
 
 def _repeated(column: Sequence[Any]) -> set[int]:
-    """The places of values that stand earlier too."""
+    """The places of values that occur more than once."""
     if len(set(column)) == len(column):
         return set()
-    seen: set[Any] = {None}
-    again: set[int] = set()
-    for place, value in enumerate(column):
-        if value in seen and value is not None:
-            again.add(place)
-        seen.add(value)
-    return again
+    often = {value for value, times in Counter(column).items() if times > 1 and value is not None}
+    return {place for place, value in enumerate(column) if value in often}
 
 
 def _signs(columns: dict[str, list[Any]], kinds: Sequence[str], places: set[int]) -> dict[str, list[str]]:
