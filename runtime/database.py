@@ -67,9 +67,12 @@ class Database:
             yield conn
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading; what is not committed is rolled back."""
+    async def connect(self, *, autocommit: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; what is not committed is rolled back. With `autocommit` every statement commits
+        by itself."""
         async with _reachable(), self.engine.connect() as conn:
+            if autocommit:
+                await conn.execution_options(isolation_level="AUTOCOMMIT")
             yield conn
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ for each other instead of locking up. The caller owns the transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,9 +16,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.changes import ACTIVITY, change_and_note, note_changed
+from tracking.answers import alike
 from tracking.counts import campaign_counts, count_states, messages_page
 from tracking.states import State, moves
-from tracking.tallies import Moved, note_tallies
+from tracking.tallies import ANSWERED
 
 __all__ = [
     "Due",
@@ -77,15 +79,16 @@ class Due:
 async def record_outcomes(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> int:
     """Write what became of messages, where the table of moves allows it; answers how many moved.
 
-    Repeating an outcome moves nothing. A message whose customer was merged meanwhile is found at the survivor.
+    Repeating an outcome moves nothing. A message whose customer was merged meanwhile is found at the survivor. One
+    statement as a rule, so that it can also commit by itself.
     """
     moved = 0
     for unique in _rounds(outcomes):
-        found = await _apply(conn, unique)
-        missing = [outcome for outcome in unique if outcome.key not in found]
+        missing = await _apply(conn, unique)
+        moved += len(unique) - len(missing)
         if missing:
-            found |= await _apply(conn, await _at_survivors(conn, missing))
-        moved += len(found)
+            survivors = await _at_survivors(conn, missing)
+            moved += len(survivors) - len(await _apply(conn, survivors))
     return moved
 
 
@@ -126,20 +129,15 @@ async def cancel_queued(conn: AsyncConnection, run_id: int, *, reason: str | Non
     return await change_and_note(conn, "messages", _CANCEL, {"run": run_id, "reason": reason, "from": from_batch})
 
 
-async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> set[MessageKey]:
-    """One UPDATE for messages, one for the customers' activity, a tally; answers the keys that moved. Keys must be
+async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Messages, the customers' activity, the note of both, the tally; answers those that moved nothing. Keys must be
     unique."""
     if not outcomes:
-        return set()
-    ordered = sorted(outcomes, key=lambda outcome: outcome.key)
-    rows = (await conn.execute(_RECORD, _outcome_arrays(ordered))).all()
-    await note_tallies(conn, [Moved(row.run_id, row.address, row.state, row.reason) for row in rows])
-    sent = [row for row in rows if row.sent_at is not None]
-    if sent:
-        contacted = {"people": [row.customer_id for row in sent], "at": [row.sent_at for row in sent]}
-        await conn.execute(_CONTACTED, contacted)
-    await note_changed(conn, ("messages", ACTIVITY), {row.customer_id for row in rows})
-    return {MessageKey(row.customer_id, row.run_id, row.step) for row in rows}
+        return []
+    ordered = sorted(outcomes, key=_by_key)
+    rows = json.dumps([_as_row(place, outcome) for place, outcome in enumerate(ordered)])
+    places = (await conn.execute(_RECORD, {"rows": rows, "moves": _MOVES, "sources": _CHANGED})).scalars()
+    return [ordered[place] for place in places]
 
 
 async def _at_survivors(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -174,25 +172,35 @@ def _key_arrays(keys: Sequence[MessageKey]) -> dict[str, list[Any]]:
     }
 
 
-def _outcome_arrays(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _by_key(outcome: Outcome) -> tuple[int, int, int]:
+    key = outcome.key
+    return key.customer_id, key.run_id, key.step
+
+
+def _as_row(place: int, outcome: Outcome) -> dict[str, Any]:
+    key, reason, later = outcome.key, outcome.reason, outcome.not_before
     return {
-        **_key_arrays([outcome.key for outcome in outcomes]),
-        "states": [str(outcome.state) for outcome in outcomes],
-        "at": [outcome.at for outcome in outcomes],
-        "ids": [outcome.provider_id for outcome in outcomes],
-        "reasons": [_printable(outcome.reason) for outcome in outcomes],
-        "not_before": [outcome.not_before for outcome in outcomes],
-        "tried": [int(outcome.tried and outcome.state in _TRIES) for outcome in outcomes],
-        "moves": _MOVES,
+        "place": place,
+        "customer_id": key.customer_id,
+        "run_id": key.run_id,
+        "step": key.step,
+        "state": outcome.state,
+        "at": outcome.at.isoformat(),
+        "provider_id": outcome.provider_id,
+        "reason": None if reason is None else _printable(reason),
+        "answer": alike(_printable(reason)) if reason and outcome.state in ANSWERED else "",
+        "not_before": None if later is None else later.isoformat(),
+        "tried": int(outcome.tried and outcome.state in _TRIES),
     }
 
 
-def _printable(reason: str | None) -> str | None:
+def _printable(reason: str) -> str:
     """A server's words may hold anything; PostgreSQL refuses NUL, and nobody reads more than 1,000 characters."""
-    return None if reason is None else reason.replace("\0", "")[:1000]
+    return reason.replace("\0", "")[:1000]
 
 
 _MOVES = moves()
+_CHANGED = sorted(["messages", ACTIVITY])
 _TRIES = frozenset({State.QUEUED, State.SENT, State.FAILED, State.UNKNOWN})
 
 _DUE = text("""
@@ -221,34 +229,49 @@ _CANCEL = """
     RETURNING customer_id
 """
 
+# Each part reads the one before whole: messages are locked before activity, both by key.
 _RECORD = text("""
-    UPDATE messages m SET
-        state = o.state,
-        reason = o.reason,
-        provider_id = coalesce(o.provider_id, m.provider_id),
-        not_before = o.not_before,
-        attempts = m.attempts + o.tried,
-        sent_at = coalesce(m.sent_at, CASE WHEN o.state IN ('sent', 'delivered', 'bounced') THEN o.at END),
-        delivered_at = CASE WHEN o.state = 'delivered' THEN o.at ELSE m.delivered_at END,
-        failed_at = CASE WHEN o.state IN ('bounced', 'failed') THEN o.at ELSE m.failed_at END
-    FROM unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]), CAST(:states AS
-    text[]),
-                CAST(:at AS timestamptz[]), CAST(:ids AS text[]), CAST(:reasons AS text[]),
-                CAST(:not_before AS timestamptz[]), CAST(:tried AS integer[]))
-         AS o(customer_id, run_id, step, state, at, provider_id, reason, not_before, tried)
-    WHERE m.customer_id = o.customer_id AND m.run_id = o.run_id AND m.step = o.step
-      AND m.state || '>' || o.state = ANY (CAST(:moves AS text[]))
-    RETURNING m.customer_id, m.run_id, m.step, m.sent_at, m.address, m.state, m.reason
-""")
-
-_CONTACTED = text("""
-    UPDATE activity a SET last_contacted_at = o.at
-    FROM (
-        SELECT coalesce(c.merged_into, c.id) AS customer_id, max(given.at) AS at
-        FROM unnest(CAST(:people AS bigint[]), CAST(:at AS timestamptz[])) AS given(customer_id, at)
-        JOIN customers c ON c.id = given.customer_id GROUP BY 1 ORDER BY 1
-    ) o
-    WHERE a.customer_id = o.customer_id AND (a.last_contacted_at IS NULL OR a.last_contacted_at < o.at)
+    WITH o AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given(
+            place integer, customer_id bigint, run_id bigint, step smallint, state text, at timestamptz,
+            provider_id text, reason text, answer text, not_before timestamptz, tried integer)
+    ), moved AS (
+        UPDATE messages m SET
+            state = o.state,
+            reason = o.reason,
+            provider_id = coalesce(o.provider_id, m.provider_id),
+            not_before = o.not_before,
+            attempts = m.attempts + o.tried,
+            sent_at = coalesce(m.sent_at, CASE WHEN o.state IN ('sent', 'delivered', 'bounced') THEN o.at END),
+            delivered_at = CASE WHEN o.state = 'delivered' THEN o.at ELSE m.delivered_at END,
+            failed_at = CASE WHEN o.state IN ('bounced', 'failed') THEN o.at ELSE m.failed_at END
+        FROM o
+        WHERE m.customer_id = o.customer_id AND m.run_id = o.run_id AND m.step = o.step
+          AND m.state || '>' || o.state = ANY (CAST(:moves AS text[]))
+        RETURNING o.place, m.customer_id, m.run_id, m.sent_at, m.address, m.state, m.reason, o.answer
+    ), contacted AS (
+        UPDATE activity a SET last_contacted_at = c.at
+        FROM (
+            SELECT coalesce(customers.merged_into, customers.id) AS customer_id, max(moved.sent_at) AS at
+            FROM moved JOIN customers ON customers.id = moved.customer_id
+            WHERE moved.sent_at IS NOT NULL GROUP BY 1 ORDER BY 1
+        ) c
+        WHERE a.customer_id = c.customer_id AND (a.last_contacted_at IS NULL OR a.last_contacted_at < c.at)
+    ), noted AS (
+        INSERT INTO changed_customers (sources, ids)
+        SELECT CAST(:sources AS text[]), array_agg(DISTINCT customer_id) FROM moved HAVING count(*) > 0
+    ), tallied AS (
+        INSERT INTO tallies (run_id, results)
+        SELECT run_id, jsonb_agg(jsonb_build_array(domain, state, answer, n, last))
+        FROM (
+            SELECT run_id, state, answer, count(*) AS n,
+                   (array_agg(coalesce(reason, '') ORDER BY place DESC))[1] AS last,
+                   CASE WHEN address LIKE '%@%' THEN lower(substring(address FROM '[^@]*$')) ELSE '' END AS domain
+            FROM moved GROUP BY run_id, domain, state, answer
+        ) alike
+        GROUP BY run_id
+    )
+    SELECT place FROM o WHERE place NOT IN (SELECT place FROM moved) ORDER BY place
 """)
 
 _SURVIVORS = text("""

@@ -10,27 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Row, delete, insert, text
+from sqlalchemy import Row, delete, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracking.answers import alike
 from tracking.models import tallies
 from tracking.states import State
 
 KEPT = timedelta(hours=1)
 _LATEST_ROWS = 300
 ANSWERED = frozenset({State.QUEUED, State.FAILED, State.BOUNCED, State.UNKNOWN})  # the reason is a server's answer
-
-
-class Moved(NamedTuple):
-    """A message that came to `state`; `reason` as in the ledger."""
-
-    run_id: int
-    address: str | None
-    state: str
-    reason: str | None
 
 
 @dataclass(slots=True)
@@ -53,13 +43,6 @@ class Lately:
 
     handled: Mapping[int, int]
     answers: Mapping[str, str]
-
-
-async def note_tallies(conn: AsyncConnection, moved: Iterable[Moved]) -> None:
-    """Add what these results come to, a row for each run; in the transaction that records them."""
-    rows = [{"run_id": run_id, "results": results} for run_id, results in _results(moved).items()]
-    if rows:
-        await conn.execute(insert(tallies), rows)
 
 
 async def snapshot(conn: AsyncConnection) -> str:
@@ -88,25 +71,6 @@ async def lately(conn: AsyncConnection, run_ids: Sequence[int], since: datetime)
 async def forget_tallies(conn: AsyncConnection, now: datetime) -> None:
     """Nobody asks for what is older than KEPT."""
     await conn.execute(delete(tallies).where(tallies.c.at < now - KEPT))
-
-
-def domain_of(address: str | None) -> str:
-    """Of an e-mail address, in lower case; "" for what has none."""
-    return (address or "").rpartition("@")[2].lower() if "@" in (address or "") else ""
-
-
-def _results(moved: Iterable[Moved]) -> dict[int, list[list[Any]]]:
-    """By run: [domain, state, answer, n, last answer] for each three that differ."""
-    found: dict[tuple[int, str, str, str], list[Any]] = {}
-    for run_id, address, state, reason in moved:
-        answer = alike(reason) if reason and state in ANSWERED else ""
-        result = found.setdefault((run_id, domain_of(address), state, answer), [0, ""])
-        result[0] += 1
-        result[1] = reason or ""
-    by_run: dict[int, list[list[Any]]] = {}
-    for (run_id, *key), result in found.items():
-        by_run.setdefault(run_id, []).append([*key, *result])
-    return by_run
 
 
 def _read(row: Row[Any]) -> Iterable[Tally]:

@@ -120,11 +120,10 @@ class Delivery:
             elif self._ward.quiet(message.key.customer_id):
                 self.turns.released(message)
                 continue  # it stays queued, and is put off when the batch is loaded again
-            elif (outgoing := self._written(message)) is not None:
+            elif (outgoing := await self._written(message)) is not None:
                 return Letter(message, outgoing)
             else:
                 self.turns.released(message)
-                await asyncio.sleep(0)  # a rendering may have taken its whole second: let others breathe
         return None
 
     async def _send(self, letter: Letter, line: Line, following: Letter | None) -> None:
@@ -141,8 +140,14 @@ class Delivery:
                 self.turns.released(letter.message)
             line.recorded = self._answered(letter, sent) or line.recorded
 
-    def _written(self, message: Due) -> Outgoing | None:
-        """The message ready to go; None where it never can, which is recorded."""
+    async def _written(self, message: Due) -> Outgoing | None:
+        """The message ready to go; None where it never can, which is recorded. One is written at a time, and before
+        each everybody else gets their turn: commits do not wait until all connections have their next letter."""
+        async with self._desk.pen:
+            await asyncio.sleep(0)
+            return self._write(message)
+
+    def _write(self, message: Due) -> Outgoing | None:
         self.tally.rendered += 1
         begun = time.thread_time()
         try:
@@ -216,6 +221,7 @@ class Delivery:
 
     def _record(self, outcome: Outcome, bad_address: str | None = None) -> asyncio.Future[None]:
         gone = None if bad_address is None else (self._work.run.channel.address_kind, bad_address)
+        self._ward.done.add(outcome.key.customer_id)
         future = self._desk.recorder.submit(Result(outcome, gone))
         self._records.append(future)
         return future

@@ -23,6 +23,7 @@ class Desk:
         self.recorder = recorder(house.database)
         self.watch = Watch(house.database)
         self.traffic = Traffic(house.database, house.settings.timezone)
+        self.pen = asyncio.Lock()
         self.users = 0
         self._house = house
         self._lines: dict[str, Lines] = {}

@@ -27,16 +27,17 @@ class Result:
 
 def recorder(database: Database) -> GroupCommit[Result]:
     """A result's future is done once it is committed, or has failed to be, past PATIENCE."""
-    return GroupCommit(database, _record, patience=PATIENCE, hold=HOLD)
+
+    async def record(conn: AsyncConnection, results: Sequence[Result]) -> None:
+        """Suppressed first: should the rest be lost, the message is tried again and skipped for that reason."""
+        gone = [_suppressed(result.outcome, *result.bad_address) for result in results if result.bad_address]
+        if gone:
+            async with database.begin() as own:
+                await suppress_addresses(own, gone)
+        await record_outcomes(conn, [result.outcome for result in results])
+
+    return GroupCommit(database, record, patience=PATIENCE, hold=HOLD, atomic=False)
 
 
-async def _record(conn: AsyncConnection, results: Sequence[Result]) -> None:
-    await record_outcomes(conn, [result.outcome for result in results])
-    await suppress_addresses(
-        conn,
-        [
-            SuppressedAddress(*result.bad_address, BOUNCED, result.outcome.at, detail=result.outcome.reason)
-            for result in results
-            if result.bad_address is not None
-        ],
-    )
+def _suppressed(outcome: Outcome, kind: str, value: str) -> SuppressedAddress:
+    return SuppressedAddress(kind, value, BOUNCED, outcome.at, detail=outcome.reason)

@@ -36,7 +36,8 @@ PATIENCE = 30.0  # how long a connection is held up while the database is away
 
 @dataclass(eq=False)
 class Ward:
-    """One batch under watch. `halted`: nothing of it may go any more; `barred`: who may not be written to, and why."""
+    """One batch under watch. `halted`: nothing of it may go any more; `barred`: who may not be written to, and why.
+    People are asked about once the first message is about to go, and no more when theirs is `done`."""
 
     run_id: int
     channel: ChannelKind
@@ -45,11 +46,18 @@ class Ward:
     courtesy: Courtesy
     halted: bool = False
     barred: Mapping[int, str] = field(default_factory=dict)
+    begun: bool = False
+    done: set[int] = field(default_factory=set)
     asked_at: float = float("-inf")
 
     def quiet(self, customer_id: int) -> bool:
         """Whether the customer is not to be disturbed at this moment."""
         return self.courtesy.quiet_until(customer_id, utc_now()) is not None
+
+    @property
+    def left(self) -> list[tuple[int, str]]:
+        """The targets that may still be written to."""
+        return [target for target in self.targets if target[0] not in self.done]
 
     @property
     def fresh(self) -> bool:
@@ -82,6 +90,7 @@ class Watch:
         """Wait for an answer young enough; False if none comes within PATIENCE."""
         if ward.fresh:
             return True
+        ward.begun = True
         if self._task is None or self._task.done():
             return False
         self._called.set()
@@ -113,6 +122,7 @@ class Watch:
             if not wards:
                 continue
             asked_at = time.monotonic()
+            asked = [ward for ward in wards if ward.begun]
             try:
                 async with self._database.connect() as conn:
                     await _ask(conn, wards)
@@ -120,7 +130,7 @@ class Watch:
                 log.warning("consents and pauses cannot be checked, nothing is sent meanwhile: %s", error)
                 await asyncio.sleep(EVERY)
                 continue
-            for ward in wards:
+            for ward in asked:
                 ward.asked_at = asked_at
             async with self._answered:
                 self._answered.notify_all()
@@ -133,7 +143,6 @@ async def _ask(conn: AsyncConnection, wards: Sequence[Ward]) -> None:
     now = utc_now()
     for ward in wards:
         ward.halted = ward.run_id not in going or (ward.claim is not None and ward.claim not in held)
-        if not ward.halted:
-            ids = [customer_id for customer_id, _ in ward.targets]
-            impolite = await ward.courtesy.barred(conn, ids, now)
-            ward.barred = {**impolite, **await barred(conn, ward.targets, ward.channel, now)}
+        if ward.begun and not ward.halted and (left := ward.left):
+            impolite = await ward.courtesy.barred(conn, [customer_id for customer_id, _ in left], now)
+            ward.barred = {**impolite, **await barred(conn, left, ward.channel, now)}

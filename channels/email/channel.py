@@ -266,8 +266,8 @@ def _wire_data(mail: Mail, opened: Opened, dkim: Keyring) -> bytes:
     if opened.max_size and len(message) > opened.max_size:
         text = f"the message has {len(message)} bytes, the mail server takes {opened.max_size}"
         raise ChannelError(text, permanent=True, status="5.3.4")
-    rest = message.replace(b"\r\n", b"")
-    if b"\n" in rest or b"\r" in rest or b"\0" in rest:
+    lines = message.count(b"\r\n")
+    if message.count(b"\n") != lines or message.count(b"\r") != lines or b"\0" in message:
         raise ChannelError("the message has a bare CR, a bare LF or a NUL", permanent=True, status="5.6.0")
     stuffed = message.replace(b"\r\n.", b"\r\n..")
     if stuffed.startswith(b"."):

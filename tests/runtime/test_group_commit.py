@@ -164,3 +164,32 @@ async def test_a_pool_without_a_free_connection_is_unavailable(database_url: str
         with pytest.raises(Unavailable, match="in use"):
             await GroupCommit(small, add).submit(1)
     await small.close()
+
+
+async def test_a_connection_is_kept_from_group_to_group(db: Database, kept: Kept) -> None:
+    sessions: list[int] = []
+
+    async def write(conn: AsyncConnection, items: Sequence[int]) -> None:
+        sessions.append(int(await conn.scalar(text("SELECT pg_backend_pid()")) or 0))
+        if items[0] < 3:
+            commits.submit(items[0] + 1)
+        await add(conn, items)
+
+    commits = GroupCommit(db, write)
+    async with db.connect() as busy:  # the pool's first connection is not the one that is there by chance
+        await busy.execute(text("SELECT 1"))
+        commits.submit(0)
+        await commits.close()
+    assert await kept() == [0, 1, 2, 3]
+    assert (len(sessions), len(set(sessions))) == (4, 1)
+
+
+async def test_without_a_transaction_each_statement_stands_by_itself(db: Database, kept: Kept) -> None:
+    async def write(conn: AsyncConnection, items: Sequence[int]) -> None:
+        await add(conn, items)
+        await conn.execute(text("SELECT 1 / 0"))
+
+    for atomic, left in ((True, []), (False, [7])):
+        with pytest.raises(DBAPIError):
+            await GroupCommit(db, write, atomic=atomic).submit(7)
+        assert await kept() == left
