@@ -26,7 +26,7 @@ LONGEST = timedelta(days=100)
 COMING, WAITING = "coming", "waiting"  # WAITING: its campaign is paused, so the catch-up rule will decide
 MOST = 2_000  # due times of one campaign that are looked at
 A_DAY = 4  # due times of a campaign on one day from which on they are one entry
-COUNTED = 14  # days of anchors that are counted for one answer
+COUNTED_EACH, COUNTED = 7, 42  # days of an anchor, and of all together, that are counted for one answer
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ async def _coming(conn: AsyncConnection, span: Span, context: EvaluationContext)
         coming = list(_ahead(row, span))
         if "anchor" in row.audience:
             left = COUNTED - sum(entry.estimated and entry.kind == "anchor" for entry in found)
-            coming = await _counted(conn, row.audience, coming, left, context)
+            coming = await _counted(conn, row.audience, coming, min(left, COUNTED_EACH), context)
         found += coming
     return found
 

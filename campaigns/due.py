@@ -9,6 +9,9 @@ Anchors (campaigns/anchors.py) are due every day at a local time; the day is tha
 Being late, the written rule: of the due times that lie behind, the latest is started once if it is at most the
 campaign's `catch_up_hours` late; all others are missed, and shown. The days of an anchor concern other people each, so
 every one of them that is at most that late is started.
+
+Clocks that jump, the written rule: time is the database's. What was started or noted never comes again, so a clock put
+back starts nothing twice; one put ahead makes late what it skipped, and that goes by the rule above.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from campaigns.freeze import freeze
 from campaigns.launch import resume
 from campaigns.models import runs, schedules
 from campaigns.options import read_options
+from campaigns.respect.rules import save_contact_rules
 from campaigns.schedule import start_due
 from campaigns.timing import MOST_SLOTS, Start, conflicts, hours, lead, own_time
 from customers.models import customers
@@ -298,3 +299,24 @@ async def test_the_deadline_comes_by_itself(house: House, sink: Sink) -> None:
     assert found["state"] == "finished"
     assert found["counts"]["cancelled"] + found["counts"]["sent"] == 3
     assert found["counts"]["cancelled"] >= 2
+
+
+async def test_down_across_three_due_times_and_up_again_in_quiet_hours(house: House) -> None:
+    """Row 9: the latest is made up for, the others are shown as missed, and nothing goes before the quiet hours end."""
+    async with house.database.begin() as conn:
+        ids = await add_people(conn, 2)
+        await conn.execute(update(customers).where(customers.c.id == ids[1]).values(timezone="Europe/Helsinki"))
+        await save_contact_rules(conn, QUIET, by="me", now=NINE)
+    evening = {"cron": "0 20 * * *", "timezone": "Asia/Shanghai"}
+    campaign_id = await scheduled(house, evening, now=NINE - 3 * DAY, options={"catch_up_hours": 6})
+    up = NINE + 14 * HOUR  # 23:00 in Shanghai, three hours late; 18:00 in Helsinki
+    await start_due(house, await elected(house, "a"), up)
+    await frozen(house, up)
+    found = await record(house, campaign_id)
+    assert [run["occurrence"] for run in found["runs"]] == [NINE + 11 * HOUR]
+    assert found["missed"] == [NINE + 11 * HOUR - days * DAY for days in (3, 2, 1)]
+    planned_for = await planned(house)
+    assert [planned_for[who] for who in ids] == [NINE + 23 * HOUR, None]
+
+
+QUIET = {"quiet_hours": {"email": [{"from": "21:00", "to": "08:00"}]}}

@@ -70,7 +70,11 @@ class CampaignIn(BaseModel):
     from_: str | None = Field(default=None, alias="from")
     content: dict[str, Any] | None = None
     template_id: int | None = None
-    schedule: dict[str, Any] | None = Field(default=None, description='null, {"at"} or {"cron", "timezone"}')
+    schedule: dict[str, Any] | None = Field(
+        default=None,
+        description='null, {"at"}, {"cron", "timezone"} or {"anchor": {"has"?, "field", "where"?, "after" | "before" | '
+        '"every", "times"?}, "time": "09:00", "timezone"}',
+    )
     options: dict[str, Any] | None = None
 
 
