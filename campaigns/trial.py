@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,10 +26,20 @@ MOST = 10
 _SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One mail; `mark` stands before its subject."""
+
+    mark: str
+    sender: str
+    shown: Sample
+
+
 async def send_test(
     house: House, campaign_id: int, to: Any, *, now: datetime, customer_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """Send to one address or a list of at most MOST; answers `{"to", "reply"}` for each.
+    """Send to one address or a list of at most MOST, of an experiment each variant; answers `{"to", "reply"}` for each
+    mail.
 
     Takes the house, since no connection is held while the mail server is spoken to. Raises NotFound, Invalid for
     content or address, Unavailable with the mail server's words.
@@ -36,10 +47,17 @@ async def send_test(
     recipients = _recipients(to)
     async with house.database.connect() as conn:
         campaign = await store.campaign(conn, campaign_id)
-        shown = await sample(conn, campaign, customer_id, settings=house.settings, now=now)
-    sender = checked_sender(campaign, house.settings)
-    replies = await _send(house, campaign.channel, sender, shown, recipients, now)
-    return [{"to": recipient, "reply": reply} for recipient, reply in zip(recipients, replies, strict=True)]
+        sender, plan = checked_sender(campaign, house.settings), campaign.options.tested
+        trials = []
+        for place, variant in enumerate(plan.variants if plan else (None,)):
+            shown = await sample(conn, campaign, customer_id, settings=house.settings, now=now, variant=place)
+            own = sender if variant is None else variant.changes.get("from", sender)
+            trials.append(Trial(MARK if variant is None else f"[Test {variant.name}] ", own, shown))
+    answers = []
+    for trial in trials:
+        replies = await _send(house, campaign.channel, trial, recipients, now)
+        answers += [{"to": recipient, "reply": reply} for recipient, reply in zip(recipients, replies, strict=True)]
+    return answers
 
 
 def plain_links(shown: Sample, public_url: str) -> MessageLinks:
@@ -61,13 +79,11 @@ def _recipients(to: Any) -> list[str]:
     return [one.strip() for one in given]
 
 
-async def _send(
-    house: House, channel_name: str, sender: str, shown: Sample, recipients: Sequence[str], now: datetime
-) -> list[str]:
+async def _send(house: House, channel_name: str, trial: Trial, recipients: Sequence[str], now: datetime) -> list[str]:
     channel = channel_named(channel_name)
-    links = plain_links(shown, house.settings.public_url)
-    mail = rendered(shown, links)
-    composer = channel.composer(Common(sender=sender, label="test"))
+    links = plain_links(trial.shown, house.settings.public_url)
+    mail = rendered(trial.shown, links)
+    composer = channel.composer(Common(sender=trial.sender, label="test"))
     replies = []
     async with channel.open(channel.configure(house.settings)) as line:
         for recipient in recipients:
@@ -76,7 +92,7 @@ async def _send(
                 to=recipient,
                 text=mail.text,
                 at=now,
-                subject=MARK + mail.subject,
+                subject=trial.mark + mail.subject,
                 html=mail.html,
                 unsubscribe_url=links.unsubscribe,
             )

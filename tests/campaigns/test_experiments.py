@@ -24,6 +24,7 @@ from campaigns.experiments.verdict import How, Verdict
 from campaigns.launch import resume
 from campaigns.models import experiments, runs, snapshots
 from campaigns.revisit import click_target, in_browser
+from campaigns.trial import send_test
 from customers.models import orders
 from runtime.clock import utc_now
 from runtime.errors import Conflict, Invalid
@@ -100,6 +101,18 @@ async def test_the_test_gets_its_variants_and_the_rest_waits(house: House, sink:
     assert (found["state"], counts["audience"]) == ("sending", 40)
     assert counts["queued"] + counts["sent"] == 40
     assert [variant["name"] for variant in report["variants"]] == ["A", "B"]
+
+
+async def test_a_test_send_shows_each_variant(house: House, sink: Sink) -> None:
+    changes = experiment(variants=[TWO[0], {**TWO[1], "from": "Other <other@shop.example>"}])
+    async with house.database.begin() as conn:
+        await add_people(conn, 1)
+        campaign_id = await store.create_campaign(conn, body(**changes), settings=house.settings, by=None)
+    await send_test(house, campaign_id, "me@example.com", now=utc_now())
+    assert [(str(mail["Subject"]), str(mail["From"])) for _, mail in sink.mails] == [
+        ("[Test A] Hello Person 1", house.settings.mail_from),
+        ("[Test B] Only today, Person 1", "Other <other@shop.example>"),
+    ]
 
 
 DAY = timedelta(days=1)
