@@ -5,7 +5,7 @@ SERVE ?= yes
 RESET ?= no
 # xdist workers: the tests wait on servers more than they compute
 TEST_WORKERS ?= 3
-BENCHMARKS ?= render loop segments refresh imports
+BENCHMARKS ?= render dispatch segments refresh imports
 
 .PHONY: setup demo test lint bench soak messages lock clean
 

@@ -31,11 +31,11 @@ def mail_sink() -> Iterator[int]:
     program = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if program is None:
         raise Unavailable("smtp-sink is not installed; it comes with Debian's package postfix")
-    port = _free_port()
+    port = free_port()
     account = ["-u", "root"] if os.geteuid() == 0 else []
     process = subprocess.Popen([program, *account, f"127.0.0.1:{port}", "1000"], stdin=subprocess.DEVNULL)
     try:
-        _wait_for(process, port)
+        wait_for_port(process, port)
         yield port
     finally:
         process.terminate()
@@ -64,13 +64,13 @@ async def settle_people(conn: AsyncConnection, count: int) -> None:
         await conn.execute(text(statement), {"count": count} if ":count" in statement else {})
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + _PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -1,0 +1,87 @@
+"""Where a message's CPU goes in the process that sends it: each part measured by itself, over the same messages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bench.ground import mail_sink
+from bench.reference import compiled, person
+from bench.render import AT, LABEL, PUBLIC_URL, SIGNER
+from campaigns.content import Rendered
+from campaigns.dispatch.letters import message_links, stable_key
+from channels.contract import Common, Personal
+from channels.email.channel import EmailChannel, EmailSender
+from channels.email.config import parse_smtp_url
+from channels.email.mime import EmailComposer, Mail
+from tracking.ledger import MessageKey
+from tracking.tokens import MessageUrls
+
+MESSAGES = 3_000
+CONNECTIONS = 20
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Microseconds of CPU for one message. `render`: templates and signed links; `headers`: the headers and the
+    multipart bytes; `smtp`: the conversation, pipelined."""
+
+    render: float
+    headers: float
+    smtp: float
+
+
+async def parts_of_a_message() -> Parts:
+    content, composer = compiled(), EmailComposer(Common(sender="Shop <news@shop.example>", label=LABEL))
+    addressed = [MessageUrls(SIGNER, PUBLIC_URL, MessageKey(number, 1)) for number in range(MESSAGES)]
+    content.render(person(0), message_links(addressed[0]))
+    begun = time.process_time()
+    rendered = [content.render(person(number), message_links(urls)) for number, urls in enumerate(addressed)]
+    composing = time.process_time()
+    mails = [
+        composer.compose(_personal(number, each, urls))
+        for number, (each, urls) in enumerate(zip(rendered, addressed, strict=True))
+    ]
+    for mail in mails:
+        mail.wire(eight_bit=True)
+    sending = time.process_time()
+    await _send_all(mails)
+    spent = (composing - begun, sending - composing, time.process_time() - sending)
+    render, headers, both = (each / MESSAGES * 1e6 for each in spent)
+    return Parts(render, headers, max(0.0, both - _wire_share(mails)))
+
+
+def _wire_share(mails: Iterable[Mail]) -> float:
+    """The multipart bytes, which are made again for the conversation."""
+    begun = time.process_time()
+    for mail in mails:
+        mail.wire(eight_bit=True)
+    return (time.process_time() - begun) / MESSAGES * 1e6
+
+
+def _personal(number: int, rendered: Rendered, urls: MessageUrls) -> Personal:
+    return Personal(
+        key=stable_key(b"key", MessageKey(number, 1)), to=f"c{number}@example.com", text=rendered.text, at=AT,
+        name=f"王小{number}", subject=rendered.subject, html=rendered.html, unsubscribe_url=urls.unsubscribe,
+    )  # fmt: skip
+
+
+async def _send_all(mails: list[Mail]) -> None:
+    left = iter(mails)
+    with mail_sink() as port:
+        config = parse_smtp_url(f"smtp://127.0.0.1:{port}?messages=100000")
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(CONNECTIONS):
+                tasks.create_task(_connection(config, left))
+
+
+async def _connection(config: object, left: Iterator[Mail]) -> None:
+    async with EmailChannel().open(config) as sender:  # type: ignore[arg-type]
+        assert isinstance(sender, EmailSender)
+        mail = next(left, None)
+        while mail is not None:
+            following = next(left, None)
+            await sender.send(mail, None, following)
+            mail = following
