@@ -71,7 +71,8 @@ def together(waitings: Iterable[Waiting]) -> Waiting:
 _COUNT = text("""
     WITH standing AS (
         SELECT m.address, m.state, m.opened_at, m.clicked_at, m.unsubscribed_at,
-               CASE WHEN m.batch >= e.held_from THEN greatest(m.not_before, e.due_at) ELSE m.not_before END AS not_before
+               CASE WHEN m.batch >= e.held_from THEN greatest(m.not_before, e.due_at)
+                    ELSE m.not_before END AS not_before
         FROM messages m LEFT JOIN experiments e ON e.run_id = m.run_id AND e.state = 'testing'
         WHERE m.run_id = ANY (CAST(:runs AS bigint[]))
     ), found AS (

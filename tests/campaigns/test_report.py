@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns.report import campaign_lines, domains, failures, hourly, links, message_records
+from campaigns.report import answers, campaign_lines, campaign_record, domains, hourly, links, message_records
 from campaigns.store import campaign
 from customers.models import orders
 from runtime.clock import utc_now
@@ -86,9 +86,10 @@ async def test_tables_and_series(house: House, sink: Sink) -> None:
         assert [hour["at"].minute for hour in hours] == [0] * len(hours)
         [domain] = await domains(conn, campaign_id)
         assert (domain["domain"], domain["audience"], domain["sent"], domain["failed"]) == ("example.com", 3, 2, 1)
-        assert await failures(conn, campaign_id) == [
-            {"state": "failed", "reason": "550 5.1.1 no such user", "messages": 1}
-        ]
+        [answer] = await answers(conn, [run["id"] for run in (await campaign_record(conn, campaign_id))["runs"]])
+        assert (answer.state, answer.text, answer.n) == ("failed", "550 5.1.1 no such user", 1)
+        found, _end = await message_records(conn, campaign_id, answer=answer.text)
+        assert [row["name"] for row in found] == ["Person 3"]
         [line] = await campaign_lines(conn, [await campaign(conn, campaign_id)])
         assert (line["name"], line["counts"]["sent"], line["counts"]["clicked"]) == ("Spring", 2, 1)
         page, cursor = await message_records(conn, campaign_id, limit=2)
