@@ -22,7 +22,7 @@ from web.i18n import N_, _, ngettext
 from web.render import page, redirect
 from web.words import channel_name
 
-WINDOWS = 3  # of one channel, that the page shows; the API takes more
+WINDOWS = 20  # of one channel
 PERIOD_NAMES = {Period.DAY: N_("a day"), Period.WEEK: N_("a week"), Period.MONTH: N_("a month")}
 DAY_NAMES = [N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun")]
 
@@ -38,7 +38,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Form:
-    """The rules as typed: caps by `channel.period`, windows by channel."""
+    """The rules as typed: caps by `channel.period`, windows by channel; the page shows an empty one behind them."""
 
     caps: Mapping[str, str] = field(default_factory=dict)
     windows: Mapping[str, list[Window]] = field(default_factory=dict)
@@ -96,7 +96,10 @@ def read_form(sent: FormData) -> Form:
 
     caps = {name: text(f"cap.{name}") for name in cap_names()}
     windows = {
-        channel: [window(f"quiet.{channel}.{place}") for place in range(WINDOWS)] for channel in known_channels()
+        channel: [
+            window(f"quiet.{channel}.{place}") for place in range(WINDOWS) if f"quiet.{channel}.{place}.from" in sent
+        ]
+        for channel in known_channels()
     }
     return Form(caps, windows, text("holdout_percent"), text("service_hold_days"))
 
@@ -177,7 +180,7 @@ def _page(request: Request, rules: ContactRules, form: Form, errors: Mapping[str
         errors=errors or {},
         rows=[(ALL, _("All channels together")), *((name, channel_name(name)) for name in channels)],
         periods=[(period.value, _(name)) for period, name in PERIOD_NAMES.items()],
-        quiet={name: [*form.windows.get(name, []), *[Window(days=_DAYS)] * WINDOWS][:WINDOWS] for name in channels},
+        quiet={name: [*form.windows.get(name, []), Window(days=_DAYS)][:WINDOWS] for name in channels},
         days=[(str(number), _(name)) for number, name in enumerate(DAY_NAMES, 1)],
     )
 
