@@ -93,7 +93,7 @@ async def write_campaign(page: Page) -> None:
     await page.get_by_label("Subject").fill("A new one, {{ customer.name }}?")
     await expect(frame.locator("body")).to_contain_text("A new one, 王小明?")
     await page.get_by_role("button", name="Save draft").click()
-    await expect(page.get_by_text("1 customer, of whom 1 may be written to")).to_be_visible()
+    await expect(page.locator("#foresight")).to_contain_text("1 customer, of whom 1 would get it")
 
 
 async def test_the_loop(site: Site, house: House, homes: None, open_page: OpenPage) -> None:
@@ -105,7 +105,7 @@ async def test_the_loop(site: Site, house: House, homes: None, open_page: OpenPa
     await page.get_by_role("button", name="Launch").first.click()
     async with working(house):
         await page.get_by_role("dialog").get_by_role("button", name="Launch").click()
-        await expect(page.locator("#live")).to_contain_text("Finished", timeout=30_000)
+        await expect(page.locator("#outcome")).to_contain_text("Finished", timeout=30_000)
     report = page.url
     await page.get_by_role("link", name="Mailbox").click()
     await page.get_by_role("link", name="A new one, 王小明?").click()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracking.answers import alike, codes
+from tracking.answers import alike, codes, like
 
 ALIKE = [
     (
@@ -86,3 +90,30 @@ def test_codes_never_mix(code: str, enhanced: str, other: str, other_enhanced: s
     assert (alike(one) == alike(two)) == ((code, enhanced) == (other, other_enhanced))
     assert codes(one) == (code, enhanced)
     assert codes(alike(one)) == codes(one)
+
+
+@given(ANSWERS, st.integers(0, 80))
+@example("550-5.1.1 <a1@b.c>: 100% _full_ \\ here", 80)
+def test_the_messages_of_an_answer_are_found_again(answer: str, shown: int) -> None:
+    told = alike(answer)
+    for asked in (told, told[:shown]):  # the whole of it, or as much as is shown
+        assert fits(like(asked), answer)
+
+
+async def test_the_database_reads_the_pattern_so_too(conn: AsyncConnection) -> None:
+    cases = [("550-5.1.1 <a1@b.c>: 100% _full_ \\ here", True), ("554 5.1.1 x: 100% _full_ \\ here", False)]
+    pattern = like(alike(cases[0][0]))
+    for answer, expected in cases:
+        found = await conn.scalar(
+            text("SELECT CAST(:answer AS text) LIKE :pattern"), {"answer": answer, "pattern": pattern}
+        )
+        assert found is expected
+
+
+def fits(pattern: str, answer: str) -> bool:
+    """As LIKE reads a pattern of `%` and escapes."""
+    parts = re.split(r"(\\.|%)", pattern, flags=re.DOTALL)
+    regex = "".join(
+        ".*" if part == "%" else re.escape(part.removeprefix("\\") if len(part) == 2 else part) for part in parts
+    )
+    return re.fullmatch(regex, answer.strip(), re.DOTALL) is not None
