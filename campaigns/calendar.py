@@ -26,7 +26,7 @@ LONGEST = timedelta(days=100)
 COMING, WAITING = "coming", "waiting"  # WAITING: its campaign is paused, so the catch-up rule will decide
 MOST = 2_000  # due times of one campaign that are looked at
 A_DAY = 4  # due times of a campaign on one day from which on they are one entry
-COUNTED_EACH, COUNTED = 7, 42  # days of an anchor, and of all together, that are counted for one answer
+COUNTED_EACH, COUNTED = 3, 15  # days of an anchor, and of all together, that are counted for one answer
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Span:
 
 async def entries(conn: AsyncConnection, span: Span, context: EvaluationContext) -> list[Entry]:
     """Everything of launched campaigns in a span of time, by time. Estimates: for cron and single times the last run's
-    audience, else that at the approval; for a day of an anchor those whose day it is as of now."""
+    audience, else that at the approval; for the first days of an anchor those whose day it is as of now, for the later
+    ones as many as there are on average then."""
     found = [*await _past(conn, span), *await _missed(conn, span), *await _coming(conn, span, context)]
     ordered = sorted(found, key=lambda entry: (entry.campaign_id, entry.state, entry.at))
     return sorted(_by_day(ordered, context.zone), key=lambda entry: (entry.at, entry.campaign_id))
@@ -117,7 +118,7 @@ async def _coming(conn: AsyncConnection, span: Span, context: EvaluationContext)
     for row in (await conn.execute(statement)).all():
         coming = list(_ahead(row, span))
         if "anchor" in row.audience:
-            left = COUNTED - sum(entry.estimated and entry.kind == "anchor" for entry in found)
+            left = COUNTED - COUNTED_EACH * len({entry.campaign_id for entry in found if entry.kind == "anchor"})
             coming = await _counted(conn, row.audience, coming, min(left, COUNTED_EACH), context)
         found += coming
     return found
@@ -141,12 +142,12 @@ def _ahead(row: Row[Any], span: Span) -> Iterator[Entry]:
 async def _counted(
     conn: AsyncConnection, stored: audience.Stored, coming: Sequence[Entry], left: int, context: EvaluationContext
 ) -> list[Entry]:
-    """The first days of an anchor with how many people each is about, as of now."""
-    found = list(coming)
-    for place, entry in enumerate(found[: max(0, left)]):
-        people = await audience.size(conn, audience.of_run(stored, entry.at), context)
-        found[place] = replace(entry, people=people, estimated=True)
-    return found
+    """The days of an anchor with how many people each is about; `left`: so many of them are counted."""
+    people = [await audience.size(conn, audience.of_run(stored, entry.at), context) for entry in coming[: max(0, left)]]
+    if not people:
+        return list(coming)
+    people += [round(sum(people) / len(people))] * (len(coming) - len(people))
+    return [replace(entry, people=n, estimated=True) for entry, n in zip(coming, people, strict=True)]
 
 
 def _by_day(ordered: Sequence[Entry], zone: ZoneInfo) -> Iterator[Entry]:

@@ -83,7 +83,7 @@ async def test_days_of_an_anchor_say_whose_day_it_is(house: House) -> None:
         (26, 0, "anchor"),
         (27, 0, "anchor"),
         (28, 3, "anchor"),
-        (1, 0, "anchor"),
+        (1, 1, "anchor"),  # not counted: as many as there are on average
     ]
 
 
