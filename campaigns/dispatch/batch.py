@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.dispatch.delivery import Delivery
-from campaigns.dispatch.desk import desk
+from campaigns.dispatch.desk import desk, recorder_of
 from campaigns.dispatch.letters import Writer
 from campaigns.dispatch.queue import present_turn, rank_of
 from campaigns.dispatch.verdicts import POLICY, Policy
@@ -60,6 +60,7 @@ async def send_batch(house: House, *, run_id: int, batch: int, waits: int = 0) -
 
 async def send(house: House, run_id: int, batch: int, *, waits: int = 0, policy: Policy = POLICY) -> None:
     """As the job; may run twice, and then finds what is left."""
+    await recorder_of(house).settle()
     async with house.database.begin() as conn:
         run = await load_run(conn, run_id)
         if run is None or run.state is not RunState.SENDING or run.holds(batch):

@@ -85,6 +85,8 @@ class Delivery:
     def _over(self) -> bool:
         if self._house.stopping.is_set() or self._ward.halted or self.turns.later is not None:
             return True
+        if self._desk.recorder.owes:
+            return True
         return self.tally.pause is not None or self.tally.down is not None or self.tally.lost is not None
 
     async def _work_off(self) -> None:
@@ -175,7 +177,7 @@ class Delivery:
         """Asked right before the point of no return."""
         if not await line.clear() or not await self._desk.watch.fresh(self._ward):
             return False
-        if self._ward.halted or message.key.customer_id in self._ward.barred:
+        if self._desk.recorder.owes or self._ward.halted or message.key.customer_id in self._ward.barred:
             return False
         return not self._ward.quiet(message.key.customer_id)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from campaigns.dispatch.lines import Lines
-from campaigns.dispatch.recorder import recorder
+from campaigns.dispatch.recorder import Recorder
 from campaigns.dispatch.traffic import Traffic
 from campaigns.dispatch.watch import Watch
 from channels.contract import Channel
@@ -20,7 +20,7 @@ class Desk:
     """See `desk`."""
 
     def __init__(self, house: House) -> None:
-        self.recorder = recorder(house.database)
+        self.recorder = recorder_of(house)
         self.watch = Watch(house.database)
         self.traffic = Traffic(house.database, house.settings.timezone)
         self.pen = asyncio.Lock()
@@ -41,7 +41,16 @@ class Desk:
         await asyncio.gather(*(lines.close() for lines in self._lines.values()))
 
 
+_recorders: WeakKeyDictionary[House, Recorder] = WeakKeyDictionary()
 _desks: WeakKeyDictionary[House, Desk] = WeakKeyDictionary()
+
+
+def recorder_of(house: House) -> Recorder:
+    """The one of this process: it outlives the desk, since it may owe results."""
+    found = _recorders.get(house)
+    if found is None:
+        found = _recorders[house] = Recorder(house.database)
+    return found
 
 
 @asynccontextmanager

@@ -33,12 +33,14 @@ class Line:
         return not self._pool.wanted or time.monotonic() - self._since < TURN
 
     async def clear(self) -> bool:
-        """Wait for that commit: nothing may be handed over for good before. False if it could not be made."""
+        """Wait for that commit: nothing may be handed over for good before. False if it could not be made; the
+        recorder then owes it, and nothing passes until it does not."""
         if self.recorded is None or (self.recorded.done() and self.recorded.exception() is None):
             return True
         try:
             await asyncio.shield(self.recorded)
         except (DBAPIError, Unavailable):
+            self.recorded = None
             return False
         return True
 

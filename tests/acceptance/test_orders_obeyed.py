@@ -103,7 +103,7 @@ async def test_a_campaign_under_way_does_what_it_is_told_and_nothing_twice(groun
     found = await api.reached(campaign_id, "cancelled")
     dots = sink.look()[since:]
     lost, repeated = await check_agreement(ground.house.database, sink, campaign_id, since)
-    after_leaving = [dot.at - left_at[dot.recipient] for dot in dots if dot.recipient in left_at]
+    after_leaving = [max(0.0, dot.at - left_at[dot.recipient]) for dot in dots if dot.recipient in left_at]
     figures(
         f"row 5: {CYCLES} pauses, the last final dot {latest:.2f} s after one, {after_cancel:.2f} s after the cancel; "
         f"of {len(dots)} mails lost {lost}, duplicated {repeated}, bound 0\n"
