@@ -12,6 +12,9 @@ to the same as one by one; two or three rounds do for real people.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sqlalchemy import Update, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,20 +26,34 @@ DUPLICATE = "duplicate_address"
 
 async def skip_duplicates(conn: AsyncConnection, run_id: int, *, one_per_household: bool) -> None:
     """Skip those of a run just frozen whose message would be one too many."""
-    if not one_per_household:
-        await conn.execute(_skip_same_address(run_id))
-        return
-    await conn.execute(_RIVALS, {"run": run_id})
-    await conn.execute(text("ANALYZE rivals"))
+    if one_per_household:
+        await conn.execute(_RIVALS, {"run": run_id})
+        await conn.execute(text("ANALYZE rivals"))
+    async with _without_loops(conn):
+        if one_per_household:
+            await _work_off_rivals(conn, run_id)
+        else:
+            await conn.execute(_skip_same_address(run_id))
+
+
+async def _work_off_rivals(conn: AsyncConnection, run_id: int) -> None:
     while (await conn.execute(_CHOOSE)).rowcount:
         await conn.execute(_LOSE)
     await conn.execute(_SKIP_LOSERS, {"run": run_id})
     await conn.execute(text("DROP TABLE rivals"))
 
 
+@asynccontextmanager
+async def _without_loops(conn: AsyncConnection) -> AsyncIterator[None]:
+    """The planner knows nothing yet of rows written a moment ago: where the table was analysed before, it takes a run
+    for empty, and a join of its rows with themselves for a loop that is soon over. Hashed, it costs one pass."""
+    await conn.execute(_LOOPS, {"allowed": "off"})
+    yield
+    await conn.execute(_LOOPS, {"allowed": "on"})
+
+
 def _skip_same_address(run_id: int) -> Update:
-    """Ranked in one pass and then found by key: the planner knows nothing yet of rows written a moment ago, and a join
-    by address would turn into a loop over all of them."""
+    """Ranked in one pass and then found by key."""
     queued = (messages.c.run_id == run_id) & (messages.c.state == State.QUEUED)
     place = func.row_number().over(partition_by=messages.c.address, order_by=messages.c.customer_id).label("place")
     ranked = select(messages.c.customer_id, place).where(queued).subquery("ranked")
@@ -47,6 +64,8 @@ def _skip_same_address(run_id: int) -> Update:
         .values(state=State.SKIPPED, reason=DUPLICATE, batch=None)
     )
 
+
+_LOOPS = text("SELECT set_config('enable_nestloop', :allowed, true)")
 
 # Those who share a household or an address with others, each with a place in the row. A home is a household's id, or
 # the customer's own, turned negative.
