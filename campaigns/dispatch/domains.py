@@ -19,8 +19,8 @@ class Domain:
     """`lines`: connections of this process; `share`: those that may hand over here, by what was settled (None: all).
 
     `taps`: its rate's, one for each rank, where it has a rate. `window` grows with every answer: a domain that does not
-    answer cannot take all connections before anybody knows. `lanes`: batches that have messages for it. `level`: pauses
-    in a row; `said`: the answer that led to the last.
+    answer cannot take all connections before anybody knows; `cut`: it had to shrink. `lanes`: batches that
+    have messages for it. `level`: pauses in a row; `said`: the answer that led to the last.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Domain:
     taps: tuple[Tap, ...] = ()
     out: int = 0
     window: int = 0
+    cut: bool = False
     lanes: int = 0
     answers: int = 0
     speed: float = 0.0  # messages taken over a second, lately
@@ -55,7 +56,7 @@ class Domain:
     @property
     def limited(self) -> bool:
         """Whether it is this domain that has no room, and not this process that is busy."""
-        return self.window < self.lines or (self.share is not None and self.out >= self.share)
+        return (self.cut and self.window < self.lines) or (self.share is not None and self.out >= self.share)
 
     def accepted(self, now: float) -> bool:
         """A message was taken over. Whether this ends a time of trouble."""
@@ -64,6 +65,8 @@ class Domain:
         self.refusals = 0
         if self.window < self.lines:
             self.window += 1
+        else:
+            self.cut = False
         if self.level and self.window >= self.first_window and self.held_until <= now:
             self.level = 0
             return True
@@ -73,7 +76,7 @@ class Domain:
         """The domain asked for a pause. Whether it gets one from now on."""
         self.answered_at = now
         self.refusals += 1
-        self.window = max(1, self.window // 2)
+        self._shrink(self.window // 2)
         if self.held_until > now or (self.refusals < PATIENCE and self.level == 0):
             return False
         self.level += 1
@@ -84,20 +87,23 @@ class Domain:
         """Nothing goes there before `until`, and then few at first."""
         self.held_until, self.level, self.said = until, level, said
         self.refusals = 0
-        self.window = PROBES
+        self._shrink(PROBES)
 
     def release(self) -> None:
         """Somebody who knows better says that it takes messages again."""
         self.held_until, self.level, self.refusals = 0.0, 0, 0
-        self.window = self.first_window
+        self.window, self.cut = self.first_window, False
 
     def look(self, now: float) -> None:
         """Called once a second: who has not answered for long while messages are under way gets fewer."""
         self.speed += (self.answers - self.speed) / 4
         self.answers = 0
         if self.out and now - self.answered_at > STALLED:
-            self.window = max(1, self.window // 2)
+            self._shrink(self.window // 2)
 
     @property
     def idle(self) -> bool:
         return self.out == 0 and self.lanes == 0 and self.level == 0 and self.refusals == 0
+
+    def _shrink(self, window: int) -> None:
+        self.window, self.cut = max(1, window), True
