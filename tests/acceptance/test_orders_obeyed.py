@@ -28,7 +28,7 @@ from tests.acceptance.hall import Hall
 from tests.waiting import until
 
 CONNECTIONS = 4
-RATE = 800 if SOAK else 120
+RATE = 800 if SOAK else 80
 CYCLES = 50
 WATCHED = 25 if SOAK else 3  # pauses that last long enough to see what comes after two seconds
 LEAVERS = 400 if SOAK else 40
@@ -206,6 +206,8 @@ async def pause_again_and_again(ground: Ground, campaign_id: int) -> float:
 async def checked_at_rest(ground: Ground, campaign_id: int, since: int) -> None:
     """Paused, every final dot is recorded, none is in doubt; and it goes on."""
     await ground.api.post(f"/campaigns/{campaign_id}/pause")
+    paused_at = time.monotonic()
+    await until(lambda: time.monotonic() > paused_at + PAUSE_SECONDS, PATIENCE)
 
     async def all_recorded() -> bool:
         found = await ledger(ground.house.database, campaign_id)
