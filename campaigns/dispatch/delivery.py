@@ -143,11 +143,12 @@ class Delivery:
             line.recorded = self._answered(letter, sent) or line.recorded
 
     async def _written(self, message: Due) -> Outgoing | None:
-        """The message ready to go; None where it never can, which is recorded. One is written at a time, and before
-        each everybody else gets their turn: commits do not wait until all connections have their next letter."""
+        """The message ready to go; None where it never can, which is recorded, or where the batch has ended meanwhile.
+        One is written at a time, and before each everybody else gets their turn: commits do not wait until all
+        connections have their next letter."""
         async with self._desk.pen:
             await asyncio.sleep(0)
-            return self._write(message)
+            return None if self._over else self._write(message)
 
     def _write(self, message: Due) -> Outgoing | None:
         self.tally.rendered += 1
