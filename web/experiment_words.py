@@ -48,6 +48,8 @@ def a_head(interval: Mapping[str, float]) -> str:
 def lift_said(lift: Mapping[str, Any]) -> str:
     """What the message did, or that nobody can tell."""
     sent, held = lift["sent"], lift["held_out"]
+    if lift["people_needed"] is not None and not lift["enough"]:
+        return _too_small(lift)
     values = {
         "days": lift["days"],
         "sent": percent(sent["buyer_rate"], 2),
@@ -64,6 +66,38 @@ def lift_said(lift: Mapping[str, Any]) -> str:
     if lift["buyer_rate"]["value"] < 0:
         return compared + " " + _("It kept people from buying: by %(low)s to %(high)s.", **values)
     return compared + " " + _("The message made the difference: %(low)s to %(high)s more.", **values)
+
+
+def revenue_doubt(lift: Mapping[str, Any]) -> str:
+    """Why the interval of revenue a head cannot be trusted; "" where it can, or where nothing can."""
+    if not lift["enough"] or lift["enough_for_revenue"]:
+        return ""
+    return _(
+        "Revenue a head is no proof yet: a few large orders sway it in a group of %(people)s; it would take about"
+        " %(needed)s.",
+        people=number(_smaller(lift)),
+        needed=number(lift["people_needed_for_revenue"]),
+    )
+
+
+def _too_small(lift: Mapping[str, Any]) -> str:
+    people, needed = number(_smaller(lift)), number(lift["people_needed"])
+    if lift["held_out"]["people"] <= lift["sent"]["people"]:
+        return _(
+            "Too few were held out to tell what the message did: %(people)s; with so few buyers it takes about"
+            " %(needed)s.",
+            people=people,
+            needed=needed,
+        )
+    return _(
+        "Too few got it to tell what the message did: %(people)s; with so few buyers it takes about %(needed)s.",
+        people=people,
+        needed=needed,
+    )
+
+
+def _smaller(lift: Mapping[str, Any]) -> int:
+    return min(int(lift[group]["people"]) for group in ("sent", "held_out"))
 
 
 def _case(outcome: Outcome) -> str:

@@ -2,11 +2,14 @@
 
 The groups are alike but for the message: the holdout is drawn by a hash among those who could have been written to.
 Orders count from when a run was frozen until WINDOW_DAYS later, for who was in several runs from the first to the end
-of the last. An interval that holds zero says that nothing is proved; few buyers say nothing at all.
+of the last. An interval that holds zero says that nothing is proved; few buyers, or so few people held out that hardly
+any of them would have bought, say nothing at all. Revenue a head takes more people than the share of buyers, since a
+few large orders sway it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +17,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.attribution import COUNTING, WINDOW_DAYS
-from campaigns.experiments.statistics import Interval, Share, Sums, difference, newcombe
+from campaigns.experiments.statistics import Interval, Share, Sums, difference, mean_needs, newcombe
 from campaigns.respect.holdouts import GLOBAL_HOLDOUT, HOLDOUT, SEGMENT_HOLDOUT
 
 HELD_OUT = (HOLDOUT, SEGMENT_HOLDOUT, GLOBAL_HOLDOUT)
 FEWEST_BUYERS = 10  # in both groups together
+FEWEST_EXPECTED = 5  # in the smaller group, if the message did nothing (Cochran 1954)
 LEVEL = 0.95
 
 
@@ -31,6 +35,7 @@ class Group:
     orders: int = 0
     revenue: float = 0.0
     squares: float = 0.0
+    cubes: float = 0.0
 
     @property
     def bought(self) -> Share:
@@ -74,10 +79,34 @@ class Lift:
         return self.buyers.value / anyway if anyway else None
 
     @property
+    def smaller(self) -> int:
+        """How many people the smaller group has, mostly those held out."""
+        return min(self.sent.people, self.held_out.people)
+
+    @property
+    def people_needed(self) -> int | None:
+        """How many the smaller group must have at least for its buyers to say anything; None while too few bought."""
+        buyers = self.sent.buyers + self.held_out.buyers
+        if buyers < FEWEST_BUYERS:
+            return None
+        return math.ceil(FEWEST_EXPECTED * (self.sent.people + self.held_out.people) / buyers)
+
+    @property
+    def people_needed_for_revenue(self) -> int | None:
+        """The same for revenue a head, by how unequal the buyers are."""
+        one, other = self.sent, self.held_out
+        if self.people_needed is None:
+            return None
+        both = Sums(one.people + other.people, one.revenue + other.revenue, one.squares + other.squares)
+        return max(self.people_needed, mean_needs(both, one.cubes + other.cubes))
+
+    @property
     def enough(self) -> bool:
-        return (
-            min(self.sent.people, self.held_out.people) > 1 and self.sent.buyers + self.held_out.buyers >= FEWEST_BUYERS
-        )
+        return self.people_needed is not None and self.smaller >= self.people_needed
+
+    @property
+    def enough_for_revenue(self) -> bool:
+        return self.people_needed_for_revenue is not None and self.smaller >= self.people_needed_for_revenue
 
     @property
     def proved(self) -> bool:
@@ -94,6 +123,9 @@ class Lift:
             "revenue_per_head": vars(self.revenue),
             "relative": self.relative,
             "enough": self.enough,
+            "people_needed": self.people_needed,
+            "enough_for_revenue": self.enough_for_revenue,
+            "people_needed_for_revenue": self.people_needed_for_revenue,
             "proved": self.proved,
         }
 
@@ -104,7 +136,7 @@ async def lift(conn: AsyncConnection, campaign_id: int) -> Lift | None:
     if not await conn.scalar(_ANY, values):
         return None
     groups = {
-        row.sent: Group(row.people, row.buyers, int(row.orders), float(row.revenue), float(row.squares))
+        row.sent: Group(row.people, row.buyers, int(row.orders), float(row.revenue), row.squares, row.cubes)
         for row in await conn.execute(_GROUPS, {**values, "days": WINDOW_DAYS})
     }
     return Lift(groups[True], groups[False]) if len(groups) == 2 else None
@@ -132,7 +164,8 @@ _GROUPS = text(f"""
     )
     SELECT p.sent, count(*) AS people, count(b.customer_id) AS buyers, coalesce(sum(b.orders), 0) AS orders,
            coalesce(sum(b.revenue), 0) AS revenue,
-           coalesce(sum(CAST(b.revenue AS double precision) ^ 2), 0) AS squares
+           coalesce(sum(CAST(b.revenue AS double precision) ^ 2), 0) AS squares,
+           coalesce(sum(CAST(b.revenue AS double precision) ^ 3), 0) AS cubes
     FROM people p LEFT JOIN bought b ON b.customer_id = p.customer_id
     GROUP BY p.sent
 """)  # noqa: S608 -- our own words

@@ -430,6 +430,20 @@ async def test_lift_compares_all_orders_with_those_of_the_held_out(house: House,
     assert found.held_out.revenue == 50 * len(held[::20])
     assert found.proved
     assert found.buyers.low > 0.2
-    few = Lift(Group(30, 3, 3, 300.0, 30_000.0), Group(10, 0))
+    assert found.enough_for_revenue == (min(len(sent), len(held)) >= (found.people_needed_for_revenue or 0))
+
+
+def test_lift_says_nothing_where_it_cannot() -> None:
+    few = Lift(Group(30, 3, 3, 300.0, 30_000.0, 3e6), Group(10, 0))
     assert not few.enough
     assert not few.proved
+    assert few.people_needed is few.people_needed_for_revenue is None
+    sent = Group(10_000, 500, 500, 50_000.0, 5_000_000.0, 5e8)  # 100 each
+    tiny = Lift(sent, Group(8, 0))
+    assert (tiny.enough, tiny.people_needed, tiny.smaller) == (False, 101, 8)
+    assert tiny.revenue.low < 0 < tiny.revenue.high  # nobody of 8 bought: no proof of anything
+    small = Lift(sent, Group(200, 0))
+    assert (small.enough, small.proved, small.enough_for_revenue) == (True, True, False)
+    assert small.people_needed_for_revenue == pytest.approx(25 * (1 - 2 * 0.049) ** 2 / (0.049 * 0.951), rel=0.01)
+    large = Lift(sent, Group(1_000, 20, 20, 2_000.0, 200_000.0, 2e7))
+    assert large.enough_for_revenue

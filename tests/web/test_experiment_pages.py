@@ -14,7 +14,7 @@ from tests.campaigns.test_experiments import experiment
 from tests.web.conftest import OpenApi, SignIn
 from tests.web.scene import text_of
 from tests.web.test_campaigns_pages import FORM, town
-from web.experiment_words import decision, lift_said
+from web.experiment_words import decision, lift_said, revenue_doubt
 
 __all__ = ["house", "sink"]  # fixtures
 
@@ -136,10 +136,17 @@ async def test_every_decision_has_its_sentence(sign_in: SignIn, changes: dict[st
 
 
 def test_lift_in_words() -> None:
-    group = {"buyers": 40, "buyer_rate": 0.2}
-    lift = {"days": 30, "sent": group, "held_out": group, "enough": True, "proved": True}
+    group = {"people": 200, "buyers": 40, "buyer_rate": 0.2}
+    lift = {"days": 30, "sent": group, "held_out": group, "enough": True, "proved": True, "people_needed": 25}
     more = {"value": 0.1, "low": 0.05, "high": 0.15}
     assert "made the difference" in lift_said({**lift, "buyer_rate": more})
     assert "may be chance" in lift_said({**lift, "buyer_rate": more, "proved": False})
     assert "kept people from buying" in lift_said({**lift, "buyer_rate": {**more, "value": -0.1}})
-    assert "Too few bought" in lift_said({**lift, "buyer_rate": more, "enough": False})
+    nothing = {**lift, "buyer_rate": more, "enough": False}
+    assert "Too few bought" in lift_said({**nothing, "people_needed": None})
+    small = {**group, "people": 8}
+    assert "Too few were held out to tell what the message did: 8;" in lift_said({**nothing, "held_out": small})
+    assert "Too few got it" in lift_said({**nothing, "sent": small})
+    assert revenue_doubt(nothing) == revenue_doubt({**lift, "enough_for_revenue": True}) == ""
+    doubt = revenue_doubt({**lift, "enough_for_revenue": False, "people_needed_for_revenue": 450})
+    assert "in a group of 200; it would take about 450" in doubt

@@ -102,7 +102,10 @@ class Lift(BaseModel):
     buyer_rate: Interval
     revenue_per_head: Interval
     relative: float | None
-    enough: bool = Field(description="whether there were buyers enough to tell")
+    enough: bool = Field(description="whether there were buyers and people enough to tell")
+    people_needed: int | None = Field(description="in the smaller group, to tell; null: too few bought")
+    enough_for_revenue: bool = Field(description="whether the interval of revenue a head can be trusted")
+    people_needed_for_revenue: int | None
     proved: bool = Field(description="whether the share of buyers differs, one way or the other")
 
 

@@ -11,7 +11,7 @@ from campaigns.experiments.lift import lift
 from campaigns.experiments.outcome import outcomes
 from runtime.clock import utc_now
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
-from web.experiment_words import a_head, decision, lift_said, percents, rate
+from web.experiment_words import a_head, decision, lift_said, percents, rate, revenue_doubt
 from web.i18n import _
 from web.render import page, redirect
 
@@ -28,7 +28,14 @@ async def findings(request: Request) -> Response:
         campaign=found,
         tests=tests,
         lift=None if beyond is None else beyond.to_json(),
-        words={"decision": decision, "lift": lift_said, "rate": rate, "a_head": a_head, "percents": percents},
+        words={
+            "decision": decision,
+            "lift": lift_said,
+            "revenue_doubt": revenue_doubt,
+            "rate": rate,
+            "a_head": a_head,
+            "percents": percents,
+        },
     )
 
 
