@@ -162,7 +162,7 @@ def test_intervals_beside_a_small_group_cover_what_they_say() -> None:
 
 
 def test_how_many_a_mean_needs() -> None:
-    """Cochran: 25 × skewness²; that is 25 × 4 for an exponential distribution, 25 × (1 − 2p)² / p(1 − p) for a share."""
+    """Cochran: 25 × skewness²; 25 × 4 for an exponential distribution, 25 × (1 − 2p)² / p(1 − p) for a share."""
     rng = random.Random(3)
     values = [rng.expovariate(1) for _ in range(200_000)]
     assert mean_needs(sums(values), sum(value**3 for value in values)) == pytest.approx(100, rel=0.1)
