@@ -75,6 +75,12 @@ class Database:
                 await conn.execution_options(isolation_level="AUTOCOMMIT")
             yield conn
 
+    @asynccontextmanager
+    async def one_snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading on which all statements see the same."""
+        async with self.connect() as conn:
+            yield await conn.execution_options(isolation_level="REPEATABLE READ")
+
     async def close(self) -> None:
         await self.engine.dispose()
 

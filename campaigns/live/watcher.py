@@ -11,8 +11,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -149,7 +149,7 @@ class Watcher:
 
     async def _turn_or_wait(self) -> None:
         try:
-            async with one_snapshot(self._database) as conn:
+            async with self._database.one_snapshot() as conn:
                 await self._turn(conn)
         except (OperationalError, InterfaceError, Unavailable) as error:
             log.warning("what is being sent cannot be counted, it stands still meanwhile: %s", error)
@@ -195,20 +195,13 @@ class Watcher:
 
 async def look(database: Database, campaign_id: int) -> Picture:
     """A picture for somebody who does not watch. Raises NotFound."""
-    async with one_snapshot(database) as conn:
+    async with database.one_snapshot() as conn:
         now, found = await _now(conn), await heads(conn, [campaign_id], under_way=False)
         if campaign_id not in found:
             raise NotFound(f"there is no campaign {campaign_id}")
         counted = await _count(conn, found[campaign_id], now, history=True)
         hindered = await obstacles(conn, [run.id for run in counted.head.runs], now)
     return _taken(counted, Board()).picture(counted.head, now, hindered)
-
-
-@asynccontextmanager
-async def one_snapshot(database: Database) -> AsyncIterator[AsyncConnection]:
-    """A transaction in which all statements see the same."""
-    async with database.connect() as conn:
-        yield await conn.execution_options(isolation_level="REPEATABLE READ")
 
 
 async def _now(conn: AsyncConnection) -> datetime:

@@ -5,6 +5,7 @@ limits.py      rates, connections and warm-up plans of senders and domains, as s
 warmup.py      a sender's daily ceilings; pure
 congestion.py  when a domain asks for a pause, and how long it gets one; pure
 thresholds.py  bounces and complaints that stop a campaign; pure but for keeping them
-judge.py       counting them, and stopping what is over
+evidence.py    what came of the messages of running campaigns, by the tallies
+judge.py       stopping what is over
 overview.py    senders and domains as they stand, for the console and the API
 """

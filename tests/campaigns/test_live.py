@@ -17,7 +17,6 @@ from campaigns.live.figures import Forecast, Head, Outlook, RunHead, Waiting
 from campaigns.live.forecast import forecast
 from campaigns.live.grouping import Grouping
 from campaigns.live.heads import obstacles
-from campaigns.live.watcher import one_snapshot
 from campaigns.sending.holds import Hold, write_holds
 from campaigns.states import RunState, State
 from runtime.database import Database
@@ -64,16 +63,16 @@ async def test_a_base_and_the_tallies_since_are_the_ledger(db: Database, seed: i
     board = Board()
     async with db.begin() as slow:  # numbered before the base, committed after it
         await record_outcomes(slow, [some_outcome(key, rng) for key in keys[30:50]])
-        async with one_snapshot(db) as conn:
+        async with db.one_snapshot() as conn:
             seen = await snapshot(conn)
             board.rebase(await count_runs(conn, [RUN], NOW))
         for start in range(50, 120, 10):
             async with db.begin() as conn:
                 await record_outcomes(conn, [some_outcome(key, rng) for key in keys[start : start + 10]])
-            async with one_snapshot(db) as conn:
+            async with db.one_snapshot() as conn:
                 board.add(await tallies_since(conn, seen, [RUN]))
                 seen = await snapshot(conn)
-    async with one_snapshot(db) as conn:
+    async with db.one_snapshot() as conn:
         board.add(await tallies_since(conn, seen, [RUN]))
         assert await tallies_since(conn, await snapshot(conn), [RUN]) == []
         ledger = (await count_states(conn, RUN)).numbers
@@ -94,7 +93,7 @@ async def test_who_begins_to_watch_sees_the_last_minutes(db: Database) -> None:
     async with db.begin() as conn:
         keys = await some_messages(conn, rng, 20)
         await record_outcomes(conn, [Outcome(key, Message.SENT, NOW, reason="250 2.0.0 taken") for key in keys])
-    async with one_snapshot(db) as conn:
+    async with db.one_snapshot() as conn:
         board = Board()
         board.rebase(await count_runs(conn, [RUN], NOW))
         since = datetime.now(UTC) - timedelta(minutes=5)

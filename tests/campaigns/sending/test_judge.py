@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from campaigns.halt import pause
 from campaigns.launch import resume
-from campaigns.sending import judge as judging
-from campaigns.sending.judge import evidence, judge_campaigns, judge_one
+from campaigns.sending import evidence as counting
+from campaigns.sending.evidence import Counting, evidence
+from campaigns.sending.judge import judge_campaigns, judge_one
 from campaigns.sending.thresholds import Evidence, Thresholds, load_thresholds, save_thresholds
 from campaigns.states import State
 from campaigns.store import campaign
@@ -16,6 +19,10 @@ from runtime.clock import utc_now
 from runtime.house import House
 from runtime.leader import NotLeader, Term, acquire
 from tests.campaigns.scene import add_people, launched, record, work_off
+from tests.waiting import until
+from tracking.ledger import MessageKey, Outcome, record_outcomes
+from tracking.models import messages
+from tracking.states import State as MessageState
 
 LOW = Thresholds(minimum=10)
 
@@ -86,8 +93,7 @@ async def test_thresholds_are_kept_for_the_workspace(house: House) -> None:
         assert await load_thresholds(conn) == Thresholds(bounces_pause=None, minimum=50)
 
 
-async def test_the_leader_judges_all_running_campaigns(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "_rest_until", 0.0)
+async def test_the_leader_judges_all_running_campaigns(house: House) -> None:
     campaign_id = await half_sent(house)
     async with house.database.begin() as conn:
         await conn.execute(COMPLAIN)
@@ -111,3 +117,51 @@ async def test_an_alarm_is_noted_and_goes_when_it_is_over(house: House) -> None:
     assert await judged(house, campaign_id, Thresholds(minimum=1_000)) is State.SENDING
     async with house.database.connect() as conn:
         assert (await campaign(conn, campaign_id)).alarm is None
+
+
+async def test_tallies_add_up_to_what_a_scan_finds_without_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One scan when a campaign is first seen; all that comes after is known from the commits."""
+    monkeypatch.setattr(counting, "RESTS", 1e9)
+    campaign_id = await half_sent(house)
+    counted = Counting()
+    async with house.database.connect() as conn:
+        scanned = await evidence(conn, [campaign_id])
+    assert dict(await counted.turn(house.database, utc_now())) == scanned
+    async with house.database.begin() as conn:
+        rows = (await conn.execute(select(messages.c["customer_id", "run_id", "state"]))).all()
+        queued = [MessageKey(row.customer_id, row.run_id) for row in rows if row.state == "queued"]
+        sent = [MessageKey(row.customer_id, row.run_id) for row in rows if row.state == "sent"]
+        said = (
+            (queued[0], MessageState.SENT, None),
+            (queued[1], MessageState.FAILED, "550 5.1.1 no such user"),
+            (queued[2], MessageState.FAILED, "cannot be rendered"),
+            (queued[3], MessageState.QUEUED, "451 4.7.1 later"),
+            (sent[0], MessageState.BOUNCED, "the mailbox is full"),
+            (sent[1], MessageState.DELIVERED, None),
+        )
+        outcomes = [Outcome(key, state, utc_now(), reason=reason) for key, state, reason in said]
+        assert await record_outcomes(conn, outcomes) == len(outcomes)
+    found = (await counted.turn(house.database, utc_now()))[campaign_id]
+    assert found == Evidence(17, 1, 1, 0)
+    async with house.database.begin() as conn:
+        assert await evidence(conn, [campaign_id]) == {campaign_id: found}
+        await conn.execute(COMPLAIN)
+    assert (await counted.turn(house.database, utc_now()))[campaign_id] == found  # no tally tells of complaints
+    monkeypatch.setattr(counting, "RESTS", 0)
+    monkeypatch.setattr(counting, "SHARE", 1e9)
+    await until(lambda: complained(counted, house))
+
+
+async def complained(counted: Counting, house: House) -> bool:
+    return all(found.complained == 1 for found in (await counted.turn(house.database, utc_now())).values())
+
+
+async def test_what_was_not_read_for_long_is_counted_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign_id = await half_sent(house)
+    counted = Counting()
+    await counted.turn(house.database, utc_now())
+    async with house.database.begin() as conn:
+        await conn.execute(BOUNCE)
+        await conn.execute(text("DELETE FROM tallies"))
+    monkeypatch.setattr(counting, "KEPT", timedelta(0))
+    assert (await counted.turn(house.database, utc_now()))[campaign_id].bounced == 1
