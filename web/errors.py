@@ -21,6 +21,7 @@ from web.i18n import N_, _
 from web.render import page
 from web.security import complete
 from web.throttle import TooManyTries
+from web.told import told
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,11 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def told(self) -> str:
+        """The detail in the language of the page; programs are told in English."""
+        return told(Invalid(self.problems) if self.problems else self.detail)
+
+    @property
     def title(self) -> str:
         return _(TITLES.get(self.status, HTTPStatus(self.status).phrase))
 
@@ -114,7 +120,7 @@ async def _tell(request: Request, failure: Failure) -> Response:
     if request.url.path.startswith("/api/"):
         return problem_response(failure)
     if request.headers.get("HX-Request"):
-        return PlainTextResponse(failure.detail, failure.status, dict(failure.headers))
+        return PlainTextResponse(failure.told, failure.status, dict(failure.headers))
     if not hasattr(request.state, "viewer"):  # an address without a route: nobody has looked who asks
         await identify(request)
     return page(request, "error.html", status=failure.status, headers=failure.headers, failure=failure)

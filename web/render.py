@@ -21,6 +21,7 @@ from web.guard import secure
 from web.i18n import raw_gettext, raw_ngettext
 from web.schedule_words import schedule_in_words
 from web.security import MAIL_CSP
+from web.told import told
 from web.view import FILTERS, GLOBALS, current_request
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,7 +66,7 @@ def redirect(
     with current_request(request):
         response = plain_redirect(request, GLOBALS["url"](name, **params))
     if flash is not None:
-        text = base64.urlsafe_b64encode(json.dumps({"text": flash[:500], "kind": kind}).encode()).decode()
+        text = base64.urlsafe_b64encode(json.dumps({"text": told(flash)[:500], "kind": kind}).encode()).decode()
         response.set_cookie(FLASH_COOKIE, text, max_age=60, httponly=True, samesite="lax", secure=secure(request))
     return response
 
@@ -98,6 +99,7 @@ def environment() -> Environment:
     made.globals.update(words.GLOBALS)
     made.globals["schedule_in_words"] = schedule_in_words
     made.filters.update(FILTERS)
+    made.filters["told"] = told
     made.globals["m"] = made.get_template("macros.html").module
     return made
 

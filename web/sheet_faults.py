@@ -13,6 +13,7 @@ from segments.lines import LIST_KIND
 from web.i18n import _
 from web.sheet import Sheet
 from web.sheet_words import encoding_name
+from web.told import told
 from web.vocabulary import channel_label
 
 _NO_TEXT = re.compile("[\ufffd\ue000-\uf8ff]")
@@ -80,16 +81,16 @@ def errors_of(error: Invalid) -> dict[str, str]:
     errors: dict[str, str] = {}
     for problem in error.problems:
         own = problem.path in OWN_FIELDS or (problem.path[:1] == "c" and problem.path[1:].isdecimal())
-        field, text = (problem.path, problem.message) if own else ("mapping", _plain(problem))
+        field, text = (problem.path, told(problem.message)) if own else ("mapping", _plain(problem))
         errors[field] = f"{errors[field]} {text}" if field in errors else text
     return errors
 
 
 def _plain(problem: Problem) -> str:
     """Without the words of a mapping file, which the form has no fields for."""
-    return problem.message.partition("; the file has: ")[0] if problem.path == "columns" else str(problem)
+    return told(problem.message.partition("; the file has: ")[0] if problem.path == "columns" else problem)
 
 
 def fault_of(fault: str | None) -> str | None:
     """Without the remedies of a mapping file: here the encoding can be chosen."""
-    return fault and fault.partition("; save it as UTF-8")[0]
+    return fault and told(fault.partition("; save it as UTF-8")[0])

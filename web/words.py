@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from web.i18n import N_, _
+from web.told import told
 from web.view import hour
 from web.vocabulary import channel_label, field_label
 
@@ -69,7 +70,7 @@ def reason_name(reason: str) -> str:
     if head == "frequency_cap" and period in CAPPED:
         over_all, over_one = CAPPED[period]
         return _(over_all) if channel == "all" else _(over_one, channel=channel_name(channel))
-    return _said(REASONS, reason)
+    return _(REASONS[reason]) if reason in REASONS else told(reason)
 
 
 def visit_name(kind: str) -> str:

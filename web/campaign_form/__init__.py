@@ -22,6 +22,7 @@ from web.campaign_form.respect import Respect
 from web.campaign_form.section import Offered, Section
 from web.campaign_form.speed import Speed
 from web.campaign_form.when import When
+from web.told import told
 
 _WRITTEN = Writing.names()
 
@@ -84,7 +85,8 @@ def errors_by_field(
         if name is None or name in hidden:
             others.append(problem)
         else:
-            errors[name] = f"{errors[name]} {problem.message}" if name in errors else problem.message
+            said = told(problem.message)
+            errors[name] = f"{errors[name]} {said}" if name in errors else said
     return errors, others
 
 

@@ -218,7 +218,7 @@ async def launch(request: Request) -> Response:
 
 
 async def pause(request: Request) -> Response:
-    reason = _("paused by %(name)s", name=viewer_of(request).name)
+    reason = f"paused by {viewer_of(request).name}"  # in the source's language: whoever reads it has another
     async with house_of(request).database.begin() as conn:
         await halt.pause(conn, request.path_params["id"], now=utc_now(), reason=reason)
     return redirect(request, "campaign", id=request.path_params["id"], flash=_("The campaign is paused."))

@@ -30,6 +30,7 @@ from web.pages.ready_made import asked_for
 from web.render import fragment, page, redirect
 from web.sentences import CODED, names_in, sentence
 from web.strict_json import read_json
+from web.told import told_problems
 from web.vocabulary import builder_vocabulary
 
 EVERYONE: dict[str, Any] = {"all": []}
@@ -187,7 +188,7 @@ async def _told(request: Request, find: Callable[[AsyncConnection, Any], Awaitab
     except Invalid as error:
         problems = error.problems
     took = round((time.perf_counter() - started) * 1000, 1)
-    return JSONResponse({"problems": [vars(problem) for problem in problems], "took_ms": took, **found})
+    return JSONResponse({"problems": [vars(problem) for problem in told_problems(problems)], "took_ms": took, **found})
 
 
 async def _called_like(conn: AsyncConnection, field: str, table: Table, typed: str) -> list[Suggestion]:
@@ -250,7 +251,7 @@ async def _form_page(
         choices={"segments": others, "audiences": lists},
         errors={problem.path: problem.message for problem in problems if problem.path in FIELDS},
         problems=[problem for problem in problems if problem.path not in FIELDS],
-        marked=[vars(problem) for problem in problems if problem.path not in ("", "rule", *FIELDS)],
+        marked=[vars(problem) for problem in told_problems(problems) if problem.path not in ("", "rule", *FIELDS)],
         segment_id=segment_id,
     )
 
