@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Generic, TypeVar
 
 from psycopg.errors import DeadlockDetected
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Write = Callable[[AsyncConnection, Sequence[Item]], Awaitable[None]]
+Lost = Callable[[Sequence[Item], BaseException], None]
 
 LARGEST_GROUP = 500
 LONGEST_HOLD = 0.02  # seconds
@@ -31,12 +32,47 @@ _TRIES = 3  # of groups of two processes that lock each other up: PostgreSQL say
 _PAUSE = 0.2  # seconds
 
 
+class Group(Generic[Item]):
+    """Items that commit together. Await it: it returns once they are committed, or raises what kept them from that.
+    Who is cancelled while waiting takes nobody with them."""
+
+    __slots__ = ("_waiting", "done", "error", "items")
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.done = False
+        self.error: BaseException | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def __await__(self) -> Generator[asyncio.Future[None], None, None]:
+        if not self.done:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            yield from waiter
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def committed(self) -> bool:
+        return self.done and self.error is None
+
+    def end(self, error: BaseException | None) -> None:
+        self.done, self.error = True, error
+        for waiter in self._waiting:
+            if not waiter.done():  # else it was cancelled
+                waiter.set_result(None)
+        self._waiting.clear()
+
+
 class GroupCommit(Generic[Item]):
     """One writer, on one event loop. `patience`: seconds for which a group is tried again where the database refuses
-    it or is away. `hold`: a group stays open for this share of the time that the one before took, at most
-    LONGEST_HOLD. Where items come from those who waited for that one, they would otherwise fall into two halves that
-    wait for each other's commits. `atomic` False: `write` needs no transaction, each of its statements commits by
-    itself (one statement then is one round trip instead of three)."""
+    it or is away. `atomic` False: `write` needs no transaction, each of its statements commits by itself (one statement
+    then is one round trip instead of three). `lost` is told of a group that could not be committed.
+
+    `enough`: a group that has fewer items stays open for as long as the one before took, at most LONGEST_HOLD. Where
+    items come from those who waited for that one, they would otherwise fall into small groups that wait for each
+    other's commits.
+    """
 
     def __init__(
         self,
@@ -44,34 +80,42 @@ class GroupCommit(Generic[Item]):
         write: Write[Item],
         *,
         patience: float = 0.0,
-        hold: float = 0.0,
+        enough: Callable[[], int] | None = None,
         atomic: bool = True,
+        lost: Lost[Item] | None = None,
     ) -> None:
         self._database = database
         self._write = write
         self._patience = patience
-        self._hold = hold
+        self._enough = enough
         self._atomic = atomic
+        self._lost = lost
         self._took = 0.0
-        self._waiting: deque[tuple[Item, asyncio.Future[None]]] = deque()
-        self._group: list[tuple[Item, asyncio.Future[None]]] = []
+        self._open: deque[Group[Item]] = deque()  # not begun; only the last one takes more
+        self._group: Group[Item] | None = None
+        self._wanted = 0
+        self._full: asyncio.Future[None] | None = None
         self._tries = 0
         self._deadline = 0.0
         self._writer: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
-        """How many items are in no group yet."""
-        return len(self._waiting)
+        """How many items are in no transaction yet."""
+        return sum(len(group.items) for group in self._open)
 
-    def submit(self, item: Item) -> asyncio.Future[None]:
-        """A future that is done once the item is committed, or failed with what kept its group from that: DBAPIError,
-        Unavailable, whatever the write raised. Groups commit one after the other, in the order of submission."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, done))
+    def submit(self, item: Item) -> Group[Item]:
+        """The group with which the item is committed, to be awaited: it may fail with DBAPIError, Unavailable, whatever
+        the write raised. Groups commit one after the other, in the order of submission."""
+        if not self._open or len(self._open[-1].items) >= LARGEST_GROUP:
+            self._open.append(Group())
+        group = self._open[-1]
+        group.items.append(item)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._work_off())
-        return done
+        elif self._full is not None and len(group.items) >= self._wanted and not self._full.done():
+            self._full.set_result(None)
+        return group
 
     async def close(self) -> None:
         """Return when everything submitted is committed or has failed."""
@@ -79,29 +123,29 @@ class GroupCommit(Generic[Item]):
             await asyncio.wait([self._writer])
 
     async def _work_off(self) -> None:
-        while self._waiting or self._group:
+        while self._open or self._group is not None:
             [error] = await asyncio.gather(self._series(), return_exceptions=True)
-            if error is not None and not (self._group and self._once_more(error)):
-                log.error(
-                    "%s items lost their group commit (%s): %s", len(self._group), self._write.__qualname__, error
-                )
-                self._end_group(error)
-            elif error is not None:
+            if error is None or self._group is None:  # or the connection broke after its last group
+                continue
+            if self._once_more(error):
                 await asyncio.sleep(_PAUSE if self._patience else 0)
+            else:
+                self._give_up(self._group, error)
 
     async def _series(self) -> None:
         """Group after group over one connection, until nothing waits any more."""
-        if not self._group:
-            await self._begin_group()
+        group = self._group or await self._next_group()
         async with self._database.connect(autocommit=not self._atomic) as conn:
-            while self._group:
+            while True:
                 begun = time.monotonic()
                 self._tries += 1
-                await self._commit(conn, [item for item, _ in self._group])
+                await self._commit(conn, group.items)
                 self._took = time.monotonic() - begun
-                self._end_group(None)
-                if self._waiting:
-                    await self._begin_group()
+                self._group = None
+                group.end(None)
+                if not self._open:
+                    return
+                group = await self._next_group()
 
     async def _commit(self, conn: AsyncConnection, items: Sequence[Item]) -> None:
         if not self._atomic:
@@ -110,28 +154,41 @@ class GroupCommit(Generic[Item]):
         async with conn.begin():
             await self._write(conn, items)
 
-    async def _begin_group(self) -> None:
-        if self._hold:
-            await asyncio.sleep(min(self._hold * self._took, LONGEST_HOLD))
-        self._group = [self._waiting.popleft() for _ in range(min(LARGEST_GROUP, len(self._waiting)))]
+    async def _next_group(self) -> Group[Item]:
+        """The first of those that wait, begun from now on."""
+        if self._enough is not None and self._took:
+            await self._hold(self._enough())
+        group = self._group = self._open.popleft()
         self._tries, self._deadline = 0, time.monotonic() + self._patience
+        return group
+
+    async def _hold(self, enough: int) -> None:
+        """Until there are so many, for a while at most."""
+        if len(self._open[0].items) >= enough:
+            return
+        loop = asyncio.get_running_loop()
+        full = self._full = loop.create_future()
+        alarm = loop.call_later(min(self._took, LONGEST_HOLD), _settle, full)
+        self._wanted = enough
+        try:
+            await full
+        finally:
+            alarm.cancel()
+            self._full = None
 
     def _once_more(self, error: BaseException) -> bool:
         locked_up = isinstance(error, DBAPIError) and isinstance(error.orig, DeadlockDetected)
         again = time.monotonic() < self._deadline or (locked_up and self._tries < _TRIES)
         return again and isinstance(error, DBAPIError | Unavailable)
 
-    def _end_group(self, error: BaseException | None) -> None:
-        group, self._group = self._group, []
-        for _, done in group:
-            _settle(done, error)
+    def _give_up(self, group: Group[Item], error: BaseException) -> None:
+        self._group = None
+        log.error("%s items lost their group commit (%s): %s", len(group.items), self._write.__qualname__, error)
+        if self._lost is not None:
+            self._lost(group.items, error)
+        group.end(error)
 
 
-def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
-    if done.done():  # who waited was cancelled
-        return
-    if error is None:
-        done.set_result(None)
-        return
-    done.set_exception(error)
-    done.exception()  # nobody has to await it: the event loop need not complain
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

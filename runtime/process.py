@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -29,6 +30,7 @@ _STOP_SECONDS = 40.0
 _STEADY_SECONDS = 30.0  # a child that lived so long starts its backoff anew
 _FIRST_SECONDS = 60.0  # a child that fails so soon after the first start has a reason, and has said it
 _RESTARTS = Backoff(None, timedelta(seconds=0.5), timedelta(seconds=30))
+_COLLECT_AFTER = (10_000, 5, 5)  # new objects; then rounds of each younger generation
 _QUIET = {
     "alembic": logging.WARNING,
     "apscheduler": logging.WARNING,
@@ -45,6 +47,7 @@ def live(name: str, work: Callable[[House], Awaitable[None]], *, upgrade: bool =
     """Be the process `name`: do `work` in an open house until SIGTERM or SIGINT sets `house.stopping`."""
     write_logs(name)
     die_with_supervisor()
+    spare_the_collector()
 
     async def lived() -> None:
         async with open_house(load_settings(), upgrade=upgrade) as house:
@@ -60,6 +63,14 @@ def write_logs(name: str) -> None:
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
     for logger, level in _QUIET.items():
         logging.getLogger(logger).setLevel(level)
+
+
+def spare_the_collector() -> None:
+    """What is loaded by now stays for ever, so it is not looked through again; and what comes is looked through less
+    often: next to nothing of it stands in cycles, and a worker spent a fifth of its time looking for them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def die_with_supervisor() -> None:

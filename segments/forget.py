@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.changes import NEWS
 from segments.models import segment_changes, segment_members, segment_sizes, segment_states, segments
-from segments.standing import NEWS, exclude_others
+from segments.standing import exclude_others
 
 FEED_KEPT = timedelta(days=90)
 LOG_KEPT = timedelta(days=3)

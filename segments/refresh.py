@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.changes import NEWS
 from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid
 from runtime.house import House
@@ -23,7 +24,7 @@ from runtime.text import printable
 from segments.context import EvaluationContext, context_at
 from segments.crossing import ALWAYS
 from segments.forget import forget, purge
-from segments.standing import NEWS, evaluate, fingerprints
+from segments.standing import evaluate, fingerprints
 from segments.states import note_failure
 
 SOONEST = timedelta(minutes=1)

@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.attributes import attribute_kinds
-from customers.changes import ERASED
+from customers.changes import ERASED, NEWS
 from runtime.clock import local_date
 from segments import engine
 from segments.context import EvaluationContext
@@ -234,13 +234,6 @@ async def _customers(conn: AsyncConnection) -> float:
 _ID: Column[int] = Column("id", BigInteger)
 _EXCLUDE_OTHERS = text("SELECT pg_advisory_xact_lock(hashtextextended(:segment, 0))")
 _SNAPSHOT = text("SELECT CAST(pg_current_snapshot() AS text)")
-
-NEWS = """
-    c.transaction >= CAST(CAST(pg_snapshot_xmin(CAST({snapshot} AS pg_snapshot)) AS text) AS bigint)
-    AND NOT pg_visible_in_snapshot(CAST(CAST(c.transaction AS text) AS xid8), CAST({snapshot} AS pg_snapshot))
-    AND c.sources && {sources}
-"""
-"""Whether a row `c` of changed_customers is news to whoever last looked with that snapshot, and of these sources."""
 
 _NEWS = NEWS.format(snapshot=":snapshot", sources="CAST(:sources AS text[])")
 _CHANGES = text(f"""

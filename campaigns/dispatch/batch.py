@@ -91,9 +91,9 @@ async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
 
 async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
     channel = work.run.channel
-    targets = [(message.key.customer_id, message.address) for message in work.due]
+    addresses = {message.key.customer_id: message.address for message in work.due}
     ward = Ward(
-        work.run.id, ChannelKind(channel.name, channel.address_kind), targets, current_claim.get(), work.courtesy
+        work.run.id, ChannelKind(channel.name, channel.address_kind), addresses, current_claim.get(), work.courtesy
     )
     async with desk(house) as shared:
         try:

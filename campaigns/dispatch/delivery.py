@@ -22,6 +22,7 @@ from campaigns.permission import MERGED
 from channels.contract import ChannelError, Outgoing, Sent
 from runtime.clock import utc_now
 from runtime.errors import Unavailable
+from runtime.group_commit import Group
 from runtime.house import House
 from tracking.ledger import Due, Outcome, mark_sending
 from tracking.states import State
@@ -68,7 +69,7 @@ class Delivery:
         self._capabilities = work.run.channel.capabilities
         self._lines = desk.lines(work.run.channel)
         self.turns = Turns(desk.traffic, work.run, work.due, self._lines.limit, lambda: self._over)
-        self._records: list[asyncio.Future[None]] = []
+        self._records: list[Group[Result]] = []
 
     async def run(self) -> None:
         """Raises Unavailable or DBAPIError where the database is away for long: the batch is then tried again."""
@@ -146,9 +147,7 @@ class Delivery:
         """The message ready to go; None where it never can, which is recorded, or where the batch has ended meanwhile.
         One is written at a time, and before each everybody else gets their turn: commits do not wait until all
         connections have their next letter."""
-        async with self._desk.pen:
-            await asyncio.sleep(0)
-            return None if self._over else self._write(message)
+        return None if self._over else self._write(message)
 
     def _write(self, message: Due) -> Outgoing | None:
         self.tally.rendered += 1
@@ -182,7 +181,7 @@ class Delivery:
             return False
         return not self._ward.quiet(message.key.customer_id)
 
-    def _answered(self, letter: Letter, sent: Sent) -> asyncio.Future[None] | None:
+    def _answered(self, letter: Letter, sent: Sent) -> Group[Result] | None:
         now, message = utc_now(), letter.message
         if sent.accepted:
             self.tally.accepted += 1
@@ -196,13 +195,13 @@ class Delivery:
             return self._record(Outcome(message.key, State.QUEUED, now, tried=False))
         return None
 
-    def _skip(self, message: Due, reason: str) -> asyncio.Future[None] | None:
+    def _skip(self, message: Due, reason: str) -> Group[Result] | None:
         """Nothing is written of one whose customer was merged: it is another's message now."""
         if reason == MERGED:
             return None
         return self._record(Outcome(message.key, State.SKIPPED, utc_now(), reason=reason))
 
-    def _failed(self, message: Due, error: ChannelError) -> asyncio.Future[None]:
+    def _failed(self, message: Due, error: ChannelError) -> Group[Result]:
         doubted = message.key.customer_id in self._work.doubted
         follows = consequence(
             error,
@@ -222,9 +221,10 @@ class Delivery:
         if self.tally.broken >= min(self._lines.limit, len(self._work.due)):
             self.tally.down = error.text
 
-    def _record(self, outcome: Outcome, bad_address: str | None = None) -> asyncio.Future[None]:
+    def _record(self, outcome: Outcome, bad_address: str | None = None) -> Group[Result]:
         gone = None if bad_address is None else (self._work.run.channel.address_kind, bad_address)
         self._ward.done.add(outcome.key.customer_id)
-        future = self._desk.recorder.submit(Result(outcome, gone))
-        self._records.append(future)
-        return future
+        group = self._desk.recorder.submit(Result(outcome, gone))
+        if not self._records or self._records[-1] is not group:
+            self._records.append(group)
+        return group

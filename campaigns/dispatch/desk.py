@@ -23,7 +23,6 @@ class Desk:
         self.recorder = recorder_of(house)
         self.watch = Watch(house.database)
         self.traffic = Traffic(house.database, house.settings.timezone)
-        self.pen = asyncio.Lock()
         self.users = 0
         self._house = house
         self._lines: dict[str, Lines] = {}
@@ -31,7 +30,7 @@ class Desk:
     def lines(self, channel: Channel) -> Lines:
         """Raises BadSetting where the channel's configuration cannot be used."""
         if channel.name not in self._lines:
-            self._lines[channel.name] = Lines(channel, channel.configure(self._house.settings))
+            self._lines[channel.name] = Lines(channel, channel.configure(self._house.settings), self.recorder)
         return self._lines[channel.name]
 
     async def close(self) -> None:

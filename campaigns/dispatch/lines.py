@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +10,11 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy.exc import DBAPIError
 
+from campaigns.dispatch.recorder import Recorder, Result
 from channels.contract import Channel, Sender
 from channels.pool import SenderPool
 from runtime.errors import Unavailable
+from runtime.group_commit import Group
 
 TURN = 0.5  # seconds for which one batch may keep a line that others wait for
 
@@ -21,7 +22,7 @@ TURN = 0.5  # seconds for which one batch may keep a line that others wait for
 class Line:
     """One connection on loan. `recorded` is the commit of its latest result."""
 
-    def __init__(self, sender: Sender, recorded: asyncio.Future[None] | None, pool: SenderPool) -> None:
+    def __init__(self, sender: Sender, recorded: Group[Result] | None, pool: SenderPool) -> None:
         self.sender = sender
         self.recorded = recorded
         self._pool = pool
@@ -35,10 +36,10 @@ class Line:
     async def clear(self) -> bool:
         """Wait for that commit: nothing may be handed over for good before. False if it could not be made; the
         recorder then owes it, and nothing passes until it does not."""
-        if self.recorded is None or (self.recorded.done() and self.recorded.exception() is None):
+        if self.recorded is None or self.recorded.committed:
             return True
         try:
-            await asyncio.shield(self.recorded)
+            await self.recorded
         except (DBAPIError, Unavailable):
             self.recorded = None
             return False
@@ -48,10 +49,11 @@ class Line:
 class Lines:
     """At most `limit` connections at once; opened when needed, kept until `close`."""
 
-    def __init__(self, channel: Channel, config: Any) -> None:
+    def __init__(self, channel: Channel, config: Any, recorder: Recorder) -> None:
         self.limit: int = config.connections
         self._pool = SenderPool(channel, config)
-        self._recorded: WeakKeyDictionary[Sender, asyncio.Future[None]] = WeakKeyDictionary()
+        self._recorder = recorder
+        self._recorded: WeakKeyDictionary[Sender, Group[Result]] = WeakKeyDictionary()
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Line]:
@@ -59,7 +61,8 @@ class Lines:
         async with self._pool.borrow() as sender:
             line = Line(sender, self._recorded.pop(sender, None), self._pool)
             try:
-                yield line
+                with self._recorder.expecting():
+                    yield line
             finally:
                 if line.recorded is not None:
                     self._recorded[sender] = line.recorded

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -12,11 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.suppressions import SuppressedAddress, suppress_addresses
 from runtime.database import Database
 from runtime.errors import Unavailable
-from runtime.group_commit import GroupCommit
+from runtime.group_commit import Group, GroupCommit
 from tracking.ledger import Outcome, record_outcomes
 
 PATIENCE = 60.0  # seconds without a database, after which the batch goes back to the queue
-HOLD = 0.25  # of a commit: connections go on together when it is done, and their results come back together
 BOUNCED = "bounced"
 
 
@@ -34,7 +34,10 @@ class Recorder:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._commits = _group_commit(database)
+        self._commits = GroupCommit(
+            database, self._record, patience=PATIENCE, enough=self._enough, atomic=False, lost=self._keep
+        )
+        self._lines = 0
         self._owed: list[Result] = []
         self._settling = asyncio.Lock()
 
@@ -42,11 +45,18 @@ class Recorder:
     def owes(self) -> bool:
         return bool(self._owed)
 
-    def submit(self, result: Result) -> asyncio.Future[None]:
-        """A future that is done once the result is committed, or has failed to be, past PATIENCE."""
-        done = self._commits.submit(result)
-        done.add_done_callback(lambda ended: self._keep(result, ended))
-        return done
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """While a connection is busy, results are to be expected from it."""
+        self._lines += 1
+        try:
+            yield
+        finally:
+            self._lines -= 1
+
+    def submit(self, result: Result) -> Group[Result]:
+        """To be awaited: it returns once the result is committed, or raises where it could not be, past PATIENCE."""
+        return self._commits.submit(result)
 
     async def settle(self) -> None:
         """Write what is owed. Raises Unavailable or DBAPIError where that cannot be done yet."""
@@ -62,23 +72,21 @@ class Recorder:
         """Return when everything submitted is committed or has failed."""
         await self._commits.close()
 
-    def _keep(self, result: Result, ended: asyncio.Future[None]) -> None:
-        """What the database refuses for its content is not owed: it would be refused for ever."""
-        error = None if ended.cancelled() else ended.exception()
-        if isinstance(error, Unavailable | OperationalError | InterfaceError):
-            self._owed.append(result)
+    def _enough(self) -> int:
+        """While one half of the connections waits for its commit, the other gets its next messages."""
+        return self._lines // 2
 
-
-def _group_commit(database: Database) -> GroupCommit[Result]:
-
-    async def record(conn: AsyncConnection, results: Sequence[Result]) -> None:
+    async def _record(self, conn: AsyncConnection, results: Sequence[Result]) -> None:
         """Suppressed first: should the rest be lost, the message is tried again and skipped for that reason."""
         if any(result.bad_address is not None for result in results):
-            async with database.begin() as own:
+            async with self._database.begin() as own:
                 await _suppress(own, results)
         await record_outcomes(conn, [result.outcome for result in results])
 
-    return GroupCommit(database, record, patience=PATIENCE, hold=HOLD, atomic=False)
+    def _keep(self, results: Sequence[Result], error: BaseException) -> None:
+        """What the database refuses for its content is not owed: it would be refused for ever."""
+        if isinstance(error, Unavailable | OperationalError | InterfaceError):
+            self._owed.extend(results)
 
 
 async def _suppress(conn: AsyncConnection, results: Sequence[Result]) -> None:

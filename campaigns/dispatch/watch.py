@@ -1,7 +1,8 @@
 """What must stop a message at the last moment: pause, cancel, a claim lost to another worker, a consent withdrawn.
 
-One poller a process asks for all batches under way. A message may be handed over for good only on an answer younger
-than FRESH, so that with the way to the final dot nothing older than two seconds counts.
+One poller a process asks for all batches under way; after the first time only about those who changed. A message may
+be handed over for good only on an answer younger than FRESH, so that with the way to the final dot nothing older than
+two seconds counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from campaigns.models import runs
 from campaigns.permission import barred
 from campaigns.respect.underway import Courtesy
 from campaigns.states import RunState
+from customers.changes import CONSENTS, EVERYTHING, SUPPRESSIONS, News, news
 from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.errors import Unavailable
@@ -31,37 +33,55 @@ log = logging.getLogger(__name__)
 
 EVERY = 0.5  # seconds
 FRESH = 1.5
+EVERYONE_EVERY = 10.0  # who changed is noted and heard of at once; an address that nobody has any more is not
+SPEAKS_AGAINST = frozenset({EVERYTHING, CONSENTS, SUPPRESSIONS, "service_visits"})
 PATIENCE = 30.0  # how long a connection is held up while the database is away
 
 
 @dataclass(eq=False)
 class Ward:
-    """One batch under watch. `halted`: nothing of it may go any more; `barred`: who may not be written to, and why.
-    People are asked about once the first message is about to go, and no more when theirs is `done`."""
+    """One batch under watch. `addresses` by customer, of all who may get a message. `halted`: nothing of it may go any
+    more; `barred`: who may not be written to, and why. Those in `done` are asked about no more."""
 
     run_id: int
     channel: ChannelKind
-    targets: Sequence[tuple[int, str]]
+    addresses: Mapping[int, str]
     claim: Claim | None
     courtesy: Courtesy
     halted: bool = False
     barred: Mapping[int, str] = field(default_factory=dict)
-    begun: bool = False
     done: set[int] = field(default_factory=set)
     asked_at: float = float("-inf")
+    all_asked_at: float = float("-inf")
+    _spoken_against: dict[int, str] = field(default_factory=dict)
 
     def quiet(self, customer_id: int) -> bool:
         """Whether the customer is not to be disturbed at this moment."""
         return self.courtesy.quiet_until(customer_id, utc_now()) is not None
 
     @property
-    def left(self) -> list[tuple[int, str]]:
-        """The targets that may still be written to."""
-        return [target for target in self.targets if target[0] not in self.done]
-
-    @property
     def fresh(self) -> bool:
         return time.monotonic() - self.asked_at <= FRESH
+
+    async def ask(self, conn: AsyncConnection, told: News, at: float) -> None:
+        """Ask about everyone now and then, and about those who changed in between. `at`: monotonic, before `told`."""
+        everyone = told.ids is None or at - self.all_asked_at > EVERYONE_EVERY
+        ids = [number for number in (self.addresses if everyone else told.ids or ()) if self._open(number)]
+        if ids:
+            now = utc_now()
+            found = await barred(conn, [(number, self.addresses[number]) for number in ids], self.channel, now)
+            kept = self._spoken_against.keys() - ids
+            self._spoken_against = {
+                **{number: self._spoken_against[number] for number in kept},
+                **await self.courtesy.in_service(conn, ids, now),
+                **found,
+            }
+        self.barred = {**await self.courtesy.over_cap(conn, utc_now()), **self._spoken_against}
+        if everyone:
+            self.all_asked_at = at
+
+    def _open(self, customer_id: int) -> bool:
+        return customer_id in self.addresses and customer_id not in self.done
 
 
 class Watch:
@@ -71,6 +91,7 @@ class Watch:
         self._database = database
         self._wards: set[Ward] = set()
         self._task: asyncio.Task[None] | None = None
+        self._seen: str | None = None
         self._called = asyncio.Event()
         self._answered = asyncio.Condition()
 
@@ -90,7 +111,6 @@ class Watch:
         """Wait for an answer young enough; False if none comes within PATIENCE."""
         if ward.fresh:
             return True
-        ward.begun = True
         if self._task is None or self._task.done():
             return False
         self._called.set()
@@ -120,29 +140,30 @@ class Watch:
             self._called.clear()
             wards = list(self._wards)
             if not wards:
+                self._seen = None
                 continue
             asked_at = time.monotonic()
-            asked = [ward for ward in wards if ward.begun]
             try:
                 async with self._database.connect() as conn:
-                    await _ask(conn, wards)
+                    await self._ask(conn, wards, asked_at)
             except (OperationalError, InterfaceError, Unavailable) as error:
                 log.warning("consents and pauses cannot be checked, nothing is sent meanwhile: %s", error)
                 await asyncio.sleep(EVERY)
                 continue
-            for ward in asked:
+            for ward in wards:
                 ward.asked_at = asked_at
             async with self._answered:
                 self._answered.notify_all()
 
-
-async def _ask(conn: AsyncConnection, wards: Sequence[Ward]) -> None:
-    sending = select(runs.c.id).where(runs.c.id.in_({ward.run_id for ward in wards}), runs.c.state == RunState.SENDING)
-    going = set((await conn.execute(sending)).scalars())
-    held = await held_claims(conn, [ward.claim for ward in wards if ward.claim is not None])
-    now = utc_now()
-    for ward in wards:
-        ward.halted = ward.run_id not in going or (ward.claim is not None and ward.claim not in held)
-        if ward.begun and not ward.halted and (left := ward.left):
-            impolite = await ward.courtesy.barred(conn, [customer_id for customer_id, _ in left], now)
-            ward.barred = {**impolite, **await barred(conn, left, ward.channel, now)}
+    async def _ask(self, conn: AsyncConnection, wards: Sequence[Ward], at: float) -> None:
+        told = await news(conn, SPEAKS_AGAINST, self._seen)
+        sending = select(runs.c.id).where(
+            runs.c.id.in_({ward.run_id for ward in wards}), runs.c.state == RunState.SENDING
+        )
+        going = set((await conn.execute(sending)).scalars())
+        held = await held_claims(conn, [ward.claim for ward in wards if ward.claim is not None])
+        for ward in wards:
+            ward.halted = ward.run_id not in going or (ward.claim is not None and ward.claim not in held)
+            if not ward.halted:
+                await ward.ask(conn, told, at)
+        self._seen = told.snapshot

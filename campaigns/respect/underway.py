@@ -56,17 +56,18 @@ class Courtesy:
             stretch = self._stretches[zone] = _stretch(self.windows, zone, now)
         return stretch.ends if stretch.quiet else None
 
-    async def barred(self, conn: AsyncConnection, ids: Sequence[int], now: datetime) -> dict[int, str]:
-        """Who of the batch must not get it any more, and why."""
-        found = await self._over_cap(conn, now)
-        if self.service_days:
-            having = select(service_visits.c.customer_id).where(
-                among(service_visits.c.customer_id, ids), open_case(now, self.service_days)
-            )
-            found = {**found, **dict.fromkeys((await conn.execute(having)).scalars(), OPEN_SERVICE)}
-        return found
+    async def in_service(self, conn: AsyncConnection, ids: Sequence[int], now: datetime) -> dict[int, str]:
+        """Who of these must not get it because of an open service case."""
+        if not self.service_days or not ids:
+            return {}
+        having = select(service_visits.c.customer_id).where(
+            among(service_visits.c.customer_id, ids), open_case(now, self.service_days)
+        )
+        return dict.fromkeys((await conn.execute(having)).scalars(), OPEN_SERVICE)
 
-    async def _over_cap(self, conn: AsyncConnection, now: datetime) -> dict[int, str]:
+    async def over_cap(self, conn: AsyncConnection, now: datetime) -> Mapping[int, str]:
+        """Who of the batch must not get it any more because others have written to them meanwhile. Costs little where
+        no other campaign sends."""
         if self.caps and self.zones:
             since = earliest(self.caps, list({*self.zones.values()}), now)
             others = await others_since(conn, self.run_id, since, self._looked)
@@ -78,6 +79,8 @@ class Courtesy:
 
 async def put_off_quiet(conn: AsyncConnection, courtesy: Courtesy, due: Sequence[Due], now: datetime) -> list[Due]:
     """Let those wait for whom it is quiet at `now`, until it is not; answers the others."""
+    if not courtesy.windows:
+        return list(due)
     waits = {message.key: courtesy.quiet_until(message.key.customer_id, now) for message in due}
     quiet = sorted((key, until) for key, until in waits.items() if until is not None)
     if quiet:

@@ -19,7 +19,10 @@ from campaigns.launch import resume
 from campaigns.models import runs
 from campaigns.states import State
 from campaigns.store import campaign
+from customers.changes import EVERYTHING, note_changed
+from customers.consents import ConsentEntry, record_consents
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses
+from customers.results import Consent
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.house import House
@@ -222,8 +225,8 @@ async def test_a_consent_withdrawn_under_way_is_heeded(house: House, sink: Sink)
     async with house.database.begin() as conn:
         waiting = select(messages.c.customer_id).where(messages.c.state == "queued")
         last = list((await conn.execute(waiting)).scalars())
-        gone = standing_consents.c.customer_id.in_(last)
-        await conn.execute(update(standing_consents).where(gone).values(granted=False))
+        no = Consent("email", "marketing", False, "test", utc_now())
+        await record_consents(conn, [ConsentEntry(number, no) for number in last], now=utc_now())
     await worker
     found = await record(house, campaign_id)
     assert found["state"] == "finished"
@@ -248,6 +251,7 @@ async def test_a_customer_merged_under_way_gets_the_message_of_the_survivor(hous
         await conn.execute(update(messages).where(messages.c.customer_id == alias).values(customer_id=survivor))
         await conn.execute(delete(standing_consents).where(standing_consents.c.customer_id == alias))
         await conn.execute(update(customers).where(customers.c.id == alias).values(merged_into=survivor))
+        await note_changed(conn, EVERYTHING, [survivor, alias])
     await worker
     assert len(sink.addresses) == len(set(sink.addresses)) == 59
     async with house.database.connect() as conn:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.database import Database
 from runtime.errors import Unavailable
-from runtime.group_commit import LARGEST_GROUP, GroupCommit
+from runtime.group_commit import LARGEST_GROUP, Group, GroupCommit
 
 Kept = Callable[[], Awaitable[list[int]]]
 
@@ -21,6 +21,10 @@ ADD = text("INSERT INTO kept SELECT * FROM unnest(CAST(:items AS int[]))")
 
 async def add(conn: AsyncConnection, items: Sequence[int]) -> None:
     await conn.execute(ADD, {"items": list(items)})
+
+
+async def until(group: Group[int]) -> None:
+    await group
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ async def test_a_group_is_held_open_for_those_that_the_last_one_set_free(db: Dat
         sizes.append(len(items))
         await add(conn, items)
 
-    commits = GroupCommit(db, write, hold=1000.0)
+    commits = GroupCommit(db, write, enough=lambda: 2)
     await commits.submit(0)
     second = commits.submit(1)
     await asyncio.sleep(0)
@@ -106,7 +110,9 @@ async def test_a_fault_of_the_write_itself_leaves_nobody_waiting(db: Database) -
 
 async def test_who_is_cancelled_takes_nobody_with_them(db: Database, kept: Kept) -> None:
     commits = GroupCommit(db, add)
-    gone, stays = commits.submit(1), commits.submit(2)
+    gone = asyncio.create_task(until(commits.submit(1)))
+    stays = commits.submit(2)
+    await asyncio.sleep(0)
     gone.cancel()
     await stays
     assert await kept() == [1, 2]  # it was in the group all the same
