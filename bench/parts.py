@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.ground import mail_sink
 from bench.reference import compiled, person
 from bench.render import AT, LABEL, PUBLIC_URL, SIGNER
-from campaigns.content import Rendered
+from campaigns.content import Written
 from campaigns.dispatch.letters import message_links, stable_key
 from channels.contract import Common, Personal
 from channels.email.channel import EmailChannel, EmailSender
@@ -38,11 +38,11 @@ async def parts_of_a_message() -> Parts:
     addressed = [MessageUrls(SIGNER, PUBLIC_URL, MessageKey(number, 1)) for number in range(MESSAGES)]
     content.render(person(0), message_links(addressed[0]))
     begun = time.process_time()
-    rendered = [content.render(person(number), message_links(urls)) for number, urls in enumerate(addressed)]
+    written = [content.write(person(number), message_links(urls)) for number, urls in enumerate(addressed)]
     composing = time.process_time()
     mails = [
         composer.compose(_personal(number, each, urls))
-        for number, (each, urls) in enumerate(zip(rendered, addressed, strict=True))
+        for number, (each, urls) in enumerate(zip(written, addressed, strict=True))
     ]
     for mail in mails:
         mail.wire(eight_bit=True)
@@ -61,10 +61,10 @@ def _wire_share(mails: Iterable[Mail]) -> float:
     return (time.process_time() - begun) / MESSAGES * 1e6
 
 
-def _personal(number: int, rendered: Rendered, urls: MessageUrls) -> Personal:
+def _personal(number: int, written: Written, urls: MessageUrls) -> Personal:
     return Personal(
-        key=stable_key(b"key", MessageKey(number, 1)), to=f"c{number}@example.com", text=rendered.text, at=AT,
-        name=f"王小{number}", subject=rendered.subject, html=rendered.html, unsubscribe_url=urls.unsubscribe,
+        key=stable_key(b"key", MessageKey(number, 1)), to=f"c{number}@example.com", text=written.text, at=AT,
+        name=f"王小{number}", subject=written.subject, html=written.html, unsubscribe_url=urls.unsubscribe,
     )  # fmt: skip
 
 

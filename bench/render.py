@@ -53,10 +53,10 @@ class Ours:
     def message(self, number: int) -> bytes:
         key = MessageKey(number, 1)
         urls = MessageUrls(SIGNER, PUBLIC_URL, key)
-        rendered = self._content.render(who := person(number), message_links(urls))
+        written = self._content.write(who := person(number), message_links(urls))
         personal = Personal(
-            key=stable_key(b"key", key), to=f"c{number}@example.com", text=rendered.text, at=AT,
-            name=who["customer"]["name"], subject=rendered.subject, html=rendered.html,
+            key=stable_key(b"key", key), to=f"c{number}@example.com", text=written.text, at=AT,
+            name=who["customer"]["name"], subject=written.subject, html=written.html,
             unsubscribe_url=urls.unsubscribe,
         )  # fmt: skip
         return self._composer.compose(personal).wire(eight_bit=self._eight_bit)

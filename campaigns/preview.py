@@ -23,7 +23,7 @@ from runtime.errors import NotFound
 from runtime.settings import Settings
 from segments.context import context_at
 
-NOWHERE = MessageLinks(click=lambda index: "#", pixel="", unsubscribe="#", preferences="#", view="#")
+NOWHERE = MessageLinks(clicks=lambda count: ["#"] * count, pixel="", unsubscribe="#", preferences="#", view="#")
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def plain_links(shown: Sample, public_url: str) -> MessageLinks:
     """Links that lead straight to their targets, and an unsubscribe page that unsubscribes nobody."""
     own = f"{public_url}/u/test"
     return MessageLinks(
-        click=lambda index: shown.content.click_target(index, shown.person),
+        clicks=lambda count: [shown.content.click_target(index, shown.person) for index in range(count)],
         pixel="",
         unsubscribe=own,
         preferences=own,

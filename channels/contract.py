@@ -144,18 +144,37 @@ class Common:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """Text as a mail carries it, made once: UTF-8 in CRLF lines, no bare CR or LF, no NUL. `str()` gives the text."""
+
+    raw: bytes
+
+    @classmethod
+    def of(cls, text: str) -> Lines:
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        raw = text.encode("utf-8", "replace").replace(b"\n", b"\r\n")
+        return cls(raw.replace(b"\0", b"") if b"\0" in raw else raw)
+
+    def __str__(self) -> str:
+        return self.raw.decode().replace("\r\n", "\n")
+
+
+@dataclass(frozen=True, slots=True)
 class Personal:
-    """What is this recipient's alone. `key` is stable across retries (letters, digits, `.`, `-`, `_`) and becomes the
-    message's identity at the receiving side; `at` (aware) is when it was first due, stable as well; `return_to` is
-    the address for bounces."""
+    """What is this recipient's alone. A text may come as Lines, for channels that send such; `str()` gives its text.
+
+    `key` is stable across retries (letters, digits, `.`, `-`, `_`) and becomes the message's identity at the receiving
+    side; `at` (aware) is when it was first due, stable as well; `return_to` is the address for bounces.
+    """
 
     key: str
     to: str
-    text: str
+    text: str | Lines
     at: datetime
     name: str = ""
     subject: str = ""
-    html: str | None = None
+    html: str | Lines | None = None
     unsubscribe_url: str | None = None
     return_to: str | None = None
 

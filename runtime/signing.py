@@ -12,14 +12,15 @@ import hmac
 import os
 import secrets
 import struct
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from runtime.errors import HearthError, Unavailable
 
 TAG_BYTES = 8
+_TAGS = struct.Struct(4 * f"{TAG_BYTES}s")
 _SIGNATURE_BYTES = 16
 _EXPIRY = struct.Struct(">Q")
 
@@ -37,8 +38,7 @@ class Purpose(IntEnum):
     VIEW = 3
 
 
-@dataclass(frozen=True)
-class MessageTags:
+class MessageTags(NamedTuple):
     """The four tags of one message, TAG_BYTES each; none can be computed from another."""
 
     open: bytes
@@ -57,7 +57,7 @@ class Signer:
     def message_tags(self, ids: bytes) -> MessageTags:
         """The tags of the message that `ids` names, by one HMAC."""
         digest = hmac.digest(self._message_keys[-1], ids, "sha256")
-        return MessageTags(*(digest[place : place + TAG_BYTES] for place in range(0, 4 * TAG_BYTES, TAG_BYTES)))
+        return MessageTags._make(_TAGS.unpack(digest))
 
     def verify_message(self, ids: bytes, purpose: Purpose, tag: bytes) -> bool:
         """Whether `tag` was made for this message and this purpose, by any key; takes the same time either way."""

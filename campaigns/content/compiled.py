@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2.environment import Template
 
+from campaigns.content.codegen import CLICKS
 from campaigns.content.filters import filters_for
+from campaigns.content.limits import Budget, current
 from campaigns.content.links import same_place
-from campaigns.content.sandbox import RENDER_ERRORS, Budget, ContentEnvironment, run
-from campaigns.content.values import Link, MessageLinks, Rendered
+from campaigns.content.output import html_value
+from campaigns.content.sandbox import RENDER_ERRORS, ContentEnvironment, run, scope
+from campaigns.content.values import Link, MessageLinks, Rendered, Written
+from channels.contract import Lines
 from runtime.errors import HearthError
 
 MAX_ADDRESS = 8000
@@ -70,29 +74,40 @@ class CompiledContent:
             }
         )
 
-    def render(self, person: Mapping[str, Any], links: MessageLinks) -> Rendered:
-        """The content for one person.
+    def write(self, person: Mapping[str, Any], links: MessageLinks) -> Written:
+        """The content for one person, as it is sent.
 
         `person` holds plain values under the names of DESIGN.md ("What a template sees"): `customer`, `salesperson`,
         `dealer`, `household`, `appliance`, `order`, `campaign` as dicts (or None), `appliances`, `orders` as lists of
         dicts, `today` a date. A missing or None value renders empty. Raises RenderFailed past 1 s or 1 MB, or where an
         expression fails.
         """
+        return self._write(person, links, Budget.fresh())
+
+    def render(self, person: Mapping[str, Any], links: MessageLinks) -> Rendered:
+        """As `write`, to be read, and with the names of what was missing."""
         budget = Budget.fresh(person)
-        own_pages = {"unsubscribe": links.unsubscribe, "preferences": links.preferences, "view": links.view}
-        values = {**person, "links": own_pages, "_pixel": links.pixel}
-        for link in self.links:
-            values[f"_c{link.index}"] = links.click(link.index)
+        written = self._write(person, links, budget)
+        html = None if written.html is None else str(written.html)
+        return Rendered(written.subject, html, str(written.text), frozenset(budget.missing))
+
+    def _write(self, person: Mapping[str, Any], links: MessageLinks, budget: Budget) -> Written:
         subject, html, text = self._templates
+        clicks, in_html = _as_they_stand(links.clicks(len(self.links)))
+        token = current.set(budget)
         try:
-            return Rendered(
-                subject=" ".join(run(subject, values, budget).split()),
-                html=None if html is None else run(html, values, budget),
-                text=run(text, values, budget),
-                missing=frozenset(budget.missing),
+            values = scope(person)
+            values.update(links=links.pages, _pixel=links.pixel)
+            values[CLICKS] = clicks
+            return Written(
+                subject=" ".join(run(subject, values, budget).decode().split()),
+                text=Lines(run(text, values, budget)),
+                html=None if html is None else Lines(run(html, {**values, CLICKS: in_html}, budget)),
             )
         except RENDER_ERRORS as error:
             raise RenderFailed(f"the content cannot be rendered for this person: {error}") from error
+        finally:
+            current.reset(token)
 
     def click_target(self, index: int, person: Mapping[str, Any]) -> str:
         """Where the tracked link `index` leads for this person: an absolute http(s) address whose scheme and host are
@@ -102,10 +117,14 @@ class CompiledContent:
         """
         if not 0 <= index < len(self.links):
             raise IndexError(index)
+        budget = Budget.fresh()
+        token = current.set(budget)
         try:
-            address = run(self._link_templates[index], person, Budget.fresh(person))
+            address = run(self._link_templates[index], scope(person), budget).decode()
         except RENDER_ERRORS as error:
             raise RenderFailed(f"the link cannot be rendered for this person: {error}") from error
+        finally:
+            current.reset(token)
         if len(address) > MAX_ADDRESS or not same_place(address, self.links[index].template):
             raise RenderFailed("the link is too long or leads elsewhere")
         return address
@@ -126,6 +145,13 @@ class CompiledContent:
     def _link_templates(self) -> list[Template]:
         plain = environment(self.language, self.currency, self.timezone, autoescape=False)
         return [plain.from_string(link.template) for link in self.links]
+
+
+def _as_they_stand(clicks: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
+    """The tracked addresses in text and in HTML; most need no escaping."""
+    text = [click.encode() for click in clicks]
+    together = "".join(clicks)
+    return text, text if html_value(together) == together.encode() else [html_value(click) for click in clicks]
 
 
 @lru_cache(maxsize=64)

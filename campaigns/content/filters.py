@@ -18,8 +18,8 @@ from babel.numbers import format_currency, format_decimal
 from jinja2.filters import FILTERS as JINJA
 from jinja2.runtime import Undefined
 
+from campaigns.content.limits import LimitReached, within_text_limit
 from campaigns.content.names import words
-from campaigns.content.sandbox import LimitReached, within_text_limit
 
 _TAKEN = words(
     "abs capitalize count e escape first float int last length list lower map max min reverse sort striptags string"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from channels.contract import Lines
 
 
 @dataclass(frozen=True)
@@ -18,19 +20,34 @@ class Link:
 
 @dataclass(frozen=True)
 class MessageLinks:
-    """The addresses of one message. `click` gives the tracked address for a link's index; an empty `pixel` leaves the
-    pixel out."""
+    """The addresses of one message. `clicks` gives the tracked addresses of the first so many links; an empty `pixel`
+    leaves the pixel out."""
 
-    click: Callable[[int], str]
+    clicks: Callable[[int], Sequence[str]]
     pixel: str
     unsubscribe: str
     preferences: str
     view: str
 
+    @property
+    def pages(self) -> dict[str, str]:
+        """`links.*` of a template."""
+        return {"unsubscribe": self.unsubscribe, "preferences": self.preferences, "view": self.view}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One message's content as it is sent."""
+
+    subject: str
+    html: Lines | None
+    text: Lines
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One message's content. `missing` names the fields that were shown and had no value (`customer.name`)."""
+    """One message's content as it is read. `missing` names the fields that were shown and had no value
+    (`customer.name`)."""
 
     subject: str
     html: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import partial
 
 from campaigns.content import MessageLinks
 from campaigns.dispatch.work import Run
@@ -23,9 +24,12 @@ def stable_key(secret: bytes, key: MessageKey) -> str:
 
 def message_links(urls: MessageUrls, offset: int = 0) -> MessageLinks:
     """The tracked addresses of one message, for its rendering; `offset`: where its edition's links begin."""
-    click = urls.click if offset == 0 else lambda link: urls.click(offset + link)
     return MessageLinks(
-        click=click, pixel=urls.open, unsubscribe=urls.unsubscribe, preferences=urls.preferences, view=urls.view
+        clicks=partial(urls.clicks, first=offset),
+        pixel=urls.open,
+        unsubscribe=urls.unsubscribe,
+        preferences=urls.preferences,
+        view=urls.view,
     )
 
 
@@ -46,16 +50,16 @@ class Writer:
         """Raises RenderFailed, or ChannelError for an address or content that can never go."""
         urls = MessageUrls(self._house.signer, self._house.settings.public_url, message.key)
         edition = self._editions.of(message.variant)
-        rendered = edition.content.render(person, message_links(urls, edition.offset))
+        written = edition.content.write(person, message_links(urls, edition.offset))
         return self._composers[edition.sender].compose(
             Personal(
                 key=stable_key(self._secret, message.key),
                 to=message.address,
-                text=rendered.text,
+                text=written.text,
                 at=message.created_at,
                 name=(person["customer"] or {}).get("name") or "",
-                subject=rendered.subject,
-                html=rendered.html,
+                subject=written.subject,
+                html=written.html,
                 unsubscribe_url=urls.unsubscribe,
             )
         )

@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import sha256
 
-from channels.contract import ChannelError, Common, Personal
+from channels.contract import ChannelError, Common, Lines, Personal
 from channels.email.address import Address, parse_sender, wire_address
 from channels.email.dkim import SigningKey, signature_headers
 from channels.email.headers import fixed_header, mailbox_header, text_header
@@ -40,9 +40,9 @@ class Mail:
     domain: str
     utf8: bool
     head: str
-    text: str
-    html: str | None
-    boundary: str
+    text: Lines
+    html: Lines | None
+    boundary: bytes
 
     def wire(self, *, eight_bit: bool = False, keys: Sequence[SigningKey] = ()) -> bytes:
         """The message in CRLF lines of at most 998 bytes; 8-bit text only where the server announced 8BITMIME. Signed
@@ -52,11 +52,11 @@ class Mail:
 
     def _parts(self, eight_bit: bool) -> tuple[bytes, bytes]:
         """Header and body, without the blank line between them."""
-        head, text = _part("plain", self.text, eight_bit, self.boundary)
+        head, text = _part(b"plain", self.text, eight_bit, self.boundary)
         if self.html is None:
             return self.head.encode() + head, text
-        html_head, html = _part("html", self.html, eight_bit, self.boundary)
-        mark = b"--" + self.boundary.encode()
+        html_head, html = _part(b"html", self.html, eight_bit, self.boundary)
+        mark = b"--" + self.boundary
         line = b"\r\n"
         body = (mark, line, head, line, text, line, mark, line, html_head, line, html, line, mark, b"--", line)
         return self.head.encode(), b"".join(body)
@@ -70,8 +70,9 @@ class EmailComposer:
         name, self._sender = parse_sender(common.sender)
         if common.label and not _LABEL.fullmatch(common.label):
             raise Invalid(Problem("label", f"{common.label!r}: only letters, digits and . _ : - are possible"))
-        self._boundary = "=_" + sha256(f"{common.label}\0{common.sender}".encode()).hexdigest()[:32]
-        self._multipart = f'Content-Type: multipart/alternative; boundary="{self._boundary}"\r\n'
+        boundary = "=_" + sha256(f"{common.label}\0{common.sender}".encode()).hexdigest()[:32]
+        self._boundary = boundary.encode()
+        self._multipart = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
         self._list_id = f"List-Id: <campaigns.{self._sender.domain.strip('[]')}>\r\n"  # RFC 2919
         self._top = mailbox_header("From", name, self._sender.in_header) + _fixed_headers(common)
 
@@ -86,8 +87,8 @@ class EmailComposer:
             domain=self._sender.domain,
             utf8=recipient.utf8,
             head=self._head(personal, recipient),
-            text=personal.text,
-            html=personal.html,
+            text=_lines(personal.text),
+            html=None if personal.html is None else _lines(personal.html),
             boundary=self._boundary,
         )
 
@@ -132,27 +133,33 @@ def _date(at: datetime) -> str:
     return format_datetime(at.replace(microsecond=0))
 
 
-def _part(subtype: str, body: str, eight_bit: bool, boundary: str) -> tuple[bytes, bytes]:
-    """Header and body of one part. A body that holds the boundary is encoded, and so cannot end its part.
+def _lines(text: str | Lines) -> Lines:
+    return text if isinstance(text, Lines) else Lines.of(text)
 
-    Searched as bytes, which is several times quicker than in a string that is not ASCII.
-    """
-    if "\r" in body:
-        body = body.replace("\r\n", "\n").replace("\r", "\n")
-    raw = body.encode("utf-8", "replace")
-    if b"\0" in raw:
-        raw = raw.replace(b"\0", b"")
-    plain = boundary.encode() not in raw and max(map(len, raw.split(b"\n"))) <= _LONG_LINE
-    raw = raw.replace(b"\n", b"\r\n")
+
+def _part(subtype: bytes, body: Lines, eight_bit: bool, boundary: bytes) -> tuple[bytes, bytes]:
+    """Header and body of one part. A body that holds the boundary is encoded, and so cannot end its part."""
+    raw = body.raw
     ascii_only = raw.isascii()
-    if plain and (ascii_only or eight_bit):
-        encoding, encoded = ("7bit" if ascii_only else "8bit"), raw
-    elif ascii_only:
-        encoding, encoded = "quoted-printable", _quoted_printable(raw)
-    else:
-        encoding, encoded = "base64", _base64(raw)
-    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n'
-    return head.encode(), encoded
+    if (ascii_only or eight_bit) and boundary not in raw and _fits(raw):
+        return _part_head(subtype, b"7bit" if ascii_only else b"8bit"), raw
+    if ascii_only:
+        return _part_head(subtype, b"quoted-printable"), _quoted_printable(raw)
+    return _part_head(subtype, b"base64"), _base64(raw)
+
+
+def _part_head(subtype: bytes, encoding: bytes) -> bytes:
+    return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: %b\r\n' % (subtype, encoding)
+
+
+def _fits(raw: bytes) -> bool:
+    """Whether no line is too long: from line end to line end, as far as one may lie behind the other."""
+    start, end = 0, len(raw)
+    while end - start > _LONG_LINE:
+        start = raw.rfind(b"\n", start, start + _LONG_LINE + 2) + 1
+        if not start:
+            return False
+    return True
 
 
 def _quoted_printable(raw: bytes) -> bytes:

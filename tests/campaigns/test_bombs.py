@@ -7,7 +7,7 @@ import time
 import pytest
 from sqlalchemy import select
 
-from campaigns.content import sandbox
+from campaigns.content import limits
 from campaigns.dispatch import delivery
 from campaigns.launch import resume
 from runtime.clock import utc_now
@@ -80,7 +80,7 @@ async def test_a_missing_value_is_empty_and_an_unknown_name_never_starts(
 async def test_bombs_for_many_pause_the_campaign_and_nothing_goes_on(
     house: House, sink: Sink, people: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "MAX_SECONDS", 0.02)
+    monkeypatch.setattr(limits, "MAX_SECONDS", 0.02)
     campaign_id = await launched(house, content={"subject": "s", "html": f"<p>x</p>{ENDLESS}"})
     await work_off(house)
     found = await record(house, campaign_id)
@@ -94,7 +94,7 @@ async def test_a_few_that_take_their_whole_time_pause_it_too(
     house: House, sink: Sink, people: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too few for the share of failures, but the others wait for each of them; who resumes gets on."""
-    monkeypatch.setattr(sandbox, "MAX_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "MAX_SECONDS", 0.05)
     monkeypatch.setattr(delivery, "BAD_SECONDS", 0.08)
     campaign_id = await launched(house, content=content(("Person 3", ENDLESS), ("Person 5", ENDLESS)))
     await work_off(house)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
@@ -116,7 +117,7 @@ def test_any_content_parses_without_defects(
 
 @pytest.mark.parametrize("eight_bit", [True, False])
 def test_a_body_cannot_end_its_part(eight_bit: bool) -> None:
-    boundary = COMPOSER.compose(personal(html="x")).boundary
+    boundary = COMPOSER.compose(personal(html="x")).boundary.decode()
     attack = f"a\n--{boundary}\nContent-Type: text/html\n\n<b>evil</b>\n--{boundary}--\n你"
     message = parsed(COMPOSER.compose(personal(html=attack, text=attack)).wire(eight_bit=eight_bit))
     assert [part.get_content_type() for part in message.walk()] == ["multipart/alternative", "text/plain", "text/html"]
@@ -172,7 +173,7 @@ def test_no_address_carries_a_line_break(address: str) -> None:
         wire = str(wire_address(address))
     except ChannelError:
         return
-    assert wire.isprintable()
+    assert not {unicodedata.category(sign) for sign in wire} & {"Cc", "Cs", "Zl", "Zp", "Zs"}
     assert "<" not in wire
     assert ">" not in wire
 

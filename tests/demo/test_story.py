@@ -81,7 +81,7 @@ def test_an_order_has_the_same_number_each_time() -> None:
 def test_a_letter_gives_its_links() -> None:
     content = compile_content(subject="您好", mjml=PLANS[TRADE_IN].content["mjml"], language="zh-CN")
     links = MessageLinks(
-        click=lambda index: f"http://127.0.0.1:8000/c/click{index}",
+        clicks=lambda count: [f"http://127.0.0.1:8000/c/click{index}" for index in range(count)],
         pixel="http://127.0.0.1:8000/o/pixel",
         unsubscribe="http://127.0.0.1:8000/u/leave",
         preferences="http://127.0.0.1:8000/u/leave#preferences",

@@ -25,7 +25,7 @@ def urls_of(key: MessageKey, signer: Signer = SIGNER) -> dict[Purpose, str]:
     urls = MessageUrls(signer, BASE, key)
     return {
         Purpose.OPEN: urls.open,
-        Purpose.CLICK: urls.click(3),
+        Purpose.CLICK: urls.clicks(1, 3)[0],
         Purpose.UNSUBSCRIBE: urls.unsubscribe,
         Purpose.VIEW: urls.view,
     }
@@ -33,7 +33,7 @@ def urls_of(key: MessageKey, signer: Signer = SIGNER) -> dict[Purpose, str]:
 
 @given(KEYS, LINKS)
 def test_a_click_names_its_message_and_link(key: MessageKey, link: int) -> None:
-    url = MessageUrls(SIGNER, BASE, key).click(link)
+    url = MessageUrls(SIGNER, BASE, key).clicks(1, link)[0]
     assert url.startswith(f"{BASE}/c/")
     assert read_token(SIGNER, token_of(url), Purpose.CLICK) == TokenRef(key, link)
 
@@ -50,7 +50,7 @@ def test_a_token_serves_its_own_purpose_alone(key: MessageKey) -> None:
 @given(KEYS, LINKS, st.data())
 def test_no_flipped_bit_leads_to_another_message(key: MessageKey, link: int, data: st.DataObject) -> None:
     """Only the bits of the link's index, which the link table checks, may flip to something readable."""
-    good = from_text(token_of(MessageUrls(SIGNER, BASE, key).click(link)))
+    good = from_text(token_of(MessageUrls(SIGNER, BASE, key).clicks(1, link)[0]))
     bit = data.draw(st.integers(0, len(good) * 8 - 1))
     flipped = bytearray(good)
     flipped[bit // 8] ^= 1 << (bit % 8)

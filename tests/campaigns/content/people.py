@@ -9,7 +9,7 @@ from typing import Any
 from campaigns.content import MessageLinks
 
 LINKS = MessageLinks(
-    click=lambda index: f"https://hearth.example/c/{index}?a=1&b=2",
+    clicks=lambda count: [f"https://hearth.example/c/{index}?a=1&b=2" for index in range(count)],
     pixel="https://hearth.example/o/t",
     unsubscribe="https://hearth.example/u/t",
     preferences="https://hearth.example/p/t",

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from campaigns.content import RenderFailed, compile_content, sandbox
-from campaigns.content.sandbox import MAX_OUTPUT
+from campaigns.content import RenderFailed, compile_content, limits
+from campaigns.content.limits import MAX_OUTPUT
 from runtime.errors import Invalid
 from tests.campaigns.content.people import LINKS, person
 
@@ -73,7 +73,7 @@ def test_a_process_that_stood_still_fails_nobody(monkeypatch: pytest.MonkeyPatch
     """The limit is of computing: minutes pass on the wall while a frozen worker is thawed again."""
     content = compile_content(subject="s", text="{% for i in range(40) %}{{ i }}{% endfor %}")
     minutes = itertools.count(step=60.0)
-    monkeypatch.setattr(sandbox.time, "monotonic", lambda: next(minutes))
+    monkeypatch.setattr(limits.time, "monotonic", lambda: next(minutes))
     assert content.render(person(), LINKS).text.startswith("0123")
 
 
