@@ -14,6 +14,7 @@ from campaigns.models import runs, schedules
 from campaigns.states import ALLOWED, LIVE, RunState, State, Verb, require, sources
 from tracking.ledger import cancel_queued
 
+BY_HAND = "paused by "
 _TRIES = 5
 
 
@@ -22,6 +23,11 @@ async def pause(conn: AsyncConnection, campaign_id: int, *, now: datetime, reaso
     campaign = await lock(conn, campaign_id)
     require(Verb.PAUSE, campaign.state, str(campaign))
     await _pause(conn, campaign, now, reason)
+
+
+async def pause_by_hand(conn: AsyncConnection, campaign_id: int, name: str, *, now: datetime) -> None:
+    """Stop because somebody of that name wants it. Raises NotFound, Conflict."""
+    await pause(conn, campaign_id, now=now, reason=f"{BY_HAND}{name}")
 
 
 async def pause_run(conn: AsyncConnection, run_id: int, *, now: datetime, reason: str) -> None:

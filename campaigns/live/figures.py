@@ -39,6 +39,16 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """A campaign that was paused by itself, or one that soon may be; and why."""
+
+    id: int
+    name: str
+    state: State
+    reason: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """`n` queued messages whose time has not come; `first` and `last` of those times."""
 

@@ -11,12 +11,15 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.dispatch.batch import send_batch
-from campaigns.live.figures import Head, Obstacles, RunHead
+from campaigns.halt import BY_HAND
+from campaigns.live.figures import Head, Obstacles, RunHead, Warned
+from campaigns.sending.evidence import LATE
 from campaigns.sending.holds import holds_now
 from campaigns.states import LIVE, RunState, State
 
 MOST_RUNS = 5  # of one campaign in view
 MOST = 50  # campaigns under way that are shown at a glance
+MOST_WARNED = 8
 
 
 async def heads(conn: AsyncConnection, campaign_ids: Collection[int], *, under_way: bool) -> dict[int, Head]:
@@ -29,6 +32,12 @@ async def heads(conn: AsyncConnection, campaign_ids: Collection[int], *, under_w
 async def paused(conn: AsyncConnection) -> int:
     """How many campaigns are paused."""
     return int(await conn.scalar(_PAUSED) or 0)
+
+
+async def warned(conn: AsyncConnection, now: datetime) -> list[Warned]:
+    """Campaigns that need somebody: those that were paused by themselves first, then those with an alarm."""
+    values = {"by_hand": f"{BY_HAND}%", "since": now - LATE, "most": MOST_WARNED}
+    return [Warned(row.id, row.name, State(row.state), row.reason) for row in await conn.execute(_WARNED, values)]
 
 
 async def obstacles(conn: AsyncConnection, run_ids: Collection[int], now: datetime) -> Obstacles:
@@ -68,6 +77,16 @@ _HEADS = text("""
 """)
 
 _PAUSED = text("SELECT count(*) FROM campaigns WHERE state = 'paused'")
+
+_WARNED = text("""
+    SELECT id, name, state, reason FROM (
+        SELECT id, name, state, finished_at,
+               CASE WHEN state = 'paused' AND pause_reason NOT LIKE :by_hand THEN pause_reason ELSE alarm END AS reason
+        FROM campaigns WHERE state IN ('scheduled', 'preparing', 'sending', 'paused') OR finished_at > :since
+    ) found
+    WHERE reason IS NOT NULL AND state <> 'cancelled'
+    ORDER BY state = 'paused' DESC, id DESC LIMIT :most
+""")
 
 _RESTS = text("""
     SELECT CAST(args ->> 'run_id' AS bigint) AS run_id, min(scheduled_at) AS next_at,

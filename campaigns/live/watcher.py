@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.live.base import Base, count_runs
 from campaigns.live.board import SPAN, Board
-from campaigns.live.figures import Head, Picture
-from campaigns.live.heads import heads, obstacles, paused
+from campaigns.live.figures import Head, Picture, Warned
+from campaigns.live.heads import heads, obstacles, paused, warned
 from campaigns.states import RunState, State
 from runtime.database import Database
 from runtime.errors import NotFound, Unavailable
@@ -67,11 +67,13 @@ class _Watched:
 
 @dataclass(frozen=True)
 class Glance:
-    """All that sends now, the latest first, and how many are paused. One without a picture is being counted."""
+    """All that sends now, the latest first, and how many are paused. One without a picture is being counted. `warned`:
+    what stopped by itself, or may."""
 
     heads: Sequence[Head] = ()
     pictures: Mapping[int, Picture] = field(default_factory=dict)
     paused: int = 0
+    warned: Sequence[Warned] = ()
 
     @property
     def rate(self) -> float | None:
@@ -93,6 +95,7 @@ class Watcher:
         self._asked: frozenset[int] = frozenset()
         self._heads: dict[int, Head] = {}
         self._paused = 0
+        self._warned: Sequence[Warned] = ()
         self._seen: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Condition()
@@ -129,7 +132,7 @@ class Watcher:
 
     def glance(self) -> Glance:
         found = [head for head in self._heads.values() if head.state in UNDER_WAY]
-        return Glance(found, self._pictures, self._paused)
+        return Glance(found, self._pictures, self._paused, self._warned)
 
     async def close(self) -> None:
         """End the polling."""
@@ -163,7 +166,7 @@ class Watcher:
         now, seen = await _now(conn), await snapshot(conn)
         asked = frozenset(self._wanted)
         found = await heads(conn, asked, under_way=ALL in asked)
-        stopped = await paused(conn) if ALL in asked else 0
+        stopped, alarms = (await paused(conn), await warned(conn, now)) if ALL in asked else (0, [])
         boards = {run.id: one.board for one in self._watched.values() for run in one.counted.head.runs}
         tallies = await tallies_since(conn, self._seen, list(boards)) if self._seen and boards else []
         hindered = await obstacles(conn, [run.id for head in found.values() for run in head.runs], now)
@@ -172,7 +175,8 @@ class Watcher:
         for tally in tallies:
             boards[tally.run_id].add([tally])
         self._take(found, counted)
-        self._seen, self._asked, self._heads, self._paused = seen, asked, found, stopped
+        self._seen, self._asked, self._heads = seen, asked, found
+        self._paused, self._warned = stopped, alarms
         self._pictures = {
             campaign_id: watched.board.picture(found[campaign_id], now, hindered)
             for campaign_id, watched in self._watched.items()

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.dispatch.batch import defer_batches
 from campaigns.finish import lock
-from campaigns.models import campaigns, runs, sender_days, snapshots
+from campaigns.models import runs, sender_days, snapshots
 from campaigns.sending.holds import Hold, holds_now
 from campaigns.sending.limits import Limit, Limits, load_limits, sender_names
 from campaigns.sending.providers import PROVIDERS
@@ -80,13 +80,6 @@ async def domain(conn: AsyncConnection, name: str) -> DomainState:
     """Any (main) domain; without limits, as those of no name."""
     held = {hold.name: hold for hold in await holds_now(conn)}
     return _domain(name, await load_limits(conn), held.get(name))
-
-
-async def alarms(conn: AsyncConnection) -> list[Any]:
-    """Campaigns with an alarm: `id`, `name`, `state`, `alarm`."""
-    columns = campaigns.c["id", "name", "state", "alarm"]
-    statement = select(*columns).where(campaigns.c.alarm.is_not(None)).order_by(campaigns.c.id.desc()).limit(20)
-    return list(await conn.execute(statement))
 
 
 async def wake(conn: AsyncConnection) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from campaigns.models import held_domains
+from campaigns.halt import pause, pause_by_hand
+from campaigns.models import campaigns, held_domains
 from campaigns.sending.holds import Hold, write_holds
 from campaigns.sending.limits import Limits, load_limits
 from campaigns.sending.thresholds import Thresholds, load_thresholds
 from runtime.clock import local_date, utc_now
 from runtime.house import House
+from tests.campaigns.scene import add_people, launched
 from tests.web.conftest import OpenApi, SignIn
 from tests.web.scene import invalid_fields, text_of, value_of
 from tests.web.test_api_frame import problem
@@ -154,3 +157,32 @@ async def test_the_same_over_the_api(api: OpenApi, house: House) -> None:
     assert (await client.get("/sending/thresholds")).json()["minimum"] == 900
     never = await client.post("/sending/thresholds", json={"bounces_pause": 0})
     assert [path for path, _ in problem(never, 422)] == ["bounces_pause"]
+
+
+async def test_what_stopped_by_itself_is_shown_where_people_look_and_goes_on_by_one_click(
+    sign_in: SignIn, house: House
+) -> None:
+    reason = "31 of 600 messages bounced (5.2%); campaigns stop at 5%"
+    async with house.database.begin() as conn:
+        await add_people(conn, 3)
+    stopped, by_hand, warned = [await launched(house, name=name) for name in ("Spring", "Lunch", "Late")]
+    async with house.database.begin() as conn:
+        await pause(conn, stopped, now=utc_now(), reason=reason)
+        await pause_by_hand(conn, by_hand, "Mei", now=utc_now())
+        await conn.execute(update(campaigns).where(campaigns.c.id == warned).values(alarm="3 of 9 complained"))
+    client, reader = await sign_in("marketer"), await sign_in("analyst", language="zh")
+    for path in ("/campaigns", "/dashboard", "/sending"):
+        [shown] = re.findall(
+            r'<div class="alert alert-warning warned".*?</ul></div>', (await client.get(path)).text, re.S
+        )
+        assert shown.index("Spring") < shown.index("Late")
+        assert "Lunch" not in shown
+        assert reason in shown
+        assert f'formaction="/campaigns/{stopped}/resume"' in shown
+        chinese = (await reader.get(path)).text
+        assert "600 封中有 31 封被退回（5.2%）" in chinese
+        assert 'id="resume-one"' not in chinese
+    assert "600 封中有 31 封被退回（5.2%）" in (await reader.get(f"/campaigns/{stopped}")).text
+    assert "由 Mei 暂停" in (await reader.get(f"/campaigns/{by_hand}")).text
+    assert (await client.post(f"/campaigns/{stopped}/resume")).status_code == 303
+    assert reason not in (await client.get("/dashboard")).text

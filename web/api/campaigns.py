@@ -202,7 +202,7 @@ async def start(ask: Ask) -> Any:
 @call(ROUTES, "POST", "/campaigns/{id:int}/pause", name="pause_campaign", answer=Campaign)
 async def pause(ask: Ask) -> Any:
     """Stop until resumed; what is queued stays queued."""
-    await halt.pause(ask.conn, ask.id, now=ask.now, reason=f"paused by {ask.viewer.name}")
+    await halt.pause_by_hand(ask.conn, ask.id, ask.viewer.name, now=ask.now)
     return await campaign_record(ask.conn, ask.id)
 
 

@@ -218,9 +218,8 @@ async def launch(request: Request) -> Response:
 
 
 async def pause(request: Request) -> Response:
-    reason = f"paused by {viewer_of(request).name}"  # in the source's language: whoever reads it has another
     async with house_of(request).database.begin() as conn:
-        await halt.pause(conn, request.path_params["id"], now=utc_now(), reason=reason)
+        await halt.pause_by_hand(conn, request.path_params["id"], viewer_of(request).name, now=utc_now())
     return redirect(request, "campaign", id=request.path_params["id"], flash=_("The campaign is paused."))
 
 

@@ -7,9 +7,10 @@ from starlette.responses import Response
 
 from campaigns import store
 from campaigns.live.figures import Picture
-from campaigns.live.heads import heads
+from campaigns.live.heads import heads, warned
 from campaigns.live.watcher import ALL, Glance, look
 from campaigns.states import ALLOWED, NEXT, Verb
+from runtime.clock import utc_now
 from runtime.house import House
 from web.access import READERS, Route, house_of
 from web.live import hub_of, stream, wants_events
@@ -53,7 +54,8 @@ async def glance_of(house: House) -> Glance:
     if hub.watcher.version and hub.watcher.watched(ALL):
         return hub.watcher.glance()
     async with house.database.connect() as conn:
-        return Glance(list((await heads(conn, [], under_way=True)).values()))
+        going = (await heads(conn, [], under_way=True)).values()
+        return Glance(list(going), warned=await warned(conn, utc_now()))
 
 
 def live_context(picture: Picture) -> dict[str, object]:

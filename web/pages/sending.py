@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from campaigns.live.heads import warned
 from campaigns.sending import overview
 from campaigns.sending.holds import release
 from campaigns.sending.limits import Of, remove_limit, save_domain, save_sender
@@ -65,7 +66,7 @@ async def show(request: Request) -> Response:
             "sending/show.html",
             senders=await overview.senders(conn, _today(request)),
             domains=await overview.domains(conn),
-            alarms=await overview.alarms(conn),
+            warned=await warned(conn, utc_now()),
             thresholds=await load_thresholds(conn),
             now=utc_now(),
         )
