@@ -31,6 +31,7 @@ from runtime.errors import Invalid, Problem
 RECORDED_AT_MOST = 1_000  # missed due times that are noted one by one, the latest ones
 NOTED_FOR = timedelta(days=30)
 ON_TIME = timedelta(minutes=1)  # what is not later than this is not late
+_EARLIEST, _LATEST = 1970, 2999  # years, so that all clocks of the world can show it
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _FORMS = 'a schedule is null, {"at": …}, {"cron": …, "timezone": …} or {"anchor": …, "time": …, "timezone": …}'
 _KEYS = ({"at"}, {"cron", "timezone"}, {"anchor", "time", "timezone"})
@@ -124,7 +125,8 @@ def reckon(
     each: bool = False,
 ) -> Reckoning:
     """What follows when the time `due` has come and it is `now`, by the rule above; not later than ON_TIME is never too
-    late. `lead`: runs start that much ahead of their due times. `each`: as for the days of an anchor.
+    late. `lead`: runs start that much ahead of their due times, each that is still to come. `each`: as for the days of
+    an anchor.
 
     What lies more than NOTED_FOR behind is not even noted as missed.
     """
@@ -132,8 +134,9 @@ def reckon(
         behind, coming = [due], None
     else:
         behind, coming = _walk(cron, timezone, due, now + lead)
-    on_time = [moment for moment in behind if now - moment <= max(catch_up, ON_TIME)]
-    start = on_time if each else on_time[-1:]
+    early = [moment for moment in behind if moment > now]
+    on_time = [moment for moment in behind if timedelta(0) <= now - moment <= max(catch_up, ON_TIME)]
+    start = [*(on_time if each else on_time[-1:]), *early]
     missed = [moment for moment in behind if moment not in start]
     return Reckoning(tuple(start), tuple(missed[-RECORDED_AT_MOST:]), coming)
 
@@ -170,10 +173,9 @@ def _instant(given: Any) -> datetime:
         raise Invalid(Problem("schedule.at", f"{given!r} is not a time like 2026-12-24T09:00:00+08:00")) from None
     if found.tzinfo is None:
         raise Invalid(Problem("schedule.at", f"{given!r} lacks its offset from UTC, like +08:00 or Z"))
-    try:
-        return found.astimezone(UTC)
-    except OverflowError:
-        raise Invalid(Problem("schedule.at", f"{given!r} is beyond what a calendar holds")) from None
+    if not _EARLIEST <= found.year <= _LATEST:
+        raise Invalid(Problem("schedule.at", f"{given!r} is not between the years {_EARLIEST} and {_LATEST}"))
+    return found.astimezone(UTC)
 
 
 def _repeating(cron: Any, timezone: Any) -> Schedule:

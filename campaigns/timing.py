@@ -44,7 +44,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import TypeEngine
 
-from campaigns.due import Schedule
+from campaigns.due import ON_TIME, Schedule
 from campaigns.options import Options
 from customers.models import customers
 from runtime.errors import Problem
@@ -141,8 +141,8 @@ def conflicts(schedule: Schedule, options: Options) -> list[Problem]:
         found.append((name, "cannot stand beside an experiment, whose variants go out side by side"))
     if options.deadline is not None and options.tested is not None and options.deadline <= options.tested.wait_hours:
         found.append(("deadline", "would come before the test of the experiment is decided"))
-    if options.deadline is not None and options.deadline * 60 < (options.spread_over or 0):
-        found.append(("deadline", "would come before the minutes of spread_over are over"))
+    if options.deadline is not None and options.deadline < _hours_at_most(options):
+        found.append(("deadline", "would come before the last of send_time_optimisation and spread_over are due"))
     return [Problem(f"options.{name}", message) for name, message in found]
 
 
@@ -179,7 +179,7 @@ def own_time(start: Start, zone: str | None, catch_up: timedelta) -> datetime | 
     due = _instant(face, there)
     if due > start.now:
         return due
-    if start.now - due <= catch_up:
+    if start.now - due <= max(catch_up, ON_TIME):
         return None
     while due <= start.now:
         face += _DAY
@@ -190,13 +190,19 @@ def own_time(start: Start, zone: str | None, catch_up: timedelta) -> datetime | 
 def hours(start: datetime, window: timedelta, zone: ZoneInfo) -> dict[int, datetime]:
     """The instants within a window at which the clock of `zone` comes to show each hour, that of `start` itself first;
     of an hour that comes twice, the first."""
-    start, shown = start.astimezone(UTC), start.astimezone(zone)
-    found = {shown.hour: start}
-    moment = start - timedelta(minutes=shown.minute, seconds=shown.second, microseconds=shown.microsecond) + _HOUR
+    start = moment = start.astimezone(UTC)
+    found: dict[int, datetime] = {}
     while moment < start + window:
-        found.setdefault(moment.astimezone(zone).hour, moment)
-        moment += _HOUR
+        shown = moment.astimezone(zone)
+        found.setdefault(shown.hour, moment)
+        moment += _HOUR - timedelta(minutes=shown.minute, seconds=shown.second, microseconds=shown.microsecond)
     return found
+
+
+def _hours_at_most(options: Options) -> float:
+    """For how long after the start of a run some of it may be planned, by its options alone."""
+    window = 0.0 if options.send_time_optimisation is None else options.send_time_optimisation["window_hours"]
+    return window + (options.spread_over or 0.0) / 60
 
 
 async def _by_zone(conn: AsyncConnection, options: Options, members: Select[tuple[int]], start: Start) -> Slots:

@@ -156,6 +156,16 @@ def test_a_single_time_is_made_up_for_or_missed() -> None:
     assert (late.start, late.missed, late.next) == ((), (due,), None)
 
 
+def test_what_starts_ahead_of_its_time_is_not_late() -> None:
+    """Launched within the lead of several due times: each of them is still to come, for some clock of the world."""
+    nine, six, tomorrow = (at(f"2026-05-{when}+00:00") for when in ("01T09:00", "01T18:00", "02T09:00"))
+    found = reckon("0 9,18 * * *", "UTC", nine, nine - HOUR / 2, HOUR, lead=14 * HOUR)
+    assert (found.start, found.missed, found.next) == ((nine, six), (), tomorrow)
+    # Of those that lie behind, still the latest alone.
+    found = reckon("0 9,18 * * *", "UTC", nine, six + HOUR / 2, 12 * HOUR, lead=15 * HOUR)
+    assert (found.start, found.missed, found.next) == ((six, tomorrow), (nine,), six + timedelta(days=1))
+
+
 def test_a_long_absence_is_noted_within_bounds() -> None:
     due = at("2025-01-01T00:00+00:00")
     found = reckon("* * * * *", "Asia/Shanghai", due, at("2026-05-01T09:00:20+00:00"), HOUR)
@@ -170,6 +180,8 @@ def test_a_long_absence_is_noted_within_bounds() -> None:
         ({}, "schedule"),
         ({"at": "soon"}, "schedule.at"),
         ({"at": "2026-05-01T09:00:00"}, "schedule.at"),
+        ({"at": "9999-12-31T23:59:59Z"}, "schedule.at"),
+        ({"at": "0001-01-01T00:00:00Z"}, "schedule.at"),
         ({"cron": "0 9 * * *"}, "schedule"),
         ({"cron": "0 9 * * *", "timezone": "Mars/Base"}, "schedule.timezone"),
         ({"cron": "0 9 * *", "timezone": "UTC"}, "schedule.cron"),

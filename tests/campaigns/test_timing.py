@@ -69,6 +69,8 @@ def test_every_clock_of_the_world_is_ahead_of_the_start() -> None:
     assert frozen == due - 6 * HOUR
     times = [own_time(start(frozen), zone, timedelta(0)) for zone in ("Pacific/Kiritimati", "Pacific/Auckland")]
     assert times == [None, frozen + 2 * HOUR]
+    # A moment passes until the run is frozen: that is not late, whatever is made up for.
+    assert own_time(start(frozen + timedelta(seconds=3)), "Pacific/Kiritimati", timedelta(0)) is None
 
 
 @pytest.mark.parametrize(
@@ -101,11 +103,26 @@ def test_the_hours_of_a_window() -> None:
 
 
 @pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        ("2026-10-03T23:10", ["23:10", "00:00", "01:00", "02:30", "03:00", "04:00"]),  # 2:00 is 2:30
+        ("2026-04-04T23:10", ["23:10", "00:00", "01:00", "02:00", "03:00"]),  # 2:00 is 1:30
+    ],
+)
+def test_hours_begin_with_the_hour_after_half_an_hour_of_daylight_saving(begun: str, expected: list[str]) -> None:
+    zone = ZoneInfo("Australia/Lord_Howe")
+    found = hours(datetime.fromisoformat(begun).replace(tzinfo=zone), timedelta(hours=5), zone)
+    assert [f"{moment.astimezone(zone):%H:%M}" for moment in found.values()] == expected
+
+
+@pytest.mark.parametrize(
     ("schedule", "options", "culprit"),
     [
         (Schedule(), {"recipient_local_time": True}, "recipient_local_time"),
         (Schedule(at=NINE), {"recipient_local_time": True, "send_time_optimisation": True}, "send_time_optimisation"),
         (Schedule(), {"spread_over": 120, "deadline": 1}, "deadline"),
+        (Schedule(), {"send_time_optimisation": {"window_hours": 8}, "deadline": 6}, "deadline"),
+        (Schedule(), {"send_time_optimisation": {"window_hours": 5}, "spread_over": 120, "deadline": 6}, "deadline"),
     ],
 )
 def test_what_contradicts_is_refused(schedule: Schedule, options: dict[str, Any], culprit: str) -> None:
