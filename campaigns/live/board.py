@@ -1,7 +1,7 @@
 """A campaign's figures in memory: exact counts, and what was committed since.
 
-A tally says where messages came to, not from where: what arrives at an end was queued before. The rare other moves (a
-late bounce, an answer after a doubt) are put right by the next base.
+A tally says where messages came to, not from where: from the first state before it in which there are any. What that
+gets wrong (a late answer while others are still queued) is put right by the next base.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from campaigns.live.forecast import forecast
 from campaigns.live.grouping import WORDS, Grouping
 from campaigns.sending.providers import main_domain
 from campaigns.states import State as CampaignState
-from tracking.states import ARRIVED, State
+from tracking.states import ARRIVED, NEXT, State
 from tracking.tallies import Lately, Tally
 
 STEP = 5  # seconds of one point of the line
@@ -24,6 +24,7 @@ POINTS = 60
 SPAN = timedelta(seconds=STEP * POINTS)
 RATE_SECONDS = 10
 NONE = Obstacles()
+_BEFORE = {state: [before for before in State if state in NEXT[before]] for state in State}
 
 
 class Board:
@@ -61,7 +62,7 @@ class Board:
             if tally.answer:
                 self._answers.add(AnswerRow(tally.state, tally.answer, tally.domain, tally.n, tally.last))
             if tally.state != State.QUEUED:
-                self._counts[domain, State.QUEUED] -= tally.n
+                self._leave(domain, State(tally.state), tally.n)
                 self._counts[domain, tally.state] += tally.n
                 self._handled[int(tally.at.timestamp())] += tally.n
 
@@ -85,6 +86,14 @@ class Board:
             self._answers.listed(),
             forecast(head.state, left, waiting, rate, now, at_rest),
         )
+
+    def _leave(self, domain: str, reached: State, n: int) -> None:
+        """Take `n` from the states out of which `reached` is a move; what none of them has was queued."""
+        for state in _BEFORE[reached]:
+            taken = min(n, max(self._counts[domain, state], 0))
+            self._counts[domain, state] -= taken
+            n -= taken
+        self._counts[domain, State.QUEUED] -= n
 
     def _domain(self, domain: str) -> str:
         """As the base counts it: by itself, or among the others."""

@@ -88,6 +88,27 @@ async def test_a_base_and_the_tallies_since_are_the_ledger(db: Database, seed: i
     assert found.domains[-1].domain == "*" or len(found.domains) < 40
 
 
+async def test_late_bounces_make_the_audience_no_larger(db: Database) -> None:
+    """They come when nothing is queued any more, and nobody counts anew."""
+    async with db.begin() as conn:
+        keys = await make_messages(conn, await make_people(conn, 8), run_id=RUN, state="queued")
+        await record_outcomes(conn, [Outcome(key, Message.SENT, NOW) for key in keys[:6]])
+        await record_outcomes(conn, [Outcome(key, Message.UNKNOWN, NOW) for key in keys[6:]])
+    board = Board()
+    async with db.one_snapshot() as conn:
+        board.rebase(await count_runs(conn, [RUN], NOW))
+        seen = await snapshot(conn)
+    for key, state in zip(keys[3:7], [Message.BOUNCED, Message.DELIVERED, Message.BOUNCED, Message.SENT], strict=True):
+        async with db.begin() as conn:
+            await record_outcomes(conn, [Outcome(key, state, NOW)])
+    async with db.one_snapshot() as conn:
+        board.add(await tallies_since(conn, seen, [RUN]))
+        ledger = (await count_states(conn, RUN)).numbers
+    found = board.picture(HEAD, NOW).counts
+    assert dict(found) == {name: ledger[name] for name in found}
+    assert (found["audience"], found["sent"], found["bounced"], found["unknown"]) == (8, 7, 2, 1)
+
+
 async def test_who_begins_to_watch_sees_the_last_minutes(db: Database) -> None:
     rng = random.Random(1)
     async with db.begin() as conn:
