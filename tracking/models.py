@@ -40,6 +40,7 @@ messages = Table(
     Column("provider_id", Text),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
     Column("not_before", Instant),
+    Column("put_off_at", Instant),  # not tried then, since its domain wanted a pause
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("sent_at", Instant),
     Column("delivered_at", Instant),

@@ -12,8 +12,8 @@ from tracking.ledger import MessageKey
 
 
 async def put_off(conn: AsyncConnection, until: Sequence[tuple[MessageKey, datetime]]) -> None:
-    """Nobody takes these before their time; those that are no longer queued stay as they are. No rule of a segment can
-    see it, so nothing is noted. The caller owns the transaction."""
+    """Their domain wants a pause: nobody takes these before their time. Those that are no longer queued stay as they
+    are. No rule of a segment can see it, so nothing is noted. The caller owns the transaction."""
     if not until:
         return
     ordered = sorted(until)
@@ -26,8 +26,28 @@ async def put_off(conn: AsyncConnection, until: Sequence[tuple[MessageKey, datet
     await conn.execute(_PUT_OFF, values)
 
 
+async def bring_back(
+    conn: AsyncConnection, run_ids: Sequence[int], domains: Sequence[str], *, at: datetime
+) -> dict[int, int]:
+    """What these recipient domains put off in these runs, before it was tried or when it was, is due `at`; how many of
+    each run. What waits for its own time is left alone."""
+    values = {"runs": list(run_ids), "domains": list(domains), "at": at}
+    return {row.run_id: row.n for row in await conn.execute(_BRING_BACK, values)}
+
+
+_BRING_BACK = text("""
+    WITH back AS (
+        UPDATE messages SET not_before = :at, put_off_at = NULL
+        WHERE run_id = ANY (CAST(:runs AS bigint[])) AND state = 'queued' AND not_before > :at
+          AND (put_off_at IS NOT NULL OR attempts > 0 AND reason ~ '^4[0-9][0-9] ')
+          AND lower(split_part(address, '@', 2)) = ANY (CAST(:domains AS text[]))
+        RETURNING run_id
+    )
+    SELECT run_id, count(*) AS n FROM back GROUP BY run_id
+""")
+
 _PUT_OFF = text("""
-    UPDATE messages m SET not_before = o.until
+    UPDATE messages m SET not_before = o.until, put_off_at = now()
     FROM unnest(CAST(:people AS bigint[]), CAST(:runs AS bigint[]), CAST(:steps AS smallint[]),
                 CAST(:until AS timestamptz[])) AS o(customer_id, run_id, step, until)
     WHERE m.customer_id = o.customer_id AND m.run_id = o.run_id AND m.step = o.step AND m.state = 'queued'

@@ -7,5 +7,6 @@ congestion.py  when a domain asks for a pause, and how long it gets one; pure
 thresholds.py  bounces and complaints that stop a campaign; pure but for keeping them
 evidence.py    what came of the messages of running campaigns, by the tallies
 judge.py       stopping what is over
+release.py     a domain is written to again because somebody says so
 overview.py    senders and domains as they stand, for the console and the API
 """

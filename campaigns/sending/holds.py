@@ -45,8 +45,8 @@ async def write_holds(conn: AsyncConnection, news: Mapping[str, Hold | None]) ->
         await conn.execute(row.on_conflict_do_update(index_elements=["name"], set_=given, where=longer), held)
 
 
-async def release(conn: AsyncConnection, name: str) -> None:
-    """Write to a held domain again at once. Raises NotFound."""
+async def forget_hold(conn: AsyncConnection, name: str) -> None:
+    """Whoever looks sees no hold of the domain any more. Raises NotFound."""
     gone = await conn.execute(delete(held_domains).where(held_domains.c.name == name))
     if not gone.rowcount:
         raise NotFound(f"{name!r} is not held back")

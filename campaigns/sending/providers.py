@@ -39,6 +39,11 @@ def main_domain(domain: str) -> str:
     return _MAIN.get(folded, folded)
 
 
+def domains_of(main: str) -> tuple[str, ...]:
+    """All domains of the mail service that goes by `main`."""
+    return (main, *PROVIDERS[main].also) if main in PROVIDERS else (main,)
+
+
 def domain_of(address: str) -> str:
     """The main domain that an address belongs to; "" for what is no mail address (a phone number)."""
     _, at, domain = address.rpartition("@")

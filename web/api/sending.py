@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from campaigns.sending import overview
-from campaigns.sending.holds import release
 from campaigns.sending.limits import Of, remove_limit, save_domain, save_sender
 from campaigns.sending.providers import main_domain
+from campaigns.sending.release import release
 from campaigns.sending.thresholds import load_thresholds, save_thresholds
 from runtime.clock import local_date
 from web.access import READERS, Route
@@ -123,8 +123,8 @@ async def remove_domain(ask: Ask) -> None:
 
 @call(ROUTES, "POST", "/sending/domains/release", name="release_domain", body=Named, status=204)
 async def release_domain(ask: Ask) -> None:
-    """Write to a domain again that is held back; messages that were put off keep their time."""
-    await release(ask.conn, main_domain(ask.body.name))
+    """Write to a domain again that is held back; messages that were put off because of that go on."""
+    await release(ask.conn, main_domain(ask.body.name), now=ask.now)
 
 
 @call(ROUTES, "GET", "/sending/thresholds", name="read_thresholds", answer=ThresholdsOut, allow=READERS)

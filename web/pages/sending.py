@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from campaigns.live.heads import warned
 from campaigns.sending import overview
-from campaigns.sending.holds import release
 from campaigns.sending.limits import Of, remove_limit, save_domain, save_sender
+from campaigns.sending.release import release
 from campaigns.sending.thresholds import Thresholds, load_thresholds, save_thresholds
 from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid, Problem
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
-from web.i18n import N_, _
+from web.i18n import N_, _, ngettext
 from web.render import page, redirect
 
 LONGEST = 320
@@ -126,8 +126,10 @@ async def domain_remove(request: Request) -> Response:
 async def domain_release(request: Request) -> Response:
     name = str((await request.form()).get("name", ""))
     async with house_of(request).database.begin() as conn:
-        await release(conn, name)
-    return redirect(request, "sending", flash=_("%(name)s is written to again.", name=name))
+        back = await release(conn, name, now=utc_now())
+    flash = _("%(name)s is written to again.", name=name)
+    waited = ngettext("%(num)s message that waited goes on.", "%(num)s messages that waited go on.", back)
+    return redirect(request, "sending", flash=f"{flash} {waited}" if back else flash)
 
 
 async def thresholds(request: Request) -> Response:

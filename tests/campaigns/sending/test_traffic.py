@@ -12,12 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.dispatch.batch import defer_batches
 from campaigns.freeze import prepare_run
+from campaigns.halt import pause
+from campaigns.launch import resume
 from campaigns.models import held_domains, runs, sender_days
 from campaigns.ranks import Rank
+from campaigns.sending import release
 from campaigns.sending.holds import Hold, write_holds
 from campaigns.sending.limits import save_domain, save_sender
 from customers.models import contact_addresses, customers
 from runtime.clock import local_date, utc_now
+from runtime.errors import NotFound
 from runtime.house import House
 from tests.campaigns.scene import Sink, add_people, launched, record, work_off
 from tracking.models import messages
@@ -82,6 +86,60 @@ async def test_a_domain_that_says_421_is_left_alone_and_the_others_go_on(house: 
     assert "too many messages" in hold.answer
     assert soonest is not None
     assert soonest >= hold.held_until - timedelta(seconds=1)
+
+
+async def test_a_domain_that_is_released_gets_what_it_had_put_off_and_nothing_else_before_its_time(
+    house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "HEARD", timedelta(0))
+    sink.at_rcpt = lambda address: "421 4.7.0 too many messages" if "mail" in address else None
+    await a_campaign(house, 60, "hotmail.com", "mail.example", "calm.example")
+    await work_off(house)
+    assert await states(house) == {
+        "hotmail.com": {"held": 20},
+        "mail.example": {"held": 20},
+        "calm.example": {"sent": 20},
+    }
+    planned = text("""
+        UPDATE messages SET not_before = now() + interval '5 minutes', put_off_at = NULL
+        WHERE customer_id = (SELECT min(customer_id) FROM messages WHERE attempts = 0 AND address LIKE '%hotmail%')
+    """)
+    async with house.database.begin() as conn:
+        await conn.execute(planned)
+        [tried] = (
+            await conn.execute(text("SELECT count(*) FROM messages WHERE attempts > 0 AND state = 'queued'"))
+        ).one()
+        assert tried
+        assert await release.release(conn, "outlook.com", now=utc_now()) == 19
+        with pytest.raises(NotFound):
+            await release.release(conn, "outlook.com", now=utc_now())
+    sink.at_rcpt = lambda address: None
+    await work_off(house)
+    assert await states(house) == {
+        "hotmail.com": {"sent": 19, "held": 1},
+        "mail.example": {"held": 20},
+        "calm.example": {"sent": 20},
+    }
+
+
+async def test_what_comes_back_in_a_paused_campaign_goes_with_the_resume(
+    house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "HEARD", timedelta(0))
+    now = utc_now()
+    async with house.database.begin() as conn:
+        await write_holds(conn, {"busy.example": Hold("busy.example", 1, now + timedelta(hours=1), "421 busy", now)})
+    campaign_id = await a_campaign(house, 10, "busy.example")
+    await work_off(house)
+    async with house.database.begin() as conn:
+        await pause(conn, campaign_id, now=utc_now())
+        assert await release.release(conn, "busy.example", now=utc_now()) == 10
+    await work_off(house)
+    assert not sink.mails
+    async with house.database.begin() as conn:
+        await resume(conn, campaign_id, now=utc_now())
+    await work_off(house)
+    assert len(sink.mails) == 10
 
 
 async def test_a_held_domain_is_probed_and_then_gets_the_rest(house: House, sink: Sink) -> None:
