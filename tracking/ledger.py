@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,8 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MessageKey:
+class MessageKey(NamedTuple):
     """Who, in which run, at which step of it (0 outside journeys)."""
 
     customer_id: int
@@ -45,8 +44,7 @@ class MessageKey:
     step: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a message at `at` (aware).
 
     `reason`: the server's words, or why it was skipped. `not_before`: for QUEUED, when it is due again. `tried`
@@ -63,8 +61,7 @@ class Outcome:
     tried: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """A message that a sender may take now. `created_at` is stable across retries; `attempts` were made before.
     `variant` of an experiment, None outside of its test."""
 
@@ -134,7 +131,7 @@ async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Out
     unique."""
     if not outcomes:
         return []
-    ordered = sorted(outcomes, key=_by_key)
+    ordered = sorted(outcomes, key=attrgetter("key"))
     rows = json.dumps([_as_row(place, outcome) for place, outcome in enumerate(ordered)])
     places = (await conn.execute(_RECORD, {"rows": rows, "moves": _MOVES, "sources": _CHANGED})).scalars()
     return [ordered[place] for place in places]
@@ -145,7 +142,7 @@ async def _at_survivors(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> l
     people = sorted({outcome.key.customer_id for outcome in outcomes})
     survivor = {row.id: row.merged_into for row in await conn.execute(_SURVIVORS, {"people": people})}
     return [
-        replace(outcome, key=replace(outcome.key, customer_id=survivor[outcome.key.customer_id]))
+        outcome._replace(key=outcome.key._replace(customer_id=survivor[outcome.key.customer_id]))
         for outcome in outcomes
         if outcome.key.customer_id in survivor
     ]
@@ -170,11 +167,6 @@ def _key_arrays(keys: Sequence[MessageKey]) -> dict[str, list[Any]]:
         "runs": [key.run_id for key in keys],
         "steps": [key.step for key in keys],
     }
-
-
-def _by_key(outcome: Outcome) -> tuple[int, int, int]:
-    key = outcome.key
-    return key.customer_id, key.run_id, key.step
 
 
 def _as_row(place: int, outcome: Outcome) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
@@ -51,7 +51,7 @@ async def standing(conn: AsyncConnection, key: MessageKey) -> Standing:
     if row is None:
         raise NotFound("this message was deleted from our records")
     return Standing(
-        replace(key, customer_id=row.person), row.sent_at, row.channel, row.address, row.granted, row.variant
+        key._replace(customer_id=row.person), row.sent_at, row.channel, row.address, row.granted, row.variant
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
@@ -47,8 +48,7 @@ class Tally:
     lost: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A message ready to go."""
 
     message: Due
@@ -102,31 +102,27 @@ class Delivery:
     async def _hand_over(self, letter: Letter | None, line: Line) -> None:
         """This one, and over the same line those that can follow at once, each announced with the one before."""
         while letter is not None:
-            following = await self._next(behind=letter.message) if line.free else None
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            following = self._following(letter) if line.free else None
             if not self._capabilities.commit_before_submit or await self._marked(letter.message):
                 await self._send(letter, line, following)
             else:
                 self.turns.released(letter.message)
             letter = following
 
-    async def _next(self, *, behind: Due | None = None) -> Letter | None:
-        """The next message that can go, written; what can not is recorded on the way. `behind` another on its line:
-        what can go at this very moment."""
-        while not self._over and (message := await self.turns.next(wait=behind is None, behind=behind)) is not None:
-            if self._over:
-                self.turns.released(message)
-                break
-            reason = self._ward.barred.get(message.key.customer_id)
-            if reason is not None:
-                self.turns.released(message)
-                self._skip(message, reason)
-            elif self._ward.quiet(message.key.customer_id):
-                self.turns.released(message)
-                continue  # it stays queued, and is put off when the batch is loaded again
-            elif (outgoing := await self._written(message)) is not None:
-                return Letter(message, outgoing)
-            else:
-                self.turns.released(message)
+    async def _next(self) -> Letter | None:
+        """The next message that can go, written; what can not is recorded on the way."""
+        while not self._over and (message := await self.turns.next()) is not None:
+            if (letter := self._written(message)) is not None:
+                return letter
+        return None
+
+    def _following(self, letter: Letter) -> Letter | None:
+        """The same, of what can go at this very moment behind another on its line."""
+        while not self._over and (message := self.turns.pick(letter.message)) is not None:
+            if (following := self._written(message)) is not None:
+                return following
         return None
 
     async def _send(self, letter: Letter, line: Line, following: Letter | None) -> None:
@@ -143,11 +139,19 @@ class Delivery:
                 self.turns.released(letter.message)
             line.recorded = self._answered(letter, sent) or line.recorded
 
-    async def _written(self, message: Due) -> Outgoing | None:
-        """The message ready to go; None where it never can, which is recorded, or where the batch has ended meanwhile.
-        One is written at a time, and before each everybody else gets their turn: commits do not wait until all
-        connections have their next letter."""
-        return None if self._over else self._write(message)
+    def _written(self, message: Due) -> Letter | None:
+        """None where it cannot go: now, since the batch has ended or it is quiet there (it stays queued, and is put off
+        when the batch is loaded again), or ever, which is recorded."""
+        customer_id = message.key.customer_id
+        reason = self._ward.barred.get(customer_id)
+        if reason is None and not self._over and not self._ward.quiet(customer_id):
+            outgoing = self._write(message)
+            if outgoing is not None:
+                return Letter(message, outgoing)
+        self.turns.released(message)
+        if reason is not None and not self._over:
+            self._skip(message, reason)
+        return None
 
     def _write(self, message: Due) -> Outgoing | None:
         self.tally.rendered += 1
@@ -175,7 +179,9 @@ class Delivery:
 
     async def _allowed(self, message: Due, line: Line) -> bool:
         """Asked right before the point of no return."""
-        if not await line.clear() or not await self._desk.watch.fresh(self._ward):
+        if line.unsettled and not await line.clear():
+            return False
+        if not self._ward.fresh and not await self._desk.watch.fresh(self._ward):
             return False
         if self._desk.recorder.owes or self._ward.halted or message.key.customer_id in self._ward.barred:
             return False

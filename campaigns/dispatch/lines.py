@@ -33,10 +33,14 @@ class Line:
         """Whether it may go on with another message: nobody waits for it, or has not for long."""
         return not self._pool.wanted or time.monotonic() - self._since < TURN
 
+    @property
+    def unsettled(self) -> bool:
+        return self.recorded is not None and not self.recorded.committed
+
     async def clear(self) -> bool:
         """Wait for that commit: nothing may be handed over for good before. False if it could not be made; the
         recorder then owes it, and nothing passes until it does not."""
-        if self.recorded is None or self.recorded.committed:
+        if self.recorded is None:
             return True
         try:
             await self.recorded

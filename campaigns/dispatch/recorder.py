@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,8 +20,7 @@ PATIENCE = 60.0  # seconds without a database, after which the batch goes back t
 BOUNCED = "bounced"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a message; `bad_address` (kind, value): nobody may be written to there any more."""
 
     outcome: Outcome

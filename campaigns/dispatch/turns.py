@@ -81,19 +81,42 @@ class Turns:
         self._deadline = 0.0
         self._went_at = 0.0
 
-    async def next(self, *, wait: bool = True, behind: Due | None = None) -> Due | None:
-        """The next message; None where there is nothing more to be had, or with `wait` False nothing at this very
-        moment. `behind`: the message that is under way on the connection which it is for. Raises Unavailable or
-        DBAPIError where the database is away."""
-        message = self._pick(behind)
-        if message is not None or not wait:
+    async def next(self) -> Due | None:
+        """The next message; None where there is nothing more to be had. Raises Unavailable or DBAPIError where the
+        database is away."""
+        if (message := self.pick()) is not None:
             return message
         async with self._turn:
             if not self._begun:
                 await self._begin()
-            while not self._over() and (message := self._pick(behind)) is None and self._lanes:
+            while not self._over() and (message := self.pick()) is None and self._lanes:
                 await self._make_way()
             return message
+
+    def pick(self, behind: Due | None = None) -> Due | None:
+        """A message that can go at this very moment. `behind`: the message that is under way on the connection which it
+        is for."""
+        now = time.monotonic()
+        for tap in self._taps:
+            if not tap.ready(now):
+                return None
+        for quota in self._quotas:
+            if not quota.open:
+                return None
+        for _ in range(len(self._lanes)):
+            lane = self._lanes[0]
+            domain = lane.domain
+            if domain.held_until > now:
+                self._put_off(self._lanes.popleft(), now)
+                continue
+            own = domain.taps[self._run.rank] if domain.taps else None
+            if domain.room(self._traffic.crossing == 1) and (own is None or own.ready(now)):
+                message = self._take(lane, own, now)
+                self._underway.start(message, domain, now)
+                self._lanes.rotate(-1)
+                return message
+            self._lanes.rotate(-1)
+        return None if behind is None else self._pick_behind(behind, now)
 
     def answered(self, message: Due, error: ChannelError | None) -> None:
         """Called once for each message whose answer came: `error` None, it was taken over."""
@@ -149,30 +172,6 @@ class Turns:
         self._taps = tuple(traffic.tap(kind, name, rate, run.rank) for kind, name, rate in rates if rate is not None)
         quotas = (traffic.quota(name) for name in sender_names(run.sender))
         self._quotas = tuple(quota for quota in quotas if quota is not None)
-
-    def _pick(self, behind: Due | None) -> Due | None:
-        """A message that can go at this very moment."""
-        now = time.monotonic()
-        for tap in self._taps:
-            if not tap.ready(now):
-                return None
-        for quota in self._quotas:
-            if not quota.open:
-                return None
-        for _ in range(len(self._lanes)):
-            lane = self._lanes[0]
-            domain = lane.domain
-            if domain.held_until > now:
-                self._put_off(self._lanes.popleft(), now)
-                continue
-            own = domain.taps[self._run.rank] if domain.taps else None
-            if domain.room(self._traffic.crossing == 1) and (own is None or own.ready(now)):
-                message = self._take(lane, own, now)
-                self._underway.start(message, domain, now)
-                self._lanes.rotate(-1)
-                return message
-            self._lanes.rotate(-1)
-        return None if behind is None else self._pick_behind(behind, now)
 
     def _pick_behind(self, before: Due, now: float) -> Due | None:
         """A message to the same domain as the one before it on its connection: no connection more is needed."""

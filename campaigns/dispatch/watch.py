@@ -57,7 +57,8 @@ class Ward:
 
     def quiet(self, customer_id: int) -> bool:
         """Whether the customer is not to be disturbed at this moment."""
-        return self.courtesy.quiet_until(customer_id, utc_now()) is not None
+        courtesy = self.courtesy
+        return bool(courtesy.windows) and courtesy.quiet_until(customer_id, utc_now()) is not None
 
     @property
     def fresh(self) -> bool:

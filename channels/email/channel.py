@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from channels.contract import WITHHELD, Allowed, Capabilities, ChannelError, Common, Sent
 from channels.email.config import SmtpConfig, parse_smtp_url
@@ -50,8 +51,7 @@ class EmailChannel:
             await sender.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Announced:
+class _Announced(NamedTuple):
     """A mail whose MAIL, RCPT and DATA went out behind the mail before, and what the server said to them."""
 
     mail: Mail

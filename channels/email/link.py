@@ -10,8 +10,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from channels.email.replies import Reply
 
@@ -30,8 +29,7 @@ class LinkLost(Exception):
         self.answers = list(answers)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Commands written at once, and how many answers they get. `behind`: how many bytes of `data` follow a final dot
     in it."""
 
@@ -40,8 +38,7 @@ class Group:
     behind: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """Seconds until the last byte of a group has left this process, then until its first answer, then until the
     others."""
 

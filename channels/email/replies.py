@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from channels.contract import ChannelError
 
@@ -48,8 +48,7 @@ _ABOUT_US = frozenset({Phase.CONNECT, Phase.HELLO, Phase.TLS, Phase.LOGIN})
 _ABOUT_RECIPIENT = frozenset({Phase.RECIPIENT, Phase.DATA, Phase.FINAL_DOT})
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One whole answer; the lines of its text joined by a blank."""
 
     code: int
