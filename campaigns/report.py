@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import store
 from campaigns.attribution import Earned, earned
+from campaigns.experiments.outcome import Named, editions_of_runs
 from campaigns.live.base import answers_of
 from campaigns.live.figures import Answer
 from campaigns.live.grouping import Grouping
 from campaigns.models import occurrences, runs, schedules, snapshots
 from campaigns.schedule import MISSED
 from campaigns.store import Campaign
-from tracking.counts import Counts, counts_by_campaign, counts_by_run, total
+from tracking.counts import Counts, MessageRow, counts_by_campaign, counts_by_run, total
 from tracking.ledger import messages_page
 
 CENT = Decimal("0.01")
@@ -61,10 +62,12 @@ async def message_records(
     limit: int = 100,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Who got what, when, what came of it, and why not; and the next cursor. `answer`: only those of which the server
-    said this, as `answers` has it. Raises NotFound, Invalid."""
+    said this, as `answers` has it. `variant` is named, `in_test` says whether it was given to try it (None: there is
+    no test). Raises NotFound, Invalid."""
     await store.campaign(conn, campaign_id)
     rows, following = await messages_page(conn, campaign_id, state, cursor, limit, answer=answer)
-    return [dict(vars(row)) for row in rows], following
+    tested = await editions_of_runs(conn, {row.run_id for row in rows})
+    return [_told(row, tested.get(row.run_id)) for row in rows], following
 
 
 async def hourly(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]]:
@@ -88,6 +91,11 @@ async def domains(conn: AsyncConnection, campaign_id: int, limit: int = 15) -> l
 async def answers(conn: AsyncConnection, run_ids: Sequence[int]) -> list[Answer]:
     """What servers said of messages that failed, bounced, wait or are in doubt: alike answers as one."""
     return Grouping(await answers_of(conn, run_ids)).listed()
+
+
+def _told(row: MessageRow, named: Named | None) -> dict[str, Any]:
+    variant = None if named is None else named.of(row.variant)
+    return {**vars(row), "variant": variant, "in_test": None if named is None else row.variant is not None}
 
 
 def _own(found: Campaign) -> dict[str, Any]:

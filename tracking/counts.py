@@ -68,6 +68,7 @@ class MessageRow:
     address: str | None
     state: State
     reason: str | None
+    variant: int | None
     attempts: int
     not_before: datetime | None
     sent_at: datetime | None
@@ -187,9 +188,9 @@ _COUNT_CAMPAIGN = text(_COUNTING.format("run_id", "campaign_id = :id"))
 _COUNT_CAMPAIGNS = text(_COUNTING.format("campaign_id", "campaign_id = ANY (CAST(:ids AS bigint[]))"))
 
 _PAGE = text("""
-    SELECT m.customer_id, m.run_id, m.step, c.external_id, c.name, m.channel, m.address, m.state, m.reason, m.attempts,
-           m.not_before, m.sent_at, m.delivered_at, m.failed_at, m.opened_at, m.clicked_at, m.unsubscribed_at,
-           m.complained_at, m.opens, m.clicks
+    SELECT m.customer_id, m.run_id, m.step, c.external_id, c.name, m.channel, m.address, m.state, m.reason, m.variant,
+           m.attempts, m.not_before, m.sent_at, m.delivered_at, m.failed_at, m.opened_at, m.clicked_at,
+           m.unsubscribed_at, m.complained_at, m.opens, m.clicks
     FROM messages m LEFT JOIN customers c ON c.id = m.customer_id
     WHERE m.campaign_id = :id AND m.state = ANY (CAST(:states AS text[]))
       AND (CAST(:answer AS text) IS NULL OR m.reason LIKE :answer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -17,6 +19,19 @@ from tracking.models import messages
 from tracking.states import State
 
 MOST = 20  # of a campaign that is repeated
+
+
+@dataclass(frozen=True)
+class Named:
+    """The variants of a run. `winner`: the number of what the rest gets, None before that is decided."""
+
+    names: Sequence[str]
+    winner: int | None
+
+    def of(self, variant: int | None) -> str | None:
+        """What a message of that number has; None of the rest: what won."""
+        number = self.winner if variant is None else variant
+        return None if number is None else self.names[number]
 
 
 async def outcomes(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]]:
@@ -35,6 +50,22 @@ async def outcomes(conn: AsyncConnection, campaign_id: int) -> list[dict[str, An
     run_ids = [row.run_id for row in rows]
     numbers, waiting = await tallies(conn, run_ids), await _waiting(conn, run_ids)
     return [_outcome(row, numbers[row.run_id], waiting.get(row.run_id, 0)) for row in rows]
+
+
+async def editions_of_runs(conn: AsyncConnection, run_ids: Collection[int]) -> dict[int, Named]:
+    """The variants of each of these runs that tests."""
+    statement = (
+        select(experiments.c.run_id, experiments.c.winner, snapshots.c.options)
+        .join_from(experiments, runs, runs.c.id == experiments.c.run_id)
+        .join(snapshots, snapshots.c.id == runs.c.snapshot_id)
+        .where(experiments.c.run_id.in_(run_ids))
+    )
+    found = {}
+    for row in await conn.execute(statement):
+        plan = Options.from_json(row.options).tested
+        assert plan is not None
+        found[row.run_id] = Named([variant.name for variant in plan.variants], row.winner)
+    return found
 
 
 async def _waiting(conn: AsyncConnection, run_ids: list[int]) -> dict[int, int]:

@@ -150,3 +150,25 @@ def test_lift_in_words() -> None:
     assert revenue_doubt(nothing) == revenue_doubt({**lift, "enough_for_revenue": True}) == ""
     doubt = revenue_doubt({**lift, "enough_for_revenue": False, "people_needed_for_revenue": 450})
     assert "in a group of 200; it would take about 450" in doubt
+
+
+async def test_each_message_says_which_variant_it_has(sign_in: SignIn, api: OpenApi, house: House, sink: Sink) -> None:
+    async with house.database.begin() as conn:
+        await add_people(conn, 20)
+    plain = await launched(house)
+    campaign_id = await launched(house, **experiment())
+    await work_off(house)
+    client, reader = await api("marketer"), await sign_in("analyst")
+    path = f"/campaigns/{campaign_id}/messages"
+    items = (await client.get(path)).json()["items"]
+    assert {one["variant"] for one in items if one["in_test"]} == {"A", "B"}
+    assert {(one["variant"], one["state"]) for one in items if not one["in_test"]} == {(None, "queued")}
+    assert "waits for the test" in text_of(await reader.get(path))
+    assert (await client.post(f"/campaigns/{campaign_id}/experiment/decide", json={"variant": "B"})).status_code == 200
+    await work_off(house)
+    items = (await client.get(path)).json()["items"]
+    assert {one["variant"] for one in items if one["in_test"] is False} == {"B"}
+    assert "B the rest" in text_of(await reader.get(path))
+    [first, *_others] = (await client.get(f"/campaigns/{plain}/messages")).json()["items"]
+    assert (first["variant"], first["in_test"]) == (None, None)
+    assert "Variant" not in text_of(await reader.get(f"/campaigns/{plain}/messages"))

@@ -125,6 +125,8 @@ class Message(BaseModel):
     address: str | None
     state: str
     reason: str | None
+    variant: str | None = Field(description="of an experiment, by name; of the rest what it gets, null before that")
+    in_test: bool | None = Field(description="whether it tries its variant; false: of the rest; null: no experiment")
     attempts: int
     not_before: datetime | None
     sent_at: datetime | None
