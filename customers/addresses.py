@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -50,6 +51,12 @@ def read_phone(value: Any, context: Context) -> str | None:
     if number is None:
         raise ValueError(f"{text[:40]!r} is not a phone number of {context.country}, nor one with a country code (+…)")
     return number
+
+
+def plain_mobiles(values: Iterable[str]) -> list[str | None]:
+    """What `read_phone` makes of those that are mobiles of China, where that is the country; of the others None."""
+    found = map(_CHINESE_MOBILE.fullmatch, values)
+    return ["+86" + "".join(mobile.groups()) if mobile else None for mobile in found]
 
 
 def national_digits(phone: str) -> str:

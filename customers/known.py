@@ -29,7 +29,8 @@ COLUMNS = (
 )
 """What a record can set in the table of customers, beside tags and attributes."""
 
-_HOME = frozenset({"community", "city", "address"})
+HOME = frozenset({"community", "city", "address"})
+"""What says where somebody lives: with whom they share a household."""
 
 
 @dataclass(eq=False)
@@ -74,7 +75,7 @@ class Known:
             if value is None and known is not None and name in ("email", "phone"):
                 self._forget_address((name, known))
             self.values[name] = value
-            self.moved |= name in _HOME
+            self.moved |= name in HOME
             changed = True
         return changed
 

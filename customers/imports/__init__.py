@@ -7,7 +7,7 @@ mapping.py    which column is which field (given, or guessed by guess.py), read 
 units.py      what is one record: a line, or all lines of one key (grouping.py)
 batches.py    units by the thousand; child.py: read in a process of its own
 shape.py, drafts.py  lines of customers as the rows they would be (fields.py and columns.py read them, sheets.py lays
-              the rows out), for taking.py (unchanged.py) to copy
+              the rows out), for taking.py to copy (familiar.py: of customers who are known)
 run.py        batch by batch into the records, with an account
 uploads.py    the same as a job, over a file that was uploaded in pieces
 pending.py    uploads that wait to be confirmed; head.py: what the beginning of such a file looks like

@@ -62,16 +62,25 @@ class Often:
 
 class Column:
     """What `reader` makes of the field of line after line: `nothing` where nothing is said. `alone`: its values hardly
-    repeat. `faulty`: some cell of it could not be read."""
+    repeat. `plain`: what it makes of many cells at once, None of those that it takes the reader to tell. `faulty`: some
+    cell of it could not be read."""
 
     def __init__(
-        self, fill: Fill, reader: Reader, context: Context, *, nothing: str | None = None, alone: bool = False
+        self,
+        fill: Fill,
+        reader: Reader,
+        context: Context,
+        *,
+        nothing: str | None = None,
+        alone: bool = False,
+        plain: Callable[[Sequence[str]], Sequence[Any]] | None = None,
     ) -> None:
         self._fill = fill
         self._reader = reader
         self._context = context
         self._nothing = nothing
         self._each = Often(self._of_text if fill.as_is else self._of_cell, seldom=alone)
+        self._plain = plain if fill.as_is else None
         self.faulty = False
 
     def read(self, cells: Sequence[Sequence[str]], count: int) -> list[Any]:
@@ -81,7 +90,11 @@ class Column:
             return [self._read(self._fill.read())] * count
         if len(places) > 1:
             return [self._of_cell(*found) for found in zip(*(cells[place] for place in places), strict=True)]
-        return self._each(cells[places[0]])
+        column = cells[places[0]]
+        if self._plain is None:
+            return self._each(column)
+        of_text = self._of_text
+        return [of_text(cell) if made is None else made for made, cell in zip(self._plain(column), column, strict=True)]
 
     def _of_text(self, cell: str) -> Any:
         """The same as `_of_cell` where the cell is read as it is."""

@@ -29,10 +29,10 @@ _SLAB = 1000  # lines
 class Draft:
     """Lines of a batch, side by side: number in the file, cells (joined), and what they would be in the tables.
 
-    `keys`: identity kind → value or None; `consents`: channel → word, alike. `lone`: the phones of lines that name
-    nobody otherwise, by place. `homes`: (key, community, address) or None; empty where lines have no addresses.
-    `codes`: the codes that are named. `attribute_kinds`: what the values of attributes were taken for. `aside`: the
-    identities (and under `phone` the phones) that lines beside the draft name.
+    `keys`: identity kind → value or None; `consents`: channel → word, `codes`: column → code, alike. `lone`: the phones
+    of lines that name nobody otherwise, by place. `homes`: (key, community, address) or None; empty where lines have no
+    addresses. `attribute_kinds`: what the values of attributes were taken for. `aside`: the identities (and under
+    `phone` the phones) that lines beside the draft name.
     """
 
     lines: list[int]
@@ -42,7 +42,7 @@ class Draft:
     lone: dict[int, str]
     consents: dict[str, list[bool | None]]
     homes: list[tuple[str, str | None, str] | None]
-    codes: dict[str, list[str]]
+    codes: dict[str, list[str | None]]
     attribute_kinds: dict[str, str]
     aside: dict[str, list[str]]
 
@@ -108,7 +108,7 @@ class Drafter:
             lone={place: phones[place] for place in _nameless(list(keys.values()), count)},
             consents=consents,
             homes=_homes(shape, columns, count),
-            codes={name: _distinct(columns[name]) for name in shape.codes},
+            codes={name: columns[name] for name in shape.codes},
             attribute_kinds={key: self._kinds[key].value for key in shape.attributes if key in self._kinds},
             aside=aside,
         )
@@ -217,7 +217,3 @@ def _homes(shape: Shape, columns: dict[str, list[Any]], count: int) -> list[tupl
         key = household_key({"community": community, "city": city, "address": address}) if address else None
         homes.append(None if key is None else (key, community, address))
     return homes
-
-
-def _distinct(column: Iterable[str | None]) -> list[str]:
-    return sorted({code for code in column if code is not None})

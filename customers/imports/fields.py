@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from customers.addresses import read_address, read_identity_kind
+from customers.addresses import plain_mobiles, read_address, read_identity_kind
 from customers.attributes import folded_attributes, read_attribute
 from customers.imports.columns import NO_TEXT, NULL, Column, as_member, copied, copied_folded, copied_lists
 from customers.imports.mapping import Fill
@@ -37,7 +37,8 @@ def _field(shape: Shape, name: str, fill: Fill, context: Context) -> Column:
     """Of a field that is asked about, the value; of others, what COPY takes."""
     reader = CUSTOMER.fields[name]
     if name in shape.asked:
-        return Column(fill, reader, context, alone=name in _ALONE)
+        plain = plain_mobiles if name == "phone" and context.country == "CN" else None
+        return Column(fill, reader, context, alone=name in _ALONE, plain=plain)
     copying, nothing = (copied_folded, NO_TEXT) if f"{name}_folded" in customers.c else (copied, NULL)
 
     def read(value: Any, context: Context) -> str:

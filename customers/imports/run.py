@@ -186,13 +186,13 @@ class _Writing:
 
     async def _write(self, conn: AsyncConnection, batch: Batch) -> tuple[Progress, list[Refusal]]:
         """First what was drafted, then the rest record by record, in the order of the file."""
-        taken, groups = Taken(0, 0, ()), batch.groups
+        taken, groups = Taken(0, 0, 0, ()), batch.groups
         shape = shape_of(self.plan)
         if batch.draft is not None and shape is not None:
             taken = await take_draft(conn, shape, batch.draft)
             left = [[Row(line, cells)] for line, cells in lines_of(batch.draft, taken.left)]
             groups = sorted([*groups, *left], key=lambda rows: rows[0].line)
-        done = Progress(created=taken.created, unchanged=taken.unchanged)
+        done = Progress(created=taken.created, updated=taken.updated, unchanged=taken.unchanged)
         refusals = list(batch.refusals)
         for start in range(0, len(groups), _SLICE):
             units = [unit_of(rows, self.plan) for rows in groups[start : start + _SLICE]]

@@ -1,10 +1,10 @@
-"""A draft becomes rows: those whom nobody is yet by COPY, those who are known and unchanged not at all, the rest the
-careful way."""
+"""A draft becomes rows: those whom nobody is yet by COPY, those who are known by a few statements, the rest the careful
+way."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -17,8 +17,8 @@ from customers.erased import erased_pairs
 from customers.households import ids_of_keys
 from customers.imports.columns import NULL, array
 from customers.imports.drafts import BETWEEN, Draft
+from customers.imports.familiar import take_familiar
 from customers.imports.shape import Shape
-from customers.imports.unchanged import unchanged_among
 from customers.people import CODES, ensure_codes, new_ids
 from customers.person import Pair
 from runtime.database import Copied, copy_in_turn
@@ -31,10 +31,11 @@ _OWNERS = """
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a draft: how many customers were made, how many lines changed nothing, and the places of those
-    that are left for the careful way."""
+    """What became of a draft: how many customers were made, how many lines changed somebody or nothing, and the places
+    of those that are left for the careful way."""
 
     created: int
+    updated: int
     unchanged: int
     left: Sequence[int]
 
@@ -45,17 +46,22 @@ async def take_draft(conn: AsyncConnection, shape: Shape, draft: Draft) -> Taken
     await take_turn(conn)
     places = range(len(draft.lines))
     if not await _agree(conn, draft.attribute_kinds):
-        return Taken(0, 0, places)
+        return Taken(0, 0, 0, places)
     owners, others = await _owners(conn, draft)
-    left = {place for place, meant in owners.items() if len(meant) > 1}
+    new = {place for place, meant in owners.items() if 0 in meant}
+    left = {place for place, meant in owners.items() if len(meant - {0}) > 1}
     left |= await _erased(conn, draft, places)  # known ones too: a phone may be somebody else's who is still there
     named = Counter([*others, *(owner for meant in owners.values() for owner in meant)])
-    known = {place: owner for place, (owner, *more) in owners.items() if not more and place not in left}
+    known = {place: max(meant) for place, meant in owners.items() if place not in left}
     alone = {place: owner for place, owner in known.items() if named[owner] == 1}
-    unchanged = await unchanged_among(conn, shape, draft, alone)
-    left |= known.keys() - unchanged
-    created = await _make(conn, draft, left | unchanged)
-    return Taken(created, len(unchanged), sorted(left))
+    familiar = await take_familiar(conn, shape, draft, alone, new)
+    left |= known.keys() - familiar.unchanged - familiar.changed
+    old = left | familiar.unchanged | familiar.changed
+    created = [place for place in places if place not in old]
+    for name, codes in draft.codes.items():
+        await ensure_codes(conn, CODES[name], {codes[place] for place in (*created, *familiar.changed)})
+    await _make(conn, draft, created)
+    return Taken(len(created), len(familiar.changed), len(familiar.unchanged), sorted(left))
 
 
 async def _agree(conn: AsyncConnection, kinds: Mapping[str, str]) -> bool:
@@ -114,17 +120,15 @@ async def _erased(conn: AsyncConnection, draft: Draft, places: Collection[int]) 
     return set(await erased_pairs(conn, places, pairs))
 
 
-async def _make(conn: AsyncConnection, draft: Draft, but: Set[int]) -> int:
-    """New customers of all lines but these, with all that belongs to them; how many."""
-    count = len(draft.lines) - len(but)
-    if not count:
-        return 0
-    new = iter(await new_ids(conn, count))
-    ids = [0 if place in but else next(new) for place in range(len(draft.lines))]
-    for name, codes in draft.codes.items():
-        await ensure_codes(conn, CODES[name], codes)
+async def _make(conn: AsyncConnection, draft: Draft, places: Sequence[int]) -> None:
+    """New customers of these lines, with all that belongs to them."""
+    if not places:
+        return
+    ids = [0] * len(draft.lines)
+    for place, number in zip(places, await new_ids(conn, len(places)), strict=True):
+        ids[place] = number
     numbered = await _numbered(conn, draft, ids)
-    kept = bytes(map(bool, ids)) if but else None
+    kept = bytes(map(bool, ids)) if len(places) < len(ids) else None
 
     def copies() -> Iterator[Copied]:
         for sheet in draft.sheets:
@@ -133,7 +137,6 @@ async def _make(conn: AsyncConnection, draft: Draft, but: Set[int]) -> int:
 
     await copy_in_turn(conn, copies())
     await note_changed(conn, EVERYTHING, list(filter(None, ids)))
-    return count
 
 
 async def _numbered(conn: AsyncConnection, draft: Draft, ids: Sequence[int]) -> list[bytes]:

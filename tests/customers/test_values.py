@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customers.addresses import read_email, read_phone
+from customers.addresses import plain_mobiles, read_email, read_phone
 from customers.moments import read_date, read_instant
 from customers.values import (
     Context,
@@ -189,7 +189,10 @@ def test_plain_mobiles_are_read_as_the_phone_library_reads_them(form: str, start
     plain = text.removesuffix(".0")
     number = phonenumbers.parse(f"+{plain[2:]}" if plain.startswith("00") else plain, "CN")
     if phonenumbers.is_valid_number(number):
-        assert read_phone(text, CHINA) == phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        made = read_phone(text, CHINA)
+        assert made == phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        assert plain_mobiles([text, ""]) == [made if text == plain else None, None]
     else:
+        assert plain_mobiles([text]) == [None]
         with pytest.raises(ValueError, match="not a phone number"):
             read_phone(text, CHINA)
