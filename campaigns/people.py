@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -125,7 +125,7 @@ async def load_people(
     """
     needs = Needs.of(fields)
     common = {"campaign": {"name": setting.campaign}, "today": setting.today}
-    people: dict[int, Person] = {customer_id: {**common, **_blank(needs)} for customer_id in ids}
+    people = {customer_id: {**common, **blank} for customer_id, blank in zip(ids, _blanks(needs), strict=False)}
     await _load_single(conn, people, needs)
     if "appliance" in needs.groups:
         await _load_records(conn, people, "appliance", _chosen_appliance(ids, needs, setting.matched))
@@ -162,39 +162,45 @@ def first_appliance(matched: ColumnElement[bool] | None) -> tuple[ColumnElement[
     return or_(matched, in_use), [func.coalesce(matched, False).desc(), *age]
 
 
-def _blank(needs: Needs) -> Person:
-    blank: Person = {}
-    for group in needs.groups:
-        name = group.partition(".")[0]
-        if name in SINGLE or name in RECORDS:
-            blank[name] = [] if name.endswith("s") else None
-    return blank
+def _blanks(needs: Needs) -> Iterator[Person]:
+    """People of whom nothing is known, without end."""
+    names = {group.partition(".")[0] for group in needs.groups}
+    single = dict.fromkeys(name for name in names if name in SINGLE or (name in RECORDS and not _is_list(name)))
+    lists = [name for name in names if name in RECORDS and _is_list(name)]
+    while True:
+        yield {**single, **{name: [] for name in lists}}
+
+
+def _is_list(group: str) -> bool:
+    return group.endswith("s")
 
 
 async def _load_single(conn: AsyncConnection, people: dict[int, Person], needs: Needs) -> None:
     groups = [group for group in SINGLE if group in needs.groups]
     if not groups:
         return
-    columns = [column.label(f"{group}.{column.name}") for group in groups for column in needs.columns(group)]
-    statement = select(customers.c.id, *columns).select_from(joined(needs)).where(customers.c.id == any_(_ids(people)))
-    for row in await conn.execute(statement):
-        person = people[row.id]
-        person.update({group: {} for group in groups})
-        for label, value in row._asdict().items():
-            if label == "id":
-                continue
-            group, _, name = label.partition(".")
-            person[group][name] = value
+    columns, places = [customers.c.id.label("id")], []
+    for group in groups:
+        own = needs.columns(group)
+        places.append((group, [column.name for column in own], slice(len(columns), len(columns) + len(own))))
+        columns += [column.label(f"{group}.{column.name}") for column in own]
+    statement = select(*columns).select_from(joined(needs)).where(customers.c.id == any_(_ids(people)))
+    for row in (await conn.execute(statement)).all():
+        person = people[row[0]]
+        for group, names, place in places:
+            person[group] = dict(zip(names, row[place], strict=True))
 
 
 async def _load_records(conn: AsyncConnection, people: dict[int, Person], group: str, statement: Select[Any]) -> None:
-    for row in await conn.execute(statement):
-        values = dict(row._mapping)
-        person = people[values.pop("customer_id")]
-        if group.endswith("s"):
-            person[group].append(values)
+    """The records of `statement`, which begin with their customer's id."""
+    result = await conn.execute(statement)
+    names = list(result.keys())[1:]
+    for customer_id, *values in result.all():
+        record = dict(zip(names, values, strict=True))
+        if _is_list(group):
+            people[customer_id][group].append(record)
         else:
-            person[group] = values
+            people[customer_id][group] = record
 
 
 def _chosen_appliance(ids: Sequence[int], needs: Needs, matched: ColumnElement[bool] | None) -> Select[Any]:
@@ -233,19 +239,19 @@ async def _load_orders(conn: AsyncConnection, people: dict[int, Person], needs: 
 async def _load_items(
     conn: AsyncConnection, found: Mapping[tuple[int, str], dict[str, Any]], names: Collection[str]
 ) -> None:
-    person, number = order_items.c.customer_id, order_items.c.order_number
+    owner, order = order_items.c.customer_id, order_items.c.order_number
     numbers = literal([key[1] for key in found], ARRAY(Text))
     pairs = func.unnest(_ids([key[0] for key in found]), numbers)
     wanted = pairs.table_valued("customer_id", "number").render_derived()
     statement = (
-        select(person, number, *(order_items.c[name] for name in _ITEM_NAMES.split() if name in names))
-        .join(wanted, (wanted.c.customer_id == person) & (wanted.c.number == number))
-        .order_by(person, number, order_items.c.position)
+        select(owner, order, *(order_items.c[name] for name in _ITEM_NAMES.split() if name in names))
+        .join(wanted, (wanted.c.customer_id == owner) & (wanted.c.number == order))
+        .order_by(owner, order, order_items.c.position)
     )
-    for row in await conn.execute(statement):
-        values = dict(row._mapping)
-        key = values.pop("customer_id"), values.pop("order_number")
-        found[key]["items"].append(values)
+    result = await conn.execute(statement)
+    shown = list(result.keys())[2:]
+    for customer_id, number, *values in result.all():
+        found[customer_id, number]["items"].append(dict(zip(shown, values, strict=True)))
 
 
 def _at_most(

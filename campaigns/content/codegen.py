@@ -17,16 +17,20 @@ from jinja2.visitor import NodeTransformer
 from channels.contract import Lines
 
 CLICKS = "_clicks"  # in a template's values: its tracked addresses as they stand in it, ready bytes
-VALUES_AT_ONCE = 16  # between two looks at the limits
+AT_ONCE = 16  # values between two looks at the limits, where
+COMPUTED = 4  # says as how many one counts that is more than a field
 
 _CLICK = re.compile(r"_c(\d+)")
 
 
 class Rewriter(NodeTransformer):
-    """Loops and `~` go through filters that count; the variables of tracked links become places in one list."""
+    """`~`, and loops that may turn without any output, go through filters that count; the variables of tracked links
+    become places in one list."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - the visitor's naming
         self.generic_visit(node)
+        if node.test is None and any(isinstance(child, nodes.Output) for child in node.body):
+            return node
         node.iter = nodes.Filter(node.iter, "_each", [], [], None, None, lineno=node.lineno)
         return node
 
@@ -47,7 +51,7 @@ class PieceGenerator(CodeGenerator):
 
     def pull_dependencies(self, nodes: Iterable[nodes.Node]) -> None:
         super().pull_dependencies(nodes)
-        self.writeline("show = environment.show")
+        self.writeline("show, special = environment.show, environment.special")
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802
         for children in _portions(node.nodes):
@@ -66,9 +70,9 @@ class PieceGenerator(CodeGenerator):
             self.visit(child.arg, frame)
             self.write("]")
         else:
-            self.write("show(")
+            self.write("(value.encode() if type(value := ")
             self.visit(child, frame)
-            self.write(")")
+            self.write(") is str and not special(value) else show(value))")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802
         """What is in a dict is taken from it; the rest (nothing there, a loop's counters) by the environment."""
@@ -84,13 +88,18 @@ def _is_click(child: nodes.Expr) -> TypeGuard[nodes.Getitem]:
 
 
 def _portions(children: Sequence[nodes.Expr]) -> Iterator[list[nodes.Expr]]:
-    """At most VALUES_AT_ONCE values in each, with the constants around them."""
+    """Not more work in each than AT_ONCE, with the constants around."""
     portion: list[nodes.Expr] = []
-    values = 0
+    work = 0
     for child in children:
-        values += not (isinstance(child, nodes.TemplateData) or _is_click(child))
-        if values > VALUES_AT_ONCE:
+        more = 0 if isinstance(child, nodes.TemplateData) or _is_click(child) else _weight(child)
+        if work + more > AT_ONCE:
             yield portion
-            portion, values = [], 1
+            portion, work = [], 0
         portion.append(child)
+        work += more
     yield portion
+
+
+def _weight(value: nodes.Expr) -> int:
+    return 1 if isinstance(value, nodes.Name | nodes.Getattr) else COMPUTED

@@ -13,7 +13,7 @@ from campaigns.content.codegen import CLICKS
 from campaigns.content.filters import filters_for
 from campaigns.content.limits import Budget, current
 from campaigns.content.links import same_place
-from campaigns.content.output import html_value
+from campaigns.content.output import html_value, special_in_html, text_value
 from campaigns.content.sandbox import RENDER_ERRORS, ContentEnvironment, run, scope
 from campaigns.content.values import Link, MessageLinks, Rendered, Written
 from channels.contract import Lines
@@ -149,9 +149,11 @@ class CompiledContent:
 
 def _as_they_stand(clicks: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
     """The tracked addresses in text and in HTML; most need no escaping."""
-    text = [click.encode() for click in clicks]
-    together = "".join(clicks)
-    return text, text if html_value(together) == together.encode() else [html_value(click) for click in clicks]
+    together = " ".join(clicks)
+    ready = together.encode().split(b" ")
+    if len(ready) == len(clicks) and not special_in_html(together):
+        return ready, ready
+    return [text_value(click) for click in clicks], [html_value(click) for click in clicks]
 
 
 @lru_cache(maxsize=64)

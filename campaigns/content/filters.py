@@ -38,6 +38,8 @@ def filters_for(language: str, currency: str, timezone: str) -> Mapping[str, Cal
 
     def show_date(value: Any, style: str = "medium") -> Any:
         """`medium`, `long` … or a pattern such as `yyyy-MM-dd`."""
+        if type(value) is date:
+            return _date_text(value, _pattern(style), locale)
         return value if _absent(value) else _date_text(_day(_local(value, zone)), _pattern(style), locale)
 
     def show_time(value: Any, style: str = "medium") -> Any:

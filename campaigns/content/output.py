@@ -1,4 +1,4 @@
-"""What a template puts out: values as bytes of a mail's lines, on a short way where they are plain text."""
+"""What a template puts out: values as bytes of a mail's lines."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ from markupsafe import escape
 from campaigns.content.limits import LimitReached, within_text_limit
 from channels.contract import Lines
 
-# What has to be looked at before it may stand in a mail, or in HTML.
-_SPECIAL = re.compile("[\0\r\n\ud800-\udfff]").search
-_SPECIAL_IN_HTML = re.compile("[\0\r\n\ud800-\udfff&<>\"']").search
+# What has to be looked at before it may stand in a mail, or in HTML. A text without it goes out as it is, which
+# compiled templates do by themselves (codegen.py).
+special = re.compile("[\0\r\n\ud800-\udfff]").search
+special_in_html = re.compile("[\0\r\n\ud800-\udfff&<>\"']").search
 
 
 def html_value(value: Any) -> bytes:
     """A value in HTML, escaped unless it is markup. Raises LimitReached for what cannot be shown."""
-    if type(value) is str and not _SPECIAL_IN_HTML(value):
-        return value.encode()
     return Lines.of(str(escape(shown(value)))).raw
 
 
 def text_value(value: Any) -> bytes:
     """A value in plain text. Raises LimitReached for what cannot be shown."""
-    if type(value) is str and not _SPECIAL(value):
-        return value.encode()
     return Lines.of(str(shown(value))).raw
 
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from campaigns.content.codegen import PieceGenerator, Rewriter
 from campaigns.content.limits import Budget, LimitReached, current, within_text_limit
 from campaigns.content.names import words
-from campaigns.content.output import html_value, shown, text_value
+from campaigns.content.output import html_value, shown, special, special_in_html, text_value
 
 MAX_NUMBER_BITS = 1024
 
@@ -84,7 +84,7 @@ class ContentEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, filters: Mapping[str, Any], *, autoescape: bool) -> None:
         # Unoptimised: constant expressions would be computed while compiling, where no limit holds.
         super().__init__(autoescape=autoescape, optimized=False, undefined=Missing, keep_trailing_newline=True)
-        self.show = html_value if autoescape else text_value
+        self.show, self.special = (html_value, special_in_html) if autoescape else (text_value, special)
         self.globals = dict(_GLOBALS)
         self.filters = {**filters, "_each": _each, "_joined": _joined}
         self.tests = {name: self.tests[name] for name in ALLOWED_TESTS if name in self.tests}
@@ -126,8 +126,11 @@ LOOP_COUNTERS = frozenset(words("index index0 revindex revindex0 first last leng
 
 def scope(person: Mapping[str, Any]) -> dict[str, Any]:
     """The names that a template sees of a person: what there is not is Missing."""
-    values = {name: Missing(name=name) if value is None else value for name, value in person.items()}
-    return {**_GLOBALS, **values}
+    values = {**_GLOBALS, **person}
+    for name, value in person.items():
+        if value is None:
+            values[name] = Missing(name=name)
+    return values
 
 
 def run(template: Template, values: dict[str, Any], budget: Budget) -> bytes:

@@ -14,7 +14,7 @@ from channels.email.config import SmtpConfig, parse_smtp_url
 from channels.email.connect import Opened, open_link
 from channels.email.dkim_keys import Keyring, read_keys
 from channels.email.link import Group, LinkLost, Patience
-from channels.email.mime import EmailComposer, Mail
+from channels.email.mime import EmailComposer, Mail, stuffed
 from channels.email.replies import Phase, Reply, clean_text, refusal
 from runtime.settings import DEFAULT_SMTP_URL, Settings
 
@@ -266,6 +266,4 @@ def _wire_data(mail: Mail, opened: Opened, dkim: Keyring) -> bytes:
     if opened.max_size and len(message) > opened.max_size:
         text = f"the message has {len(message)} bytes, the mail server takes {opened.max_size}"
         raise ChannelError(text, permanent=True, status="5.3.4")
-    if message.rfind(b"\r\n.") >= 0:  # the quickest of the ways to ask; it starts with a header, and so with no dot
-        message = message.replace(b"\r\n.", b"\r\n..")
-    return message + (b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")
+    return stuffed(message)

@@ -74,20 +74,19 @@ def _fold_words(value: str, used: int) -> str:
 def _encoded_words(value: str, used: int) -> str:
     """RFC 2047 in base64: words of at most 75 characters, no character split between two, one word a line."""
     words: list[str] = []
-    chunk = b""
-    room = _room(used)
-    for sign in value:
-        encoded = sign.encode()
-        if len(chunk) + len(encoded) > room:
-            words.append(_word(chunk))
-            chunk, room = b"", _room(1)
-        chunk += encoded
-    return "\r\n ".join([*words, _word(chunk)])
+    data = value.encode()
+    start, end = 0, _room(used)
+    while end < len(data):
+        while data[end] & 0xC0 == 0x80:  # within a character
+            end -= 1
+        words.append(_word(data[start:end]))
+        start, end = end, end + _room(1)
+    return "\r\n ".join([*words, _word(data[start:])])
 
 
 def _room(used: int) -> int:
     """Bytes that fit into an encoded word which starts after `used` characters of its line."""
-    return (min(75, WIDTH - used) - len("=?utf-8?b??=")) // 4 * 3
+    return max(0, min(75, WIDTH - used) - len("=?utf-8?b??=")) // 4 * 3
 
 
 def _word(chunk: bytes) -> str:

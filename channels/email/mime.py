@@ -62,6 +62,14 @@ class Mail:
         return self.head.encode(), b"".join(body)
 
 
+def stuffed(message: bytes) -> bytes:
+    """A message as DATA wants it: dots stuffed (RFC 5321 4.5.2), final dot at its end. `message` is of CRLF lines, the
+    first of them a header."""
+    if message.rfind(b"\r\n.") >= 0:  # the quickest way to ask
+        message = message.replace(b"\r\n.", b"\r\n..")
+    return message + (b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")
+
+
 class EmailComposer:
     """The skeleton of a run's mails. Raises Invalid for a sender, reply address, label or header that cannot be
     used."""

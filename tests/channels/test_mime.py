@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.contract import ChannelError, Common, Personal
+from channels.contract import ChannelError, Common, Lines, Personal
 from channels.email.address import parse_sender, wire_address
-from channels.email.mime import EmailComposer
+from channels.email.mime import EmailComposer, stuffed
 from runtime.errors import Invalid
 
 AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -121,6 +121,32 @@ def test_a_body_cannot_end_its_part(eight_bit: bool) -> None:
     attack = f"a\n--{boundary}\nContent-Type: text/html\n\n<b>evil</b>\n--{boundary}--\n你"
     message = parsed(COMPOSER.compose(personal(html=attack, text=attack)).wire(eight_bit=eight_bit))
     assert [part.get_content_type() for part in message.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+
+
+@given(st.lists(st.integers(0, 4) | st.integers(995, 1001), max_size=6), st.booleans())
+def test_a_line_of_998_bytes_goes_as_it_is_and_no_longer_one(lengths: list[int], ends: bool) -> None:
+    text = "\n".join("x" * length for length in lengths) + "\n" * ends
+    message = parsed(COMPOSER.compose(personal(text=text)).wire(eight_bit=True))
+    fits = max(lengths, default=0) <= 998
+    assert message["Content-Transfer-Encoding"] == ("7bit" if fits else "quoted-printable")
+    assert message.get_content().split() == text.split()
+
+
+@given(text=bodies, html=st.none() | bodies, eight_bit=st.booleans())
+def test_ready_lines_make_the_same_mail(text: str, html: str | None, eight_bit: bool) -> None:
+    ready = personal(text=Lines.of(text), html=None if html is None else Lines.of(html))
+    given_as_text = COMPOSER.compose(personal(text=text, html=html))
+    assert COMPOSER.compose(ready).wire(eight_bit=eight_bit) == given_as_text.wire(eight_bit=eight_bit)
+
+
+@given(st.text(alphabet=".\r\na", max_size=40), st.none() | st.text(alphabet=".\r\na", max_size=40))
+def test_no_line_of_a_mail_ends_it_on_the_wire(text: str, html: str | None) -> None:
+    message = COMPOSER.compose(personal(text=text, html=html)).wire(eight_bit=True)
+    *lines, last, nothing = stuffed(message).split(b"\r\n")
+    assert (last, nothing) == (b".", b"")
+    assert b"." not in lines
+    sent = b"\r\n".join(line.removeprefix(b".") for line in lines)
+    assert sent == message.removesuffix(b"\r\n")
 
 
 def test_long_lines_are_encoded_even_where_eight_bits_are_possible() -> None:

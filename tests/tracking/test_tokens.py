@@ -38,6 +38,14 @@ def test_a_click_names_its_message_and_link(key: MessageKey, link: int) -> None:
     assert read_token(SIGNER, token_of(url), Purpose.CLICK) == TokenRef(key, link)
 
 
+@given(KEYS, LINKS, st.integers(0, 20))
+def test_the_clicks_of_a_message_name_its_links(key: MessageKey, first: int, count: int) -> None:
+    found = [
+        read_token(SIGNER, token_of(url), Purpose.CLICK) for url in MessageUrls(SIGNER, BASE, key).clicks(count, first)
+    ]
+    assert found == [TokenRef(key, link) for link in range(first, first + count)]
+
+
 @given(KEYS)
 def test_a_token_serves_its_own_purpose_alone(key: MessageKey) -> None:
     for purpose, url in urls_of(key).items():
