@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -47,6 +48,8 @@ from tracking.states import State
 log = logging.getLogger(__name__)
 
 BATCH = 1_000
+LEAST = 250  # messages of a batch
+SHARES = 8  # batches that workers can have at the same time, of a run that is large enough for that
 MANY = 20  # batches; from there on the addresses of all are sorted rather than looked up
 LISTED = 100_000  # messages whose customers are noted one by one
 LONGEST = 900.0  # seconds that the freezing statement may take
@@ -169,7 +172,12 @@ async def _cut(conn: AsyncConnection, plan: Plan, slots: Slots, context: Evaluat
         if timing.timed(plan.options):
             return await timing.timetable(conn, slots, plan.run_id, BATCH)
         people = await audience.size(conn, plan.audience, context)
-    return Cut.of(plan.run_id, plan.campaign_id, people, BATCH, plan.options.tested)
+    return Cut.of(plan.run_id, plan.campaign_id, people, batch_size(people), plan.options.tested)
+
+
+def batch_size(people: int) -> int:
+    """BATCH; of fewer people smaller ones, so that several workers have something to do."""
+    return max(LEAST, min(BATCH, math.ceil(people / SHARES)))
 
 
 async def _freezing(

@@ -8,7 +8,7 @@ await defer(conn, send_batch, run_id=1, batch=7)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,8 +105,7 @@ async def defer(
     job waits; that one may start before this transaction commits and not see what it wrote. A job that goes back into
     the queue (it failed, its worker died) does so without this lock. `priority`: other than the task's own.
     """
-    priority = task.priority if priority is None else priority
-    deferrer = await _configured(conn, task, lock, queueing_lock, schedule_at, priority)
+    deferrer = await _configured(conn, task, lock, queueing_lock, schedule_at, _place(task, priority))
     if queueing_lock is None:
         return await deferrer.defer_async(**arguments)
     raw = await driver(conn)
@@ -115,6 +114,28 @@ async def defer(
             return await deferrer.defer_async(**arguments)
     except AlreadyEnqueued:
         return None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One of many jobs of a kind: `lock` and `priority` as for `defer`."""
+
+    arguments: Mapping[str, Any]
+    lock: str | None = None
+    priority: int | None = None
+
+
+async def defer_all(conn: AsyncConnection, task: Job, waiting: Sequence[Waiting]) -> None:
+    """As `defer` for each of many, in one statement."""
+    if not waiting:
+        return
+    first = waiting[0]
+    deferrer = await _configured(conn, task, first.lock, None, None, _place(task, first.priority))
+    jobs = [
+        deferrer.job.evolve(lock=each.lock, priority=_place(task, each.priority), task_kwargs=dict(each.arguments))
+        for each in waiting
+    ]
+    await deferrer.job_manager.batch_defer_jobs_async(jobs=jobs, connection=deferrer.connection)
 
 
 async def withdraw(conn: AsyncConnection, task: Job, argument: str, value: int) -> None:
@@ -153,6 +174,10 @@ async def check_claim(conn: AsyncConnection) -> None:
         return
     if await conn.scalar(_HOLD_CLAIM, {"id": claim.job_id, "attempt": claim.attempt}) is None:
         raise LostClaim(f"job {claim.job_id} was given to another worker")
+
+
+def _place(task: Job, priority: int | None) -> int:
+    return task.priority if priority is None else priority
 
 
 async def _configured(

@@ -28,7 +28,7 @@ from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.errors import Invalid
 from runtime.house import House
-from runtime.jobs import LostClaim, check_claim, current_claim, defer, is_waiting, job, withdraw
+from runtime.jobs import LostClaim, Waiting, check_claim, current_claim, defer, defer_all, is_waiting, job, withdraw
 from runtime.registry import ChannelKind
 from runtime.settings import BadSetting
 from tracking.ledger import MessageKey
@@ -85,8 +85,15 @@ async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
         left = left.where(messages.c.batch < held)
     rank = await rank_of(conn, run_id)
     first = await present_turn(conn, send_batch.name, rank)
-    for turn, batch in enumerate((await conn.execute(left.order_by(messages.c.batch))).scalars(), first):
-        await _defer(conn, run_id, batch, priority(rank, turn))
+    batches = (await conn.execute(left.order_by(messages.c.batch))).scalars()
+    await defer_all(
+        conn,
+        send_batch,
+        [
+            Waiting({"run_id": run_id, "batch": batch, "waits": 0}, lock_of(run_id, batch), priority(rank, turn))
+            for turn, batch in enumerate(batches, first)
+        ],
+    )
 
 
 async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
@@ -145,6 +152,11 @@ async def _note(conn: AsyncConnection, run_id: int, note: str | None) -> None:
     await conn.execute(changed.values(note=note))
 
 
+def lock_of(run_id: int, batch: int) -> str:
+    """Of the jobs for one batch."""
+    return f"batch:{run_id}:{batch}"
+
+
 async def _defer(
     conn: AsyncConnection, run_id: int, batch: int, place: int, *, waits: int = 0, schedule_at: datetime | None = None
 ) -> None:
@@ -152,7 +164,7 @@ async def _defer(
 
     `place`: its priority in the queue. The caller holds the campaign's lock.
     """
-    lock = f"batch:{run_id}:{batch}"
+    lock = lock_of(run_id, batch)
     if not await is_waiting(conn, lock):
         await defer(
             conn,

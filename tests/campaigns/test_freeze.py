@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import halt
-from campaigns.freeze import Overtaken, _freeze, _plan, freeze, prepare_run
+from campaigns.freeze import Overtaken, _freeze, _plan, batch_size, freeze, prepare_run
 from campaigns.launch import resume
 from campaigns.models import runs
 from campaigns.permission import barred
@@ -147,11 +147,16 @@ async def test_batches_are_the_written_hash(house: House) -> None:
     async with house.database.connect() as conn:
         rows = (await conn.execute(select(messages.c.customer_id, messages.c.batch))).all()
         jobs = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'campaigns.send_batch'")
-        assert await conn.scalar(jobs) == 3
-        assert await conn.scalar(select(runs.c.batches)) == 3
+        assert await conn.scalar(jobs) == 8
+        assert await conn.scalar(select(runs.c.batches)) == 8
     assert {row.customer_id: row.batch for row in rows} == {
-        row.customer_id: bucket(f"batch:{run_id}:", row.customer_id, 3) for row in rows
+        row.customer_id: bucket(f"batch:{run_id}:", row.customer_id, 8) for row in rows
     }
+
+
+@pytest.mark.parametrize(("people", "size"), [(0, 250), (800, 250), (2_400, 300), (8_000, 1_000), (10**6, 1_000)])
+def test_a_batch_is_small_enough_for_several_workers(people: int, size: int) -> None:
+    assert batch_size(people) == size
 
 
 async def test_the_holdout_is_the_same_people_every_time(house: House) -> None:

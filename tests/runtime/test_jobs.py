@@ -15,7 +15,7 @@ from runtime import jobs
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
 from runtime.house import House
-from runtime.jobs import Claim, LostClaim, check_claim, current_claim, defer, job
+from runtime.jobs import Claim, LostClaim, Waiting, check_claim, current_claim, defer, defer_all, is_waiting, job
 from runtime.worker import release_stalled, run_worker
 from tests.waiting import until
 
@@ -84,6 +84,22 @@ async def test_many_jobs_run_by_priority_and_not_before_their_time(house: House)
         await until(lambda: len(seen) == 4)
     assert seen == [9, 0, 1, 2]
     assert await queued(house) == [("test.number", "todo")]
+
+
+async def test_many_jobs_are_deferred_at_once(house: House) -> None:
+    @job("test.each", priority=3)
+    async def each(_house: House, *, n: int) -> None:
+        seen.append(n)
+
+    async with house.database.begin() as conn:
+        await defer_all(conn, each, [])
+        await defer_all(conn, each, [Waiting({"n": n}, "one at a time", n) for n in range(4)])
+        await defer_all(conn, each, [Waiting({"n": 9})])
+        assert await is_waiting(conn, "one at a time")
+    async with working(house):
+        await until(lambda: len(seen) == 5)
+    assert [n for n in seen if n != 9] == [3, 2, 1, 0]
+    assert await queued(house) == []
 
 
 async def test_queueing_lock_adds_nothing_and_spoils_nothing(house: House) -> None:
