@@ -84,6 +84,7 @@ customers = Table(
     ),
     Index("ix_customers_tags_folded", "tags_folded", postgresql_using="gin"),
     crossing_index("customers", "created_at"),
+    crossing_index("customers", "birthday"),  # and whose day it is (campaigns/anchors.py)
     info=PERSON,
 )
 

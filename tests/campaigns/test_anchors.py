@@ -9,7 +9,9 @@ import isodate
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.anchors import MOST_TIMES, read_anchor
 from campaigns.models import occurrences, schedules
@@ -17,6 +19,8 @@ from campaigns.schedule import start_due
 from customers.models import appliances, customers, orders
 from runtime.errors import Invalid
 from runtime.house import House
+from segments import engine
+from segments.context import EvaluationContext
 from tests.campaigns.scene import add_people, record, work_off
 from tests.campaigns.test_schedule import elected, scheduled, started
 from tracking.models import messages
@@ -203,3 +207,29 @@ ORDER = {"number_folded": "o1", "status": "completed", "status_folded": "complet
 
 def _appliance(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "status_folded": row["status"]}
+
+
+@pytest.mark.parametrize(
+    "anchor",
+    [
+        {"field": "birthday", "every": "P1Y"},
+        {"field": "birthday", "every": "P1Y", "before": "P14D"},
+        {"field": "created_at", "after": "P7D"},
+    ],
+    ids=lambda anchor: "-".join(anchor.values()),
+)
+async def test_a_day_is_found_by_an_index(conn: AsyncConnection, anchor: dict[str, Any]) -> None:
+    """Else a day's people are looked for among all, with a comparison for each year since 1900."""
+    people = """
+        INSERT INTO customers (external_id, birthday, created_at)
+        SELECT n, DATE '1930-01-01' + n * 7, now() - make_interval(hours => n) FROM generate_series(1, 3000) n
+    """
+    await conn.execute(text(people))
+    await conn.execute(text("ANALYZE customers"))
+    rule = {"all": [{"all": []}, read_anchor(anchor).rule(date(2026, 11, 23))]}
+    chosen = await engine.freeze_select(
+        conn, rule, EvaluationContext(datetime(2026, 11, 22, tzinfo=UTC), "Asia/Shanghai"), exclude=[]
+    )
+    compiled = chosen.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    plan = "\n".join((await conn.execute(text(f"EXPLAIN {compiled}".replace(":", r"\:")))).scalars())
+    assert f"ix_customers_{anchor['field']}" in plan
