@@ -6,9 +6,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 import campaigns.templates as templates
 from campaigns import store
+from campaigns.models import runs
 from runtime.clock import utc_now
 from runtime.house import House
 from segments.store import create_segment
@@ -16,6 +18,7 @@ from tests.campaigns.conftest import house, sink
 from tests.campaigns.scene import Sink, body, finished, launched, record, work_off, working
 from tests.web.conftest import SignIn
 from tests.web.scene import LI, WANG, invalid_fields, links, next_page, put, text_of, value_of
+from web.pages import campaign_report
 
 __all__ = ["house", "sink"]  # fixtures
 
@@ -120,6 +123,7 @@ async def test_when_is_a_time_of_the_workspace(sign_in: SignIn, house: House) ->
         ({"source": "", "format": "mjml"}, "source"),
         ({"text": "{{ nothing }}"}, "text"),
         ({"sender": "nobody\tat all"}, "sender"),
+        ({"sender": "not an address"}, "sender"),
         ({"when": "at", "at": ""}, "at"),
         ({"when": "cron", "cron": "often"}, "cron"),
         ({"rate": "fast"}, "rate"),
@@ -139,6 +143,16 @@ async def test_what_is_wrong_stands_beside_its_field(
     assert value_of(created, "source") == fields["source"]
     if change.get("segment_id") != "":  # the draft that is edited has a rule of its own
         assert invalid_fields(await client.post(f"/campaigns/{campaign}/edit", data=fields)) == {field}
+
+
+async def test_mjml_is_kept_as_mjml_whatever_is_chosen(sign_in: SignIn, house: House) -> None:
+    mjml = "<mjml><mj-body><mj-section><mj-column><mj-text>Dear</mj-text></mj-column></mj-section></mj-body></mjml>"
+    client = await sign_in("marketer")
+    fields = {**FORM, "segment_id": str(await town(house)), "source": mjml, "format": "html"}
+    made = await client.post("/campaigns/new", data=fields)
+    assert made.status_code == 303, text_of(made)
+    content = (await record(house, int(made.headers["location"].rpartition("/")[2])))["content"]
+    assert content == {"subject": FORM["subject"], "mjml": mjml}
 
 
 async def test_the_form_previews_what_is_typed(sign_in: SignIn, house: House) -> None:
@@ -199,6 +213,28 @@ async def test_messages_are_told_one_by_one(sign_in: SignIn, house: House, sink:
     assert "no address" in text_of(await client.get(f"{path}?state=skipped"))
     first = await client.get(f"{path}?limit=2")
     assert links(await client.get(next_page(first)), people) == ["Cleo"]
+
+
+async def test_the_page_of_a_large_campaign_comes_before_its_numbers(
+    sign_in: SignIn, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_report, "MANY", 1)
+    await put(house, "customers", WANG, LI)
+    campaign = await launched(house)
+    async with house.database.begin() as conn:
+        await conn.execute(update(runs).values(people=2, state="sending"))
+    client = await sign_in("marketer")
+    path = f"/campaigns/{campaign}"
+    first = await client.get(path)
+    assert "being counted" in text_of(first)
+    assert "From audience to click" not in text_of(first)
+    assert f'hx-get="{path}/report"' in first.text
+    assert f'data-live="{path}/live"' in first.text
+    assert "url=/campaigns/" in first.text  # without scripts the counted page follows by itself
+    assert "From audience to click" in text_of(await client.get(f"{path}/report"))
+    counted = await client.get(f"{path}?counted=yes")
+    assert "being counted" not in text_of(counted)
+    assert "From audience to click" in text_of(counted)
 
 
 async def test_pause_resume_and_cancel(sign_in: SignIn, house: House) -> None:
