@@ -18,7 +18,7 @@ from campaigns.launch import launch as launch_campaign
 from campaigns.launch import resume as resume_campaign
 from campaigns.models import campaigns
 from campaigns.preview import preview_campaign, preview_content
-from campaigns.states import ALLOWED, NEXT, State, Verb
+from campaigns.states import ALLOWED, State, Verb
 from campaigns.trial import send_test
 from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, Problem, Unavailable
@@ -38,7 +38,8 @@ from web.campaign_form.content import Content
 from web.campaign_form.section import Offered
 from web.i18n import _
 from web.listing import fetch_page, read_listing
-from web.pages.campaigns_live import glance_of, live_context, picture_of
+from web.pages.campaign_report import report_context
+from web.pages.campaigns_live import glance_of
 from web.render import fragment, mail_frame, page, redirect
 from web.starter import starter_mjml, starter_subject
 from web.view import current_request
@@ -82,12 +83,10 @@ async def show(request: Request) -> Response:
         found = await store.campaign(conn, campaign_id)
     if found.state is State.DRAFT:
         return await _draft(request, found)
-    over = not NEXT[found.state]
-    picture = None if over else await picture_of(house, campaign_id)
     async with house.database.connect() as conn:
-        context = {**await _common(conn, found), **await _report_context(conn, found)}
-    live = live_context(picture) if picture else {"picture": None}
-    return page(request, "campaigns/report.html", campaign=found, **context, **live)
+        common = await _common(conn, found)
+    context = await report_context(house, found, counted="counted" in request.query_params)
+    return page(request, "campaigns/report.html", campaign=found, **common, **context)
 
 
 async def new(request: Request) -> Response:
@@ -284,19 +283,6 @@ async def _common(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any
     return {
         "audience_name": await _audience_name(conn, found),
         "may": {verb.value: found.state in ALLOWED[verb] for verb in Verb},
-    }
-
-
-async def _report_context(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:
-    """What came of it so far. Providers and answers of one that goes on are in its live part."""
-    over = not NEXT[found.state]
-    record = await report.campaign_record(conn, found.id)
-    return {
-        "record": record,
-        "hours": await report.hourly(conn, found.id),
-        "links": await report.links(conn, found.id),
-        "domains": await report.domains(conn, found.id) if over else [],
-        "answers": await report.answers(conn, [run["id"] for run in record["runs"]]) if over else [],
     }
 
 
