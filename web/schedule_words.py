@@ -10,7 +10,8 @@ from web.i18n import _, current_language, ngettext
 from web.view import moment
 from web.vocabulary import field_label, records_label
 
-_ALWAYS = "*"
+ANY = "*"
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 
 def schedule_in_words(schedule: Schedule, zone: str) -> str:
@@ -27,18 +28,19 @@ def schedule_in_words(schedule: Schedule, zone: str) -> str:
 def repeated(cron: str) -> str:
     """Usual cron expressions in words; others as they are written."""
     minute, hour, day, month, weekday = cron.split()
-    if not (minute.isdecimal() and hour.isdecimal()) or month != _ALWAYS:
+    if not (minute.isdecimal() and hour.isdecimal()) or month != ANY:
         return _("It starts again and again, by the cron expression %(cron)s.", cron=cron)
     time = f"{int(hour):02}:{int(minute):02}"
-    if (day, weekday) == (_ALWAYS, _ALWAYS):
+    if (day, weekday) == (ANY, ANY):
         return _("It starts every day at %(time)s.", time=time)
-    if day == _ALWAYS and (name := _weekday(weekday)):
-        return _("It starts every %(weekday)s at %(time)s.", weekday=name, time=time)
-    if day == _ALWAYS and weekday in ("1-5", "MON-FRI"):
-        return _("It starts from Monday to Friday at %(time)s.", time=time)
-    if weekday == _ALWAYS and day.isdecimal():
+    if day == ANY and (days := weekdays_of(weekday)):
+        if days == [1, 2, 3, 4, 5]:
+            return _("It starts from Monday to Friday at %(time)s.", time=time)
+        names = _(", ").join(weekday_name(one) for one in days)
+        return _("It starts every %(weekday)s at %(time)s.", weekday=names, time=time)
+    if weekday == ANY and day.isdecimal():
         return _("It starts on day %(day)s of each month at %(time)s.", day=int(day), time=time)
-    if weekday == _ALWAYS and day == "L":
+    if weekday == ANY and day == "L":
         return _("It starts on the last day of each month at %(time)s.", time=time)
     return _("It starts again and again, by the cron expression %(cron)s.", cron=cron)
 
@@ -48,6 +50,10 @@ def anchored(anchor: Anchor, time: str) -> str:
     spans = {"every": anchor.every, "before": anchor.before, "after": anchor.after}
     said = {name: span_in_words(span) for name, span in spans.items() if span is not None}
     values = {"time": time, "field": date_label(anchor.has, anchor.field), **said}
+    if anchor.every is not None and (anchor.every.months, anchor.every.days) == (12, 0):
+        if anchor.before is None:
+            return _("At %(time)s it goes to each person on the day, every year: %(field)s.", **values)
+        return _("At %(time)s it goes to each person %(before)s before, every year: %(field)s.", **values)
     if anchor.every is not None and anchor.before is not None:
         return _("At %(time)s it goes to each person %(before)s before every %(every)s since: %(field)s.", **values)
     if anchor.every is not None:
@@ -84,10 +90,46 @@ def _in_zone(sentence: str, own: str | None, zone: str) -> str:
     return sentence if own == zone else f"{sentence} {_('Time zone: %(zone)s', zone=own)}"
 
 
-def _weekday(text: str) -> str | None:
-    """The name of a cron weekday, 0 or 7 for Sunday."""
-    names = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-    number = int(text) if text.isdecimal() else names.index(text.upper()) if text.upper() in names else None
-    if number is None or number > 7:
-        return None
-    return str(get_day_names("wide", locale=current_language())[(number + 6) % 7])
+def weekdays_of(text: str) -> list[int]:
+    """The days of a cron expression's last field, 1 for Monday to 7 for Sunday; none where it is anything but a list of
+    days and spans of days."""
+    found: set[int] = set()
+    for part in text.upper().split(","):
+        first, dash, last = part.partition("-")
+        low, high = _weekday(first), _weekday(last) if dash else _weekday(first)
+        if low is None or high is None or low > high:
+            return []
+        found.update(range(low, high + 1))
+    return sorted(found)
+
+
+def weekday_name(day: int) -> str:
+    """1 for Monday."""
+    return str(get_day_names("wide", locale=current_language())[day - 1])
+
+
+def hours_in_words(text: str) -> str:
+    """A number of hours as a form has it: 6 hours, 90 minutes; what is no number as it is."""
+    try:
+        hours = float(text)
+    except ValueError:
+        return text
+    if hours != int(hours):
+        return minutes_in_words(f"{60 * hours:g}")
+    return ngettext("%(num)s hour", "%(num)s hours", int(hours))
+
+
+def minutes_in_words(text: str) -> str:
+    """The same of minutes."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        return text
+    whole = int(minutes) if minutes == int(minutes) else minutes
+    return ngettext("%(num)s minute", "%(num)s minutes", whole)  # type: ignore[arg-type]
+
+
+def _weekday(text: str) -> int | None:
+    """A day as cron writes it, 0 or 7 for Sunday."""
+    number = int(text) if text.isdecimal() else _DAYS.index(text) if text in _DAYS else None
+    return None if number is None or number > 7 else number or 7

@@ -58,9 +58,10 @@ async def test_the_form_takes_variants_and_shows_them_again(sign_in: SignIn, hou
     assert page.text.count("data-variant>") == 3  # two, and the empty one to copy
     assert 'value="Only today"' in page.text
     assert "40 % try the variants A, B" in text_of(page)
-    wrong = await client.post("/campaigns/new", data={**fields, **rows({"name": "A"}, {"name": "B"})})
+    same = rows({"name": "A"}, {"name": "B"}, {"name": "C", "source": ""})
+    wrong = await client.post("/campaigns/new", data={**fields, **same})
     assert wrong.status_code == 422
-    assert "variant 'B' does not differ from 'A'" in text_of(wrong).replace("&#39;", "'")
+    assert "variant 'B' does not differ from 'A'; variant 'C'" in text_of(wrong).replace("&#39;", "'")
     shown = await client.post("/campaigns/preview", data={**fields, "variant_preview": "1"})
     assert "Only today" in shown.text
     assert (await client.get(f"/campaigns/{found.id}/preview?variant=1")).text.count("Only today") == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from campaigns import store
 from campaigns.due import read_schedule
 from runtime.house import House
 from tests.campaigns.conftest import house, sink
@@ -13,6 +14,7 @@ from tests.campaigns.scene import record
 from tests.web.conftest import SignIn
 from tests.web.scene import fields_of, invalid_fields, text_of, value_of
 from tests.web.test_campaigns_pages import FORM, drafted, town
+from web.campaign_form.when import When
 from web.i18n import use_language
 from web.schedule_words import schedule_in_words
 
@@ -20,6 +22,11 @@ __all__ = ["house", "sink"]  # fixtures
 
 ZONE = "Asia/Shanghai"
 WARRANTY = {"has": "appliances", "field": "warranty_until", "before": "P14D"}
+
+
+async def stored(house: House, campaign: int) -> store.Campaign:
+    async with house.database.connect() as conn:
+        return await store.campaign(conn, campaign)
 
 
 def anchored(**anchor: Any) -> dict[str, Any]:
@@ -31,6 +38,11 @@ def anchored(**anchor: Any) -> dict[str, Any]:
     [
         ({"anchor": "/birthday", "way": "on"}, {"field": "birthday"}),
         ({"anchor": "/birthday", "way": "every", "many": "1", "unit": "Y"}, {"field": "birthday", "every": "P1Y"}),
+        ({"anchor": "/birthday", "way": "yearly"}, {"field": "birthday", "every": "P1Y"}),
+        (
+            {"anchor": "/birthday", "way": "before_yearly", "many": "2", "unit": "W"},
+            {"field": "birthday", "every": "P1Y", "before": "P2W"},
+        ),
         ({"anchor": "appliances/warranty_until", "way": "before", "many": "14", "unit": "D"}, WARRANTY),
         (
             {"anchor": "orders/ordered_at", "way": "every", "many": "3", "unit": "M"},
@@ -92,9 +104,53 @@ async def test_how_a_run_is_timed(sign_in: SignIn, house: House) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "cron"),
+    [
+        ({"rhythm": "daily", "clock": "09:05"}, "5 9 * * *"),
+        ({"rhythm": "weekly", "weekday": ["5", "1"], "clock": "18:30"}, "30 18 * * 1,5"),
+        ({"rhythm": "monthly", "monthday": "L", "clock": "10:00"}, "0 10 L * *"),
+        ({"rhythm": "monthly", "monthday": "31", "clock": "10:00"}, "0 10 31 * *"),
+        ({"rhythm": "cron", "cron": "0 9 1 1 *"}, "0 9 1 1 *"),
+    ],
+)
+async def test_a_rhythm_is_kept_and_shown_again(sign_in: SignIn, house: House, sent: dict[str, Any], cron: str) -> None:
+    client, segment = await sign_in("marketer"), str(await town(house))
+    made = await client.post("/campaigns/new", data={**FORM, "segment_id": segment, "when": "cron", **sent})
+    assert made.status_code == 303, text_of(made)
+    campaign = int(made.headers["location"].rpartition("/")[2])
+    assert (await record(house, campaign))["schedule"] == {"cron": cron, "timezone": ZONE}
+    shown = When.fill(await stored(house, campaign), house.settings)
+    assert {name: getattr(shown, name) for name in sent} == {
+        name: tuple(sorted(value)) if isinstance(value, list) else value for name, value in sent.items()
+    }
+
+
+async def test_what_is_missing_of_a_rhythm_is_said_at_its_field(sign_in: SignIn, house: House) -> None:
+    client, segment = await sign_in("marketer"), str(await town(house))
+    form = {**FORM, "segment_id": segment, "when": "cron", "rhythm": "weekly"}
+    for sent, words in (
+        ({"clock": "10:00"}, "choose a day of the week"),
+        ({"weekday": "1", "clock": "soon"}, "'soon'"),
+    ):
+        refused = await client.post("/campaigns/new", data={**form, **sent})
+        assert refused.status_code == 422
+        assert words in text_of(refused).replace("&#39;", "'")
+        assert "It is not saved yet" in text_of(refused)
+
+
+async def test_a_day_of_birth_is_told_from_a_birthday(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    for way, meant in (("on", True), ("before", True), ("yearly", False), ("after", False)):
+        sent = {"when": "anchor", "anchor": "/birthday", "way": way, "time": "09:00"}
+        said = text_of(await client.post("/campaigns/summary", data=sent))
+        assert ("Nobody will get it" in said) == meant, way
+
+
+@pytest.mark.parametrize(
     ("sent", "words"),
     [
         ({"when": "cron", "cron": "0 9 * * *"}, ["The next times:", "9:00"]),
+        ({"when": "cron", "cron": "*/5 * * * *"}, ["more than three times a day"]),
         ({"when": "cron", "cron": "0 9 * * *", "pace": "own"}, ["6 hours earlier"]),
         ({"when": "cron", "cron": "soon"}, ["must have five fields"]),
         ({"when": "anchor", "anchor": "/birthday", "time": "26:00"}, ["is not a time of day"]),
@@ -126,9 +182,12 @@ async def test_the_next_times_follow_the_form(sign_in: SignIn, sent: dict[str, s
         (anchored(**WARRANTY), "14 days before: End of warranty (Appliances).", "14 天"),
         (
             anchored(field="birthday", every="P1Y", before="P10D"),
-            "10 days before every 1 year since: Birthday.",
+            "10 days before, every year: Birthday.",
             "10 天",
         ),
+        ({"cron": "0 10 * * 1,MON,3", "timezone": ZONE}, "every Monday, Wednesday at 10:00.", "每星期一、星期三 10:00"),
+        ({"cron": "0 10 * * 1-5", "timezone": ZONE}, "from Monday to Friday at 10:00.", ""),
+        (anchored(field="birthday", every="P1Y"), "on the day, every year: Birthday.", "每年"),
         (anchored(has="orders", field="ordered_at", after="P3M"), "3 months after: Order date (Orders).", "3 个月"),
     ],
 )

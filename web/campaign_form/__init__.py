@@ -86,7 +86,7 @@ def errors_by_field(
             others.append(problem)
         else:
             said = told(problem.message)
-            errors[name] = f"{errors[name]} {said}" if name in errors else said
+            errors[name] = f"{errors[name]}; {said}" if name in errors else said
     return errors, others
 
 

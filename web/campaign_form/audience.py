@@ -37,15 +37,21 @@ class Audience(Section):
         return {**given, "exclude_segment_ids": [whole("exclude_segment_ids", one) for one in self.exclude]}
 
     async def offers(self, conn: AsyncConnection) -> Offered:
-        rows = await conn.execute(select(segments.c.id, segments.c.name).order_by(segments.c.name))
-        return {"segments": [(str(row.id), row.name) for row in rows], "lists": await self._lists(conn)}
+        """`sized`: the segments with how many were in each when it was last counted."""
+        columns = (*segments.c["id", "name"], segments.c["count"].label("people"))
+        found = (await conn.execute(select(*columns).order_by(segments.c.name))).all()
+        return {
+            "segments": [(str(row.id), row.name) for row in found],
+            "sized": [(str(row.id), _sized(row.name, row.people)) for row in found],
+            "lists": await self._lists(conn),
+        }
 
     async def _lists(self, conn: AsyncConnection) -> list[tuple[str, str]]:
         """The uploaded lists that are matched (and the chosen one, whatever its state), with the size of each."""
         chosen = int(self.audience_id) if self.audience_id.isdecimal() and len(self.audience_id) < 19 else None
         known = or_(audiences.c.state == "done", audiences.c.id == chosen)
         rows = await conn.execute(select(*audiences.c["id", "name", "matched"]).where(known).order_by(audiences.c.name))
-        return [(str(row.id), f"{row.name} ({number(row.matched)})") for row in rows]
+        return [(str(row.id), _sized(row.name, row.matched)) for row in rows]
 
     def say(self, offered: Offered, settings: Settings) -> list[str]:
         chosen = _named(offered["segments"], [self.segment_id]) or _named(offered["lists"], [self.audience_id])
@@ -53,6 +59,10 @@ class Audience(Section):
         if chosen and left_out:
             return [_("It goes to “%(name)s”, but not to “%(others)s”.", name=chosen, others=left_out)]
         return [_("It goes to “%(name)s”.", name=chosen)] if chosen else []
+
+
+def _sized(name: str, people: int | None) -> str:
+    return name if people is None else f"{name} ({number(people)})"
 
 
 def _named(choices: Iterable[tuple[str, str]], ids: Iterable[str]) -> str:

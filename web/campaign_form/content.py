@@ -12,6 +12,7 @@ from starlette.datastructures import FormData
 
 from campaigns.models import templates
 from campaigns.store import Campaign
+from channels.email.address import parse_sender
 from runtime.settings import Settings
 from web.campaign_form.section import Offered, Section, shown, whole
 from web.i18n import _
@@ -38,7 +39,8 @@ class Writing(Section):
 
     def content(self) -> dict[str, str]:
         """As the API would take it."""
-        given = {"subject": self.subject, self.format: self.source, "text": self.text}
+        written = format_of(self.format, self.source)
+        given = {"subject": self.subject, written: self.source, "text": self.text}
         return {name: value for name, value in given.items() if value}
 
     def with_content(self, content: Mapping[str, str]) -> Self:
@@ -65,6 +67,9 @@ class Content(Writing):
         return made.with_content(found.content or {})
 
     def columns(self, settings: Settings) -> dict[str, Any]:
+        """Raises Invalid for a sender that no mail can have, too: the draft would keep it until its launch."""
+        if self.sender:
+            parse_sender(self.sender)
         if self.template_id:
             return {"from": self.sender or None, "template_id": whole("template_id", self.template_id)}
         return {"from": self.sender or None, "content": self.content()}
@@ -81,6 +86,11 @@ class Content(Writing):
         if not self.subject:
             return []
         return [_("Its subject is “%(subject)s”, from %(sender)s.", subject=self.subject, sender=sender)]
+
+
+def format_of(chosen: str, source: str) -> str:
+    """MJML is MJML, whatever is chosen: as HTML its tags would be sent as they are and show nothing."""
+    return "mjml" if source.lstrip()[:5].lower() == "<mjml" else chosen
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from campaigns.experiments.plan import Variant as Planned
 from campaigns.store import Campaign
 from runtime.errors import Invalid
 from runtime.settings import Settings
+from web.campaign_form.content import format_of
 from web.campaign_form.section import Offered, Section, number, shown
 from web.i18n import N_, _
 
@@ -32,7 +33,7 @@ class Variant:
 
     name: str = ""
     subject: str = ""
-    format: str = "html"
+    format: str = "mjml"
     source: str = ""
     text: str = ""
     sender: str = ""
@@ -42,7 +43,7 @@ class Variant:
 
     @classmethod
     def fill(cls, stored: Mapping[str, Any]) -> Self:
-        body = next((name for name in ("mjml", "html") if name in stored), "html")
+        body = next((name for name in ("mjml", "html") if name in stored), cls.format)
         return cls(
             name=stored["name"],
             subject=stored.get("subject", ""),
@@ -57,7 +58,8 @@ class Variant:
 
     @property
     def changes(self) -> dict[str, str]:
-        given = {"subject": self.subject, self.format: self.source, "text": self.text, "from": self.sender}
+        written = format_of(self.format, self.source)
+        given = {"subject": self.subject, written: self.source, "text": self.text, "from": self.sender}
         return {name: value for name, value in given.items() if value}
 
     def to_json(self, path: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
@@ -18,24 +19,36 @@ from runtime.settings import Settings
 from segments.schema import ATTRIBUTES, PERSON, load_schema
 from web.campaign_form.section import Offered, Section, number, shown
 from web.i18n import _
-from web.schedule_words import date_label, schedule_in_words
+from web.schedule_words import (
+    ANY,
+    date_label,
+    hours_in_words,
+    minutes_in_words,
+    schedule_in_words,
+    weekday_name,
+    weekdays_of,
+)
 
 LOCAL = "%Y-%m-%dT%H:%M"
 DATED = ("orders", "appliances", "service_visits")  # the records whose dates are offered
-WAYS = ("on", "after", "before", "every")
-_SPAN_UNITS = ("D", "W", "M", "Y")
+BIRTHDAY = "/birthday"
+_YEAR = "P1Y"
 
 
 @dataclass(frozen=True)
 class When(Section):
-    """`anchor`: `records/field`, or `/field` of the customer; `rest`: what of it the form does not show, as JSON.
-    `pace`: all, own (time of the recipient) or best (hour of each)."""
+    """`rhythm` of what is repeated: daily, weekly (on each `weekday`, 1 for Monday), monthly (on `monthday`, L for the
+    last) at `clock`, or as `cron` says. `anchor`: `records/field`, or `/field` of the customer; `way`: on, after,
+    before, every, or yearly and before_yearly; `rest`: what of it the form does not show, as JSON. `pace`: all, own
+    (time of the recipient) or best (hour of each)."""
 
     NAME: ClassVar[str] = "when"
     PATHS: ClassVar = {
         "schedule": "when",
         "schedule.at": "at",
         "schedule.cron": "cron",
+        "schedule.clock": "clock",
+        "schedule.weekday": "weekday",
         "schedule.timezone": "cron",
         "schedule.time": "time",
         "schedule.anchor": "anchor",
@@ -56,7 +69,11 @@ class When(Section):
     when: str = "now"
     at: str = ""
     cron: str = "0 10 * * 1"
-    anchor: str = "/birthday"
+    rhythm: str = "cron"
+    weekday: tuple[str, ...] = ("1",)
+    monthday: str = "1"
+    clock: str = "10:00"
+    anchor: str = BIRTHDAY
     way: str = "on"
     many: str = "14"
     unit: str = "D"
@@ -69,10 +86,15 @@ class When(Section):
     catch_up: str = "6"
 
     @classmethod
+    def fresh(cls) -> Self:
+        """Of a new campaign: what people mostly mean, once they choose to repeat it or a day of each person's own."""
+        return cls(rhythm="weekly", way="yearly")
+
+    @classmethod
     def fill(cls, found: Campaign, settings: Settings) -> Self:
         schedule, options = found.schedule, found.options
         best = options.send_time_optimisation
-        timed = {
+        timed: dict[str, Any] = {
             "pace": "own" if options.recipient_local_time else "best" if best is not None else "all",
             "window": shown(best["window_hours"]) if best is not None else cls.window,
             "spread": shown(options.spread_over),
@@ -80,11 +102,13 @@ class When(Section):
             "catch_up": shown(options.catch_up_hours),
         }
         if schedule.anchor is not None:
-            return cls(when="anchor", time=str(schedule.time), **_shown_anchor(schedule.anchor), **timed)
-        return cls(
+            shown_anchor = _shown_anchor(schedule.anchor)
+            return replace(cls.fresh(), when="anchor", time=str(schedule.time), **shown_anchor, **timed)
+        return replace(
+            cls.fresh(),
             when="cron" if schedule.cron else "at" if schedule.at else "now",
             at=schedule.at.astimezone(settings.zone).strftime(LOCAL) if schedule.at else "",
-            cron=schedule.cron or cls.cron,
+            **(_shown_cron(schedule.cron) if schedule.cron else {}),
             **timed,
         )
 
@@ -114,7 +138,11 @@ class When(Section):
             if field.kind in _DATES
         ]
         found = [(f"/{name}", date_label(None, name)) for name in own]
-        return {"dates": found + [(f"{has}/{name}", date_label(has, name)) for has, name in records]}
+        return {
+            "dates": found + [(f"{has}/{name}", date_label(has, name)) for has, name in records],
+            "weekdays": [(str(day), weekday_name(day)) for day in range(1, 8)],
+            "monthdays": [*((str(day), str(day)) for day in range(1, 32)), ("L", _("the last day"))],
+        }
 
     def read_schedule(self, settings: Settings) -> Schedule:
         """Raises Invalid."""
@@ -126,14 +154,16 @@ class When(Section):
         except Invalid:
             return []
         said = [schedule_in_words(schedule, settings.timezone)]
+        if self.when == "anchor" and self.anchor == BIRTHDAY and self.way in ("on", "before"):
+            said.append(_("Mind: this is the day of birth itself, not the birthday of each year. Nobody will get it."))
         if self.pace == "own":
             said.append(_("Each recipient gets it when their own clock shows that time."))
         if self.pace == "best":
-            said.append(_("Each gets it at their own best hour within %(hours)s hours.", hours=self.window))
+            said.append(_("Each gets it at their own best hour within %(hours)s.", hours=hours_in_words(self.window)))
         if self.spread:
-            said.append(_("It is spread evenly over %(minutes)s minutes.", minutes=self.spread))
+            said.append(_("It is spread evenly over %(minutes)s.", minutes=minutes_in_words(self.spread)))
         if self.deadline:
-            said.append(_("What has not gone out %(hours)s hours later is cancelled.", hours=self.deadline))
+            said.append(_("What has not gone out %(hours)s later is cancelled.", hours=hours_in_words(self.deadline)))
         return said
 
     @property
@@ -143,36 +173,78 @@ class When(Section):
 
     def _schedule(self, settings: Settings) -> dict[str, Any] | None:
         if self.when == "cron":
-            return {"cron": self.cron, "timezone": settings.timezone}
+            return {"cron": self._cron(), "timezone": settings.timezone}
         if self.when == "anchor":
             return {"anchor": self._anchor(), "time": self.time, "timezone": settings.timezone}
         return {"at": self._instant(settings).isoformat()} if self.when == "at" else None
+
+    def _cron(self) -> str:
+        """Raises Invalid."""
+        if self.rhythm not in ("daily", "weekly", "monthly"):
+            return self.cron
+        clock = _CLOCK.fullmatch(self.clock)
+        if clock is None:
+            raise Invalid(Problem("schedule.clock", f"{self.clock!r} is not a time of day like 09:30"))
+        if self.rhythm == "weekly" and not self.weekday:
+            raise Invalid(Problem("schedule.weekday", _("choose a day of the week at least")))
+        day = self.monthday if self.rhythm == "monthly" else ANY
+        weekday = ",".join(sorted(self.weekday)) if self.rhythm == "weekly" else ANY
+        return f"{int(clock[2])} {int(clock[1])} {day} {ANY} {weekday}"
 
     def _anchor(self) -> dict[str, Any]:
         has, _slash, field = self.anchor.partition("/")
         kept = _kept(self.rest)
         own = kept.get("of") == [has or None, field, self.way]
-        span = {} if self.way not in WAYS[1:] else {self.way: f"P{self.many}{self.unit}"}
-        return {**(kept["more"] if own else {}), **({"has": has} if has else {}), "field": field, **span}
+        return {**(kept["more"] if own else {}), **({"has": has} if has else {}), "field": field, **self._span()}
+
+    def _span(self) -> dict[str, str]:
+        length = f"P{self.many}{self.unit}"
+        known = {"yearly": {"every": _YEAR}, "before_yearly": {"every": _YEAR, "before": length}}
+        return {name: {name: length} for name in ("after", "before", "every")}.get(self.way, known.get(self.way, {}))
 
     def _instant(self, settings: Settings) -> datetime:
         try:
             return datetime.strptime(self.at, LOCAL).replace(tzinfo=settings.zone)
         except ValueError:
-            raise Invalid(Problem("schedule.at", "choose a day and a time")) from None
+            raise Invalid(Problem("schedule.at", _("choose a day and a time"))) from None
 
 
 _DATES = (Kind.DATE, Kind.INSTANT)
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 
-def _shown_anchor(anchor: Anchor) -> dict[str, str]:
+def _shown_cron(cron: str) -> dict[str, Any]:
+    """The fields that show a cron expression: a rhythm where it has the form of one."""
+    minute, hour, day, month, weekday = cron.split()
+    shown: dict[str, Any] = {"cron": cron, "rhythm": "cron"}
+    if not (minute.isdecimal() and hour.isdecimal()) or month != ANY:
+        return shown
+    shown["clock"] = f"{int(hour):02}:{int(minute):02}"
+    if day == ANY and weekday == ANY:
+        return {**shown, "rhythm": "daily"}
+    if weekday == ANY and (day == "L" or day.isdecimal()):
+        return {**shown, "rhythm": "monthly", "monthday": day if day == "L" else str(int(day))}
+    if day == ANY and (days := weekdays_of(weekday)):
+        return {**shown, "rhythm": "weekly", "weekday": tuple(str(one) for one in days)}
+    return shown
+
+
+def _shown_anchor(anchor: Anchor) -> dict[str, Any]:
     """The fields that show an anchor; what they cannot show is kept in `rest` for as long as they stay the same."""
-    way = "every" if anchor.every else "after" if anchor.after else "before" if anchor.before else "on"
-    span = anchor.every or anchor.after or anchor.before
-    more = {name: value for name, value in anchor.to_json().items() if name not in ("has", "field", way)}
+    way, span = _way(anchor)
+    spoken = {"yearly": ("every",), "before_yearly": ("every", "before")}.get(way, (way,))
+    more = {name: value for name, value in anchor.to_json().items() if name not in ("has", "field", *spoken)}
     rest = json.dumps({"of": [anchor.has, anchor.field, way], "more": more}) if more else ""
     many, unit = _parts(span) if span else (When.many, When.unit)
     return {"anchor": f"{anchor.has or ''}/{anchor.field}", "way": way, "many": many, "unit": unit, "rest": rest}
+
+
+def _way(anchor: Anchor) -> tuple[str, Span | None]:
+    """How the day follows from the date, and the span that the form shows."""
+    if anchor.every is not None and (anchor.every.months, anchor.every.days) == (12, 0):
+        return ("yearly", None) if anchor.before is None else ("before_yearly", anchor.before)
+    found = {"every": anchor.every, "after": anchor.after, "before": anchor.before}
+    return next(((name, span) for name, span in found.items() if span is not None), ("on", None))
 
 
 def _parts(span: Span) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from web.render import page
 VIEWS = ("month", "week", "list")
 NEXT, AHEAD = 5, timedelta(days=3_700)  # due times that a form shows, and how far ahead they are looked for
 _DAY = timedelta(days=1)
+OFTEN = 3  # due times a day; more of them are pointed out
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,12 @@ async def due_times(request: Request) -> Response:
     try:
         schedule = part.read_schedule(settings)
     except Invalid as error:
-        return page(request, "calendar/due.html", problems=error.problems, coming=[], ahead=None)
+        return page(request, "calendar/due.html", problems=error.problems, coming=[], ahead=None, often=None)
     coming = due_between(schedule, now, now + AHEAD, NEXT)
+    daily = len(due_between(schedule, now, now + _DAY, OFTEN + 1))
     first = lead(Options(recipient_local_time=part.pace == "own"), coming[0], settings.timezone) if coming else None
     ahead = f"{first.total_seconds() / 3600:g}" if first else None
-    return page(request, "calendar/due.html", problems=[], coming=coming, ahead=ahead)
+    return page(request, "calendar/due.html", problems=[], coming=coming, ahead=ahead, often=daily > OFTEN)
 
 
 def _shown(request: Request, today: date) -> Shown:

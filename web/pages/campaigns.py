@@ -36,6 +36,7 @@ from web.campaign_form import (
 from web.campaign_form.audience import Audience
 from web.campaign_form.content import Content
 from web.campaign_form.section import Offered
+from web.campaign_form.when import When
 from web.i18n import _
 from web.listing import fetch_page, read_listing
 from web.pages.campaign_report import report_context
@@ -94,6 +95,7 @@ async def new(request: Request) -> Response:
     form = CampaignForm(
         audience=Audience(asked.get("segment", ""), asked.get("audience", "")),
         content=Content(starter_subject(), source=starter_mjml(), template_id=asked.get("template", "")),
+        when=When.fresh(),
     )
     return await _form_page(request, form)
 

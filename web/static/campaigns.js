@@ -16,9 +16,20 @@
   });
   if (!form) return;
 
+  // data-show="name:a b" is there while the field `name` is a or b; what is not there is neither checked nor sent.
+  const settle = () => {
+    const parts = [...form.querySelectorAll("[data-show]")];
+    parts.forEach((part) => {
+      const [name, values] = part.dataset.show.split(":");
+      part.hidden = !values.split(" ").includes(form.elements[name].value);
+    });
+    parts.forEach((part) => part.querySelectorAll("input, select, textarea").forEach((field) => {
+      field.disabled = Boolean(field.closest("[data-show][hidden]"));
+    }));
+  };
+
   const show = () => {
-    const when = form.elements.when ? form.elements.when.value : null;
-    form.querySelectorAll("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== when; });
+    settle();
     const own = form.querySelector("[data-own-content]");
     if (own) {
       own.hidden = Boolean(form.elements.template_id.value);
@@ -37,6 +48,18 @@
     clearTimeout(waiting);
     waiting = setTimeout(() => form.requestSubmit(button), 600);
   };
+
+  // What is wrong in a folded part is opened: a browser does not send the form, and could not say why.
+  const unfold = (field) => {
+    for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  };
+  form.addEventListener("invalid", (event) => unfold(event.target), true);
+  const wrong = form.querySelector('[aria-invalid="true"], .invalid-feedback');
+  if (wrong) {
+    unfold(wrong);
+    wrong.scrollIntoView({ block: "center" });
+    wrong.focus({ preventScroll: true });
+  }
 
   form.addEventListener("change", () => { show(); });
   form.addEventListener("input", (event) => {

@@ -21,6 +21,7 @@
     list.append(document.getElementById("variant-row").content.cloneNode(true));
     const fresh = rows().at(-1).querySelector('[name="variant_name"]');
     fresh.value = names.find((name) => !used.has(name)) || "";
+    rows().at(-1).querySelector('[name="variant_format"]').value = list.closest("form").elements.format.value;
     return fresh;
   };
 

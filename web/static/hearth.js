@@ -77,12 +77,13 @@
     if (event.defaultPrevented || form.hasAttribute("hx-post") || form.hasAttribute("hx-get") || form.method === "dialog") return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
-    form.querySelector("[type=submit]")?.classList.add("btn-loading");
+    const pressed = event.submitter?.matches("[data-default]") ? null : event.submitter;
+    (pressed || form.querySelector("[type=submit].btn-primary, [type=submit]:not([data-default])"))?.classList.add("btn-loading");
   });
   window.addEventListener("pageshow", () => {
     document.querySelectorAll("form[data-sent]").forEach((form) => {
       delete form.dataset.sent;
-      form.querySelector("[type=submit]")?.classList.remove("btn-loading");
+      form.querySelectorAll(".btn-loading").forEach((button) => button.classList.remove("btn-loading"));
     });
   });
 })();
