@@ -28,12 +28,18 @@ async def tallies(conn: AsyncConnection, run_ids: Sequence[int]) -> dict[int, di
     return found
 
 
+# Messages and what was bought meet as sums, so that no join is larger than the number of those who bought.
 _TALLIES = text(f"""
-    WITH bought AS ({BY_PERSON})
-    SELECT m.run_id, m.variant, count(*) AS sent, count(m.opened_at) AS opened, count(m.clicked_at) AS clicked,
-           coalesce(sum(b.orders), 0) AS orders, count(b.customer_id) AS buyers, coalesce(sum(b.revenue), 0) AS revenue,
-           coalesce(sum(CAST(b.revenue AS double precision) ^ 2), 0) AS squares
-    FROM messages m LEFT JOIN bought b ON b.customer_id = m.customer_id AND b.run_id = m.run_id
-    WHERE m.run_id = ANY (CAST(:runs AS bigint[])) AND m.sent_at IS NOT NULL
-    GROUP BY m.run_id, m.variant
+    WITH reached AS (
+        SELECT run_id, variant, count(*) AS sent, count(opened_at) AS opened, count(clicked_at) AS clicked
+        FROM messages WHERE run_id = ANY (CAST(:runs AS bigint[])) AND sent_at IS NOT NULL GROUP BY run_id, variant
+    ), bought AS (
+        SELECT m.run_id, m.variant, count(*) AS buyers, sum(b.orders) AS orders, sum(b.revenue) AS revenue,
+               sum(CAST(b.revenue AS double precision) ^ 2) AS squares
+        FROM ({BY_PERSON}) b JOIN messages m ON m.customer_id = b.customer_id AND m.run_id = b.run_id
+        WHERE m.sent_at IS NOT NULL GROUP BY m.run_id, m.variant
+    )
+    SELECT r.*, coalesce(b.buyers, 0) AS buyers, coalesce(b.orders, 0) AS orders, coalesce(b.revenue, 0) AS revenue,
+           coalesce(b.squares, 0) AS squares
+    FROM reached r LEFT JOIN bought b ON b.run_id = r.run_id AND b.variant IS NOT DISTINCT FROM r.variant
 """)  # noqa: S608 -- our own words

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import halt, store
 from campaigns.draft import read_draft
 from campaigns.experiments.decide import _due, decide, decide_due, decide_now, stop
 from campaigns.experiments.lift import Group, Lift, lift
+from campaigns.experiments.numbers import tallies
 from campaigns.experiments.outcome import outcomes
 from campaigns.experiments.plan import Experiment, Variant
 from campaigns.experiments.verdict import How, Verdict
@@ -431,6 +432,51 @@ async def test_lift_compares_all_orders_with_those_of_the_held_out(house: House,
     assert found.proved
     assert found.buyers.low > 0.2
     assert found.enough_for_revenue == (min(len(sent), len(held)) >= (found.people_needed_for_revenue or 0))
+
+
+async def test_a_run_of_which_the_statistics_know_nothing_is_compared_soon(house: House) -> None:
+    """Analysed when only other runs were there, the planner takes this one for a message or none: no join may then
+    become a loop over everybody for everybody."""
+    people = 12_000
+    async with house.database.begin() as conn:
+        await conn.execute(_CROWD, {"people": people})
+    campaign_id = await launched(house)
+    async with house.database.begin() as conn:
+        run_id = await conn.scalar(select(runs.c.id).where(runs.c.campaign_id == campaign_id))
+        await conn.execute(_WRITTEN, {"run": 9_999, "campaign": 9_999})
+        await conn.execute(text("ANALYZE"))
+        await conn.execute(update(runs).values(frozen_at=utc_now() - DAY))
+        await conn.execute(_WRITTEN, {"run": run_id, "campaign": campaign_id})
+        await conn.execute(_CLICKED, {"run": run_id, "campaign": campaign_id})
+        await conn.execute(text("SET LOCAL statement_timeout = 4000"))
+        found, numbers = await lift(conn, campaign_id), (await tallies(conn, [run_id]))[run_id]
+    assert found is not None
+    assert (found.sent.people, found.sent.buyers) == (people * 9 // 10, people * 9 // 10)
+    assert (found.held_out.people, found.held_out.orders) == (people // 10, people // 10)
+    assert [numbers[variant].buyers for variant in (None, 0, 1)] == [0, people // 5, 0]
+    assert [numbers[variant].sent for variant in (None, 0, 1)] == [people // 2, people // 5, people // 5]
+
+
+_CROWD = text("INSERT INTO customers (name) SELECT 'Person ' || n FROM generate_series(1, :people) n")
+
+# A tenth is held out, a fifth has variant 0, another 1; all buy, and those of variant 0 had clicked before.
+_WRITTEN = text("""
+    WITH m AS (
+        INSERT INTO messages (customer_id, run_id, campaign_id, channel, state, reason, sent_at, clicked_at, variant)
+        SELECT id, :run, :campaign, 'email', CASE n % 10 WHEN 0 THEN 'skipped' ELSE 'sent' END,
+               CASE n % 10 WHEN 0 THEN 'holdout' END, CASE n % 10 WHEN 0 THEN NULL ELSE now() END,
+               CASE WHEN n % 10 IN (1, 2) THEN now() END,
+               CASE WHEN n % 10 IN (1, 2) THEN 0 WHEN n % 10 IN (3, 4) THEN 1 END
+        FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM customers) c RETURNING customer_id
+    )
+    INSERT INTO orders (customer_id, number, status, ordered_at, amount)
+    SELECT customer_id, 'n' || customer_id, 'completed', now(), 10 FROM m ON CONFLICT DO NOTHING
+""")
+_CLICKED = text("""
+    INSERT INTO events (customer_id, at, key, kind, kind_folded, campaign_id, run_id)
+    SELECT customer_id, now() - interval '1 hour', gen_random_uuid(), 'clicked', 'clicked', :campaign, :run
+    FROM messages WHERE run_id = :run AND variant = 0
+""")
 
 
 def test_lift_says_nothing_where_it_cannot() -> None:
