@@ -141,6 +141,16 @@ def without_row(one: Person) -> Person:
     return {**one, **dict.fromkeys(_ACTIVITY), "no_activity": True}
 
 
+def with_items_of_their_orders(one: Person) -> Person:
+    """As everybody's items are: each of an order, whose time it repeats, by which segments.crossing finds it."""
+    held = one["records"]
+    items = [
+        {**item, "ordered_at": order["ordered_at"]}
+        for item, order in zip(held["order_items"], held["orders"], strict=False)
+    ]
+    return {**one, "records": {**held, "order_items": items}}
+
+
 async def keep(conn: AsyncConnection, found: list[Person], world: World) -> None:
     """Write the customers and all they have, the segments and the definitions."""
     await _insert(conn, records.customers, [_customer_row(one) for one in found])

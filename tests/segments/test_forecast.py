@@ -18,7 +18,7 @@ from tests.segments.people import CONTEXT, appliance, city, make_people, make_re
 from tests.segments.rule_answers import SOAK
 from tests.segments.rule_maker import SEGMENTS, Maker, add_segments
 from tests.segments.rule_values import moments
-from tests.segments.rule_worlds import keep, people
+from tests.segments.rule_worlds import keep, people, with_items_of_their_orders
 
 DUE = {
     "has": "appliances",
@@ -55,7 +55,8 @@ async def test_filters_fall_due_and_are_overdue(conn: AsyncConnection, settings:
 async def test_it_is_what_happens(conn: AsyncConnection, seed: int) -> None:
     rng = Random(seed)
     world = moments(rng)
-    rows, pools = people(rng, world, 20)
+    found, pools = people(rng, world, 20)
+    rows = [with_items_of_their_orders(one) for one in found]
     maker = Maker(rng, pools, "times", SEGMENTS)
     add_segments(world, maker)
     await keep(conn, rows, world)

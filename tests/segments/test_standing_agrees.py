@@ -30,7 +30,7 @@ from segments.standing import evaluate
 from tests.segments.rule_answers import SOAK
 from tests.segments.rule_maker import SEGMENTS, THEMES, Maker, Rule, add_segments
 from tests.segments.rule_values import moments
-from tests.segments.rule_worlds import Person, keep, people
+from tests.segments.rule_worlds import keep, people, with_items_of_their_orders
 from tracking import models as tracking
 
 WORLDS = int(os.environ.get("HEARTH_STANDING_WORLDS", "300" if SOAK else "18"))
@@ -77,7 +77,7 @@ async def test_it_follows_the_clock_and_the_records(db: Database, pick: Random) 
     rng = Random(pick.getrandbits(32))
     world = moments(rng)
     found, pools = people(rng, world, PEOPLE)
-    rows = [_with_items_of_their_orders(one) for one in found]
+    rows = [with_items_of_their_orders(one) for one in found]
     maker = Maker(pick, pools, pick.choice(THEMES), SEGMENTS)
     add_segments(world, maker)
     async with db.begin() as conn:
@@ -94,16 +94,6 @@ async def test_it_follows_the_clock_and_the_records(db: Database, pick: Random) 
         for each in watched:
             await _check(db, each, EvaluationContext(now, world.zone.key), step)
         now = _later(rng, now, world.zone)
-
-
-def _with_items_of_their_orders(one: Person) -> Person:
-    """As everybody's items are: each of an order, whose time it repeats."""
-    held = one["records"]
-    items = [
-        {**item, "ordered_at": order["ordered_at"]}
-        for item, order in zip(held["order_items"], held["orders"], strict=False)
-    ]
-    return {**one, "records": {**held, "order_items": items}}
 
 
 async def _check(db: Database, watched: Watched, context: EvaluationContext, step: int) -> None:
