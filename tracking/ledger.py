@@ -258,7 +258,7 @@ _RECORD = text("""
         FROM (
             SELECT run_id, state, answer, count(*) AS n,
                    (array_agg(coalesce(reason, '') ORDER BY place DESC))[1] AS last,
-                   CASE WHEN address LIKE '%@%' THEN lower(substring(address FROM '[^@]*$')) ELSE '' END AS domain
+                   CASE WHEN address LIKE '%@%' THEN lower(split_part(address, '@', -1)) ELSE '' END AS domain
             FROM moved GROUP BY run_id, domain, state, answer
         ) alike
         GROUP BY run_id
