@@ -46,6 +46,7 @@ from sqlalchemy.types import TypeEngine
 
 from campaigns.due import ON_TIME, Schedule
 from campaigns.options import Options
+from campaigns.respect.clocks import instant_of
 from customers.models import customers
 from runtime.errors import Problem
 from segments.bucket import bucket_sql
@@ -176,14 +177,14 @@ def own_time(start: Start, zone: str | None, catch_up: timedelta) -> datetime | 
     """When the recipients in `zone` are due (None: at once), by the rule above."""
     face = start.occurrence.astimezone(ZoneInfo(start.zone)).replace(tzinfo=None, fold=0)
     there = _zone(zone) or ZoneInfo(start.zone)
-    due = _instant(face, there)
+    due = instant_of(face, there)
     if due > start.now:
         return due
     if start.now - due <= max(catch_up, ON_TIME):
         return None
     while due <= start.now:
         face += _DAY
-        due = _instant(face, there)
+        due = instant_of(face, there)
     return due
 
 
@@ -273,23 +274,6 @@ def _nth(values: Sequence[Any], place: ColumnElement[int], of: TypeEngine[Any] |
     kind = ARRAY(of or Integer())
     found: ColumnElement[Any] = Grouping(cast(literal(list(values), kind), kind))[place + 1]
     return found
-
-
-def _instant(face: datetime, zone: ZoneInfo) -> datetime:
-    """When the clock of `zone` shows `face`; where it skips that, the first instant after the gap."""
-    first = face.replace(tzinfo=zone).astimezone(UTC)
-    if first.astimezone(zone).replace(tzinfo=None) == face:
-        return first
-    # In a gap the first reading is by the offset before it: the gap's end is where the second reading would put us.
-    second = face.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    low, high = min(first, second), max(first, second)
-    while high - low > timedelta(seconds=1):
-        middle = low + (high - low) // 2
-        if middle.astimezone(zone).replace(tzinfo=None) > face:
-            high = middle
-        else:
-            low = middle
-    return high.replace(microsecond=0)
 
 
 def _zone(name: str | None) -> ZoneInfo | None:

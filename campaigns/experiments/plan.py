@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Integer, cast, func, literal
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from campaigns.respect.clocks import instant_of
 from runtime.errors import Invalid, Problem
 from runtime.text import printable
 from segments.bucket import BUCKETS, bucket, bucket_sql
@@ -129,16 +130,12 @@ def read_experiment(path: str, given: Any) -> dict[str, Any]:
 
 
 def next_clock(after: datetime, at: time, zone: ZoneInfo) -> datetime:
-    """The first moment from `after` on at which clocks of `zone` show hour and minute of `at`."""
+    """The first moment from `after` on at which clocks of `zone` come to show hour and minute of `at`, or show them."""
     local = after.astimezone(zone)
     if (local.hour, local.minute) == (at.hour, at.minute):
         return after
-    today = local.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0)
-    return (
-        today
-        if today >= local
-        else (local + timedelta(days=1)).replace(hour=at.hour, minute=at.minute, second=0, microsecond=0)
-    )
+    today = instant_of(datetime.combine(local, at), zone)
+    return today if today >= after else instant_of(datetime.combine(local + timedelta(days=1), at), zone)
 
 
 def _salt(campaign_id: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -39,6 +40,23 @@ async def zones_of(conn: AsyncConnection, ids: Collection[int], default: str) ->
     """The zones of these customers."""
     named = select(customers.c.id, zone_name(default)).where(among(customers.c.id, ids))
     return {row[0]: zone_of(row[1], default) for row in await conn.execute(named)}
+
+
+def instant_of(face: datetime, zone: ZoneInfo) -> datetime:
+    """When the clock of `zone` shows `face`; where it skips that, the first instant after the gap."""
+    first = face.replace(tzinfo=zone).astimezone(UTC)
+    if first.astimezone(zone).replace(tzinfo=None) == face:
+        return first
+    # In a gap the first reading is by the offset before it: the gap's end is where the second reading would put us.
+    second = face.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    low, high = min(first, second), max(first, second)
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        if middle.astimezone(zone).replace(tzinfo=None) > face:
+            high = middle
+        else:
+            low = middle
+    return high.replace(microsecond=0)
 
 
 def table_of(name: str, columns: Mapping[str, Any], rows: Sequence[Sequence[Any]]) -> TableValuedAlias:

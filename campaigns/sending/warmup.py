@@ -61,6 +61,8 @@ def read_warm_up(given: Any, *, today: date) -> WarmUp | None:
     if set(rest) != {"first", "factor", "enough"}:
         raise Invalid(Problem("warm_up", 'must have either "days", or "first", "factor" and "enough"'))
     problems = [problem for name, value in rest.items() if (problem := _check(name, value)) is not None]
+    if not problems and rest["first"] >= rest["enough"]:
+        problems.append(Problem("warm_up.enough", f"must be more than the first day's {rest['first']}"))
     if problems:
         raise Invalid(problems)
     return WarmUp(since, first=int(rest["first"]), factor=float(rest["factor"]), enough=int(rest["enough"]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -407,6 +408,25 @@ async def test_the_outcome_tells_numbers_intervals_and_what_waits(house: House, 
     assert (found["state"], found["winner"], found["leader"]) == ("decided", "A", "B")
     assert found["decided_on"][1]["clicked"] == 2
     assert (found["rest"]["waiting"], found["rest"]["sent"]) == (0, len(scene.people[None]))
+
+
+@pytest.mark.parametrize(
+    ("after", "clock", "expected"),
+    [
+        ("2026-05-04T09:10-04:00", "18:30", "2026-05-04T18:30-04:00"),
+        ("2026-05-04T19:10-04:00", "18:30", "2026-05-05T18:30-04:00"),
+        ("2026-05-04T18:30:20-04:00", "18:30", "2026-05-04T18:30:20-04:00"),
+        ("2026-03-08T01:00-05:00", "02:30", "2026-03-08T03:00-04:00"),  # a gap: its end
+        ("2026-03-07T09:00-05:00", "09:00", "2026-03-07T09:00-05:00"),
+        ("2026-03-07T10:00-05:00", "09:00", "2026-03-08T09:00-04:00"),
+        ("2026-11-01T00:10-04:00", "01:30", "2026-11-01T01:30-04:00"),  # twice: the first coming
+        ("2026-11-01T01:40-04:00", "01:30", "2026-11-02T01:30-05:00"),
+    ],
+)
+def test_the_next_time_of_day(after: str, clock: str, expected: str) -> None:
+    start, new_york = datetime.fromisoformat(after), ZoneInfo("America/New_York")
+    variant = Variant("A", {}, send_at=clock)
+    assert variant.starts(start, new_york) == datetime.fromisoformat(expected)
 
 
 async def test_lift_compares_all_orders_with_those_of_the_held_out(house: House, sink: Sink) -> None:

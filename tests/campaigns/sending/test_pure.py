@@ -59,6 +59,7 @@ BAD_PLANS = {
     "a day of nothing": ({"days": [5, 0]}, "warm_up.days[1]"),
     "shrinking": ({"first": 5, "factor": 0.5, "enough": 9}, "warm_up.factor"),
     "not a day": ({"days": [5], "since": "tomorrow"}, "warm_up.since"),
+    "over before it begins": ({"first": 5_000, "factor": 2, "enough": 200}, "warm_up.enough"),
     "a yes": ({"first": True, "factor": 2, "enough": 9}, "warm_up.first"),
 }
 
