@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from babel.dates import get_day_names
 
 from campaigns.anchors import Anchor, Span
@@ -17,7 +20,8 @@ _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 def schedule_in_words(schedule: Schedule, zone: str) -> str:
     """A whole sentence. `zone`: the workspace's, which need not be named."""
     if schedule.anchor is not None:
-        return _in_zone(anchored(schedule.anchor, str(schedule.time)), schedule.timezone, zone)
+        said = [anchored(schedule.anchor, str(schedule.time)), *narrowed(schedule.anchor)]
+        return _in_zone(" ".join(said), schedule.timezone, zone)
     if schedule.cron is not None:
         return _in_zone(repeated(schedule.cron), schedule.timezone, zone)
     if schedule.at is not None:
@@ -63,6 +67,28 @@ def anchored(anchor: Anchor, time: str) -> str:
     if anchor.after is not None:
         return _("At %(time)s it goes to each person %(after)s after: %(field)s.", **values)
     return _("At %(time)s it goes to each person on the day: %(field)s.", **values)
+
+
+def narrowed(anchor: Anchor) -> list[str]:
+    """Which of the records, and how often at most."""
+    said = []
+    if anchor.where is not None:
+        only = only_of(anchor.where)
+        values = {"field": field_label(only[0]), "values": _(", ").join(only[1])} if only else {}
+        said.append(_("Only where %(field)s is %(values)s.", **values) if only else _("Only of some of these records."))
+    if anchor.times is not None:
+        said.append(ngettext("%(num)s time only.", "The first %(num)s times only.", anchor.times))
+    return said
+
+
+def only_of(where: Mapping[str, Any] | None) -> tuple[str, Sequence[str]] | None:
+    """A field and what it must be, where a rule says no more than that."""
+    rule = where or {}
+    if set(rule) != {"field", "op", "value"}:
+        return None
+    values = [rule["value"]] if rule["op"] == "eq" else rule["value"] if rule["op"] == "in" else None
+    plain = isinstance(values, list) and all(isinstance(value, str) for value in values)
+    return (str(rule["field"]), values) if plain and values else None
 
 
 def date_label(has: str | None, field: str) -> str:

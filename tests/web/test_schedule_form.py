@@ -24,6 +24,9 @@ ZONE = "Asia/Shanghai"
 WARRANTY = {"has": "appliances", "field": "warranty_until", "before": "P14D"}
 
 
+SHOWN = ("anchor", "way", "many", "unit", "times", "only_orders", "only_appliances", "only_is", "time", "rest")
+
+
 async def stored(house: House, campaign: int) -> store.Campaign:
     async with house.database.connect() as conn:
         return await store.campaign(conn, campaign)
@@ -48,6 +51,37 @@ def anchored(**anchor: Any) -> dict[str, Any]:
             {"anchor": "orders/ordered_at", "way": "every", "many": "3", "unit": "M"},
             {"has": "orders", "field": "ordered_at", "every": "P3M"},
         ),
+        (
+            {
+                "anchor": "appliances/installed_on",
+                "way": "every",
+                "many": "6",
+                "unit": "M",
+                "times": "4",
+                "only_appliances": "category",
+                "only_is": "空调，冰箱",
+            },
+            {
+                "has": "appliances",
+                "field": "installed_on",
+                "every": "P6M",
+                "times": 4,
+                "where": {"field": "category", "op": "in", "value": ["空调", "冰箱"]},
+            },
+        ),
+        (
+            {"anchor": "orders/ordered_at", "way": "yearly", "only_orders": "platform", "only_is": "天猫", "times": ""},
+            {
+                "has": "orders",
+                "field": "ordered_at",
+                "every": "P1Y",
+                "where": {"field": "platform", "op": "eq", "value": "天猫"},
+            },
+        ),
+        (
+            {"anchor": "/birthday", "way": "on", "times": "3", "only_orders": "platform", "only_is": "天猫"},
+            {"field": "birthday"},
+        ),
     ],
 )
 async def test_an_anchor_is_kept_and_shown_again(
@@ -62,7 +96,7 @@ async def test_an_anchor_is_kept_and_shown_again(
     page = await client.get(f"/campaigns/{campaign}/edit")
     again = {
         **form,
-        **{name: fields_of(page, "campaign-form")[name] for name in ("anchor", "way", "many", "unit", "time", "rest")},
+        **{name: fields_of(page, "campaign-form")[name] for name in SHOWN},
     }
     assert (await client.post(f"/campaigns/{campaign}/edit", data=again)).status_code == 303
     assert (await record(house, campaign))["schedule"] == anchored(**kept)
@@ -70,10 +104,10 @@ async def test_an_anchor_is_kept_and_shown_again(
 
 
 async def test_what_of_an_anchor_the_form_does_not_show_is_kept(sign_in: SignIn, house: House) -> None:
-    where = {"field": "category", "op": "eq", "value": "air_conditioner"}
+    where = {"field": "category", "op": "contains", "value": "air"}
     given = anchored(has="appliances", field="installed_on", where=where, every="P6M", times=4)
     campaign = await drafted(house, schedule=given)
-    client, names = await sign_in("marketer"), ("name", "subject", "anchor", "way", "many", "unit", "rest")
+    client, names = await sign_in("marketer"), ("name", "subject", *SHOWN)
     page = await client.get(f"/campaigns/{campaign}/edit")
     form = {name: fields_of(page, "campaign-form")[name] for name in names} | {
         "source": value_of(page, "source"),
@@ -196,3 +230,17 @@ def test_a_schedule_in_words(given: dict[str, Any], english: str, chinese: str) 
         use_language(language)
         assert words in schedule_in_words(read_schedule(given), ZONE)
     use_language("en")
+
+
+async def test_an_anchor_with_a_field_and_no_value_for_it_is_refused_at_that_field(
+    sign_in: SignIn, house: House
+) -> None:
+    client, segment = await sign_in("marketer"), str(await town(house))
+    sent = {"when": "anchor", "anchor": "orders/ordered_at", "way": "every", "many": "3", "unit": "M", "time": "09:00"}
+    wrong = {"only_orders": "platform", "only_is": " ", "times": "0"}
+    refused = await client.post("/campaigns/new", data={**FORM, "segment_id": segment, **sent, **wrong})
+    assert (refused.status_code, invalid_fields(refused)) == (422, {"only_is"})
+    wrong = {"only_orders": "platform", "only_is": "Shop", "times": "0"}
+    refused = await client.post("/campaigns/new", data={**FORM, "segment_id": segment, **sent, **wrong})
+    assert (refused.status_code, invalid_fields(refused)) == (422, {"times"})
+    assert "must be a whole number from 1 to 240" in text_of(refused)

@@ -14,7 +14,7 @@ from campaigns.anchors import Anchor, Span
 from campaigns.due import Schedule, read_schedule
 from campaigns.store import Campaign
 from runtime.errors import Invalid, Problem
-from runtime.registry import Kind
+from runtime.registry import Field, Kind
 from runtime.settings import Settings
 from segments.schema import ATTRIBUTES, PERSON, load_schema
 from web.campaign_form.section import Offered, Section, number, shown
@@ -24,10 +24,12 @@ from web.schedule_words import (
     date_label,
     hours_in_words,
     minutes_in_words,
+    only_of,
     schedule_in_words,
     weekday_name,
     weekdays_of,
 )
+from web.vocabulary import field_label
 
 LOCAL = "%Y-%m-%dT%H:%M"
 DATED = ("orders", "appliances", "service_visits")  # the records whose dates are offered
@@ -39,8 +41,9 @@ _YEAR = "P1Y"
 class When(Section):
     """`rhythm` of what is repeated: daily, weekly (on each `weekday`, 1 for Monday), monthly (on `monthday`, L for the
     last) at `clock`, or as `cron` says. `anchor`: `records/field`, or `/field` of the customer; `way`: on, after,
-    before, every, or yearly and before_yearly; `rest`: what of it the form does not show, as JSON. `pace`: all, own
-    (time of the recipient) or best (hour of each)."""
+    before, every, or yearly and before_yearly; the first `times` of these; `only_…`: a field of the records of that
+    name, which is one of `only_is`; `rest`: what of it the form does not show, as JSON. `pace`: all, own (time of the
+    recipient) or best (hour of each)."""
 
     NAME: ClassVar[str] = "when"
     PATHS: ClassVar = {
@@ -55,6 +58,8 @@ class When(Section):
         "schedule.anchor.after": "many",
         "schedule.anchor.before": "many",
         "schedule.anchor.every": "many",
+        "schedule.anchor.times": "times",
+        "schedule.anchor.where": "only_is",
         "options.recipient_local_time": "pace",
         "options.send_time_optimisation": "pace",
         "options.send_time_optimisation.window_hours": "window",
@@ -77,6 +82,11 @@ class When(Section):
     way: str = "on"
     many: str = "14"
     unit: str = "D"
+    times: str = ""
+    only_orders: str = ""
+    only_appliances: str = ""
+    only_service_visits: str = ""
+    only_is: str = ""
     time: str = "09:00"
     rest: str = ""
     pace: str = "all"
@@ -138,8 +148,17 @@ class When(Section):
             if field.kind in _DATES
         ]
         found = [(f"/{name}", date_label(None, name)) for name in own]
+        only = {
+            name: [
+                (field.name, field_label(field.name)) for field in schema.sources[name].fields.values() if _told(field)
+            ]
+            for name in DATED
+            if name in schema.sources
+        }
         return {
             "dates": found + [(f"{has}/{name}", date_label(has, name)) for has, name in records],
+            "dates_of": {name: [f"{has}/{field}" for has, field in records if has == name] for name in only},
+            "only": only,
             "weekdays": [(str(day), weekday_name(day)) for day in range(1, 8)],
             "monthdays": [*((str(day), str(day)) for day in range(1, 32)), ("L", _("the last day"))],
         }
@@ -195,7 +214,25 @@ class When(Section):
         has, _slash, field = self.anchor.partition("/")
         kept = _kept(self.rest)
         own = kept.get("of") == [has or None, field, self.way]
-        return {**(kept["more"] if own else {}), **({"has": has} if has else {}), "field": field, **self._span()}
+        more = {name: value for name, value in kept["more"].items() if name != "where"} if own else {}
+        where = self._where(has, kept["more"].get("where") if own else None)
+        return {**more, **({"has": has} if has else {}), "field": field, **where, **self._span(), **self._times()}
+
+    def _where(self, has: str, kept: Any) -> dict[str, Any]:
+        """Of the records those that the form describes, else those that it did not show."""
+        field = getattr(self, f"only_{has}", "") if has in DATED else ""
+        values = [value for part in _LISTED.split(self.only_is) if (value := part.strip())]
+        if not field:
+            return {} if kept is None else {"where": kept}
+        if not values:
+            raise Invalid(Problem("schedule.anchor.where", _("is missing: what it must be")))
+        one = len(values) == 1
+        return {"where": {"field": field, "op": "eq" if one else "in", "value": values[0] if one else values}}
+
+    def _times(self) -> dict[str, Any]:
+        if not self.times or self.way not in ("every", "yearly", "before_yearly"):
+            return {}
+        return {"times": int(self.times) if self.times.isdecimal() and len(self.times) < 9 else self.times}
 
     def _span(self) -> dict[str, str]:
         length = f"P{self.many}{self.unit}"
@@ -210,6 +247,7 @@ class When(Section):
 
 
 _DATES = (Kind.DATE, Kind.INSTANT)
+_LISTED = re.compile(r"[,，、;；\n]")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 
@@ -233,10 +271,25 @@ def _shown_anchor(anchor: Anchor) -> dict[str, Any]:
     """The fields that show an anchor; what they cannot show is kept in `rest` for as long as they stay the same."""
     way, span = _way(anchor)
     spoken = {"yearly": ("every",), "before_yearly": ("every", "before")}.get(way, (way,))
+    only = only_of(anchor.where) if anchor.has in DATED else None
+    spoken += ("times",) if "every" in spoken else ()
+    spoken += ("where",) if only else ()
     more = {name: value for name, value in anchor.to_json().items() if name not in ("has", "field", *spoken)}
     rest = json.dumps({"of": [anchor.has, anchor.field, way], "more": more}) if more else ""
     many, unit = _parts(span) if span else (When.many, When.unit)
-    return {"anchor": f"{anchor.has or ''}/{anchor.field}", "way": way, "many": many, "unit": unit, "rest": rest}
+    return {
+        "anchor": f"{anchor.has or ''}/{anchor.field}",
+        "way": way,
+        "many": many,
+        "unit": unit,
+        "times": str(anchor.times or ""),
+        "rest": rest,
+        **({f"only_{anchor.has}": only[0], "only_is": ", ".join(only[1])} if only else {}),
+    }
+
+
+def _told(field: Field) -> bool:
+    return field.kind is Kind.TEXT
 
 
 def _way(anchor: Anchor) -> tuple[str, Span | None]:
