@@ -224,9 +224,9 @@ async def _by_hour(conn: AsyncConnection, options: Options, members: Select[tupl
     found = hours(start.now, window, ZoneInfo(start.zone))
     times = tuple(None if time == start.now else time for time in found.values())
     slot_of = {hour: number for number, hour in enumerate(found)}
-    who, habits = members.subquery("members"), _habits(start, list(found))
-    of_audience = select(habits.c.hour).join(who, who.c.id == habits.c.customer_id)
-    by_points = of_audience.group_by(habits.c.hour).order_by(func.sum(habits.c.points).desc(), habits.c.hour)
+    habits = _habits(members, start, list(found))
+    by_hour = select(habits.c.hour).group_by(habits.c.hour)
+    by_points = by_hour.order_by(func.sum(habits.c.points).desc(), habits.c.hour)
     best = await conn.scalar(by_points.limit(1))
     chosen = (
         select(habits.c.customer_id, habits.c.hour)
@@ -247,8 +247,8 @@ def _spread(found: Slots, minutes: float, start: Start) -> Slots:
     return Slots(times, found.members, found.number * count + drawn)
 
 
-def _habits(start: Start, among: Sequence[int]) -> Subquery:
-    """Points a person and hour of the day, with when it was last."""
+def _habits(members: Select[tuple[int]], start: Start, among: Sequence[int]) -> Subquery:
+    """Points a member and hour of the day, with when it was last."""
     hour = cast(extract("hour", func.timezone(start.zone, events.c.at)), Integer)
     points = case({"opened": OPEN_POINTS, "clicked": CLICK_POINTS}, value=events.c.kind)
     return (
@@ -258,6 +258,7 @@ def _habits(start: Start, among: Sequence[int]) -> Subquery:
             func.sum(points).label("points"),
             func.max(events.c.at).label("last"),
         )
+        .where(events.c.customer_id.in_(members))
         .where(events.c.kind.in_(["opened", "clicked"]), events.c.machine.is_(False))
         .where(events.c.at > start.now - LOOKED_BACK, events.c.at <= start.now, hour.in_(among))
         .group_by(events.c.customer_id, hour)

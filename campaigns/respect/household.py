@@ -61,7 +61,7 @@ def _skip_same_address(run_id: int) -> Update:
     return (
         update(messages)
         .where(messages.c.customer_id == later.c.customer_id, messages.c.run_id == run_id, messages.c.step == 0)
-        .values(state=State.SKIPPED, reason=DUPLICATE, batch=None)
+        .values(state=State.SKIPPED, reason=DUPLICATE, batch=None, variant=None, not_before=None)
     )
 
 

@@ -23,11 +23,12 @@ from campaigns.experiments.numbers import tallies
 from campaigns.experiments.outcome import outcomes
 from campaigns.experiments.plan import Experiment, Variant
 from campaigns.experiments.verdict import How, Verdict
+from campaigns.freeze import prepare_run
 from campaigns.launch import resume
 from campaigns.models import experiments, runs, snapshots
 from campaigns.revisit import click_target, in_browser
 from campaigns.trial import send_test
-from customers.models import orders
+from customers.models import contact_addresses, orders
 from runtime.clock import utc_now
 from runtime.errors import Conflict, Invalid
 from runtime.house import House
@@ -452,6 +453,21 @@ async def test_lift_compares_all_orders_with_those_of_the_held_out(house: House,
     assert found.proved
     assert found.buyers.low > 0.2
     assert found.enough_for_revenue == (min(len(sent), len(held)) >= (found.people_needed_for_revenue or 0))
+
+
+async def test_who_is_skipped_for_another_with_the_same_address_has_no_variant_and_no_time(house: House) -> None:
+    async with house.database.begin() as conn:
+        ids = await add_people(conn, 12)
+        await conn.execute(update(contact_addresses).values(value="home@example.com"))
+    delayed = [{"name": "A"}, {"name": "B", "delay_minutes": 30}]
+    await launched(house, **experiment(variants=delayed, test_percent=100))
+    async with house.database.connect() as conn:
+        run_id = int(await conn.scalar(select(runs.c.id)) or 0)
+    await prepare_run(house, run_id=run_id)
+    async with house.database.connect() as conn:
+        skipped = messages.c["reason", "batch", "variant", "not_before"]
+        rows = (await conn.execute(select(*skipped).where(messages.c.state == "skipped"))).all()
+    assert [tuple(row) for row in rows] == [("duplicate_address", None, None, None)] * (len(ids) - 1)
 
 
 async def test_a_run_of_which_the_statistics_know_nothing_is_compared_soon(house: House) -> None:
