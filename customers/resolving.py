@@ -20,6 +20,11 @@ _OWNERS = text(
     " WHERE (kind, value) IN (SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])))"
 )
 
+_HOLDERS = text("""
+    SELECT value, customer_id FROM contact_addresses JOIN unnest(CAST(:phones AS text[])) AS asked(value) USING (value)
+    WHERE kind = 'phone' ORDER BY customer_id
+""")
+
 
 @dataclass
 class Directory:
@@ -115,9 +120,7 @@ async def _holders(conn: AsyncConnection, phones: set[str]) -> dict[str, list[in
     if not phones:
         return {}
     found: dict[str, list[int]] = {}
-    table = contact_addresses.c
-    query = select(table.value, table.customer_id).where(table.kind == "phone", among(table.value, phones))
-    for phone, customer in await conn.execute(query.order_by(table.customer_id)):
+    for phone, customer in await conn.execute(_HOLDERS, {"phones": list(phones)}):
         found.setdefault(phone, []).append(customer)
     return found
 

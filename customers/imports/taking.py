@@ -25,7 +25,12 @@ from runtime.database import Copied, copy_in_turn
 from runtime.registry import Kind
 
 _OWNERS = """
-    SELECT kind, value, customer_id FROM {table} WHERE kind = :kind_{n} AND value = ANY (CAST(:values_{n} AS text[]))
+    SELECT kind, value, customer_id FROM identities
+    WHERE kind = :kind_{n} AND value = ANY (CAST(:values_{n} AS text[]))
+"""
+_HOLDERS = """
+    SELECT kind, value, customer_id
+    FROM contact_addresses JOIN unnest(CAST(:values_{n} AS text[])) AS asked(value) USING (value) WHERE kind = :kind_{n}
 """
 
 
@@ -100,10 +105,7 @@ async def _look_up(conn: AsyncConnection, wanted: Mapping[str, Sequence[str]]) -
     found: dict[str, dict[str, list[int]]] = {kind: {} for kind in wanted}
     if not asked:
         return found
-    parts = [
-        _OWNERS.format(n=n, table="contact_addresses" if kind == "phone" else "identities")
-        for n, (kind, _) in enumerate(asked)
-    ]
+    parts = [(_HOLDERS if kind == "phone" else _OWNERS).format(n=n) for n, (kind, _) in enumerate(asked)]
     values: dict[str, str] = {}
     for n, (kind, column) in enumerate(asked):
         values |= {f"kind_{n}": kind, f"values_{n}": array(column)}
