@@ -131,6 +131,15 @@ async def settle_on_disk(database: Database) -> None:
         await conn.execute(text("SELECT pg_logical_emit_message(true, 'hearth', '')"))
 
 
+async def go_uncounted(conn: AsyncConnection) -> None:
+    """Autovacuum does not follow what this transaction changes, where the database lets us say so. For one of many that
+    only add, and whose tables are vacuumed at their end (runtime/tidy.py)."""
+    await conn.execute(_UNCOUNTED)
+
+
+_UNCOUNTED = text("SELECT set_config('track_counts', 'off', true) WHERE has_parameter_privilege('track_counts', 'SET')")
+
+
 @dataclass(frozen=True)
 class Copied:
     """Rows for a table in COPY's own text format (UTF-8), each ending in a line feed; no columns: all of them."""

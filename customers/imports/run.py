@@ -21,11 +21,13 @@ from customers.imports.mapping import FileMapping, Plan
 from customers.imports.shape import shape_of
 from customers.imports.source import Source
 from customers.imports.taking import Taken, lines_of, take_draft
+from customers.imports.tidying import is_growing, tidy_after, tidy_young
 from customers.imports.units import Refusal, Unit, refuse, unit_of
 from customers.results import Reject
 from customers.upsert import upsert
 from customers.values import Context
-from runtime.database import Database, commit_at_leisure, settle_on_disk
+from runtime.database import Database, commit_at_leisure, go_uncounted, settle_on_disk
+from runtime.errors import HearthError
 from runtime.settings import Settings
 
 _TRIES = 5
@@ -102,7 +104,7 @@ async def import_file(
         progress = replace(progress, size=job.source.size)
         await account.opened(header)
         plan = plan_of(job.kind, job.mapping, header, context)
-        writing = _Writing(database, plan, account, settings, now, dry_run=job.dry_run)
+        writing = _Writing(database, plan, account, settings, now, job)
         while not (stopping and stopping.is_set()):
             batch = await reading.next(progress)
             if batch is None:
@@ -111,6 +113,9 @@ async def import_file(
             progress = await writing.take_in(batch, replace(progress, place=batch.place))
         await settle_on_disk(database)
         return progress
+    except HearthError:  # about the rest of the file; what came before stays
+        await tidy_after(database, job, progress)
+        raise
     finally:
         await reading.close()
 
@@ -161,27 +166,32 @@ class _Writing:
     account: Account
     settings: Settings
     now: datetime
-    dry_run: bool
+    job: Job
 
     async def take_in(self, batch: Batch, before: Progress) -> Progress:
         """One batch in one transaction, tried again where another one stood in the way."""
+        dry_run, growing = self.job.dry_run, is_growing(self.job, before)
         for tries_left in reversed(range(_TRIES)):
-            opened = self.database.connect() if self.dry_run else self.database.begin()
+            opened = self.database.connect() if dry_run else self.database.begin()
             try:
                 async with opened as conn:
                     await commit_at_leisure(conn)
+                    if growing:
+                        await go_uncounted(conn)
                     done, refusals = await self._write(conn, batch)
                     progress = _sum(before, done)
-                    if self.dry_run:
+                    if dry_run:
                         await conn.rollback()
                     await self.account.record(conn, progress, refusals)
-                    if self.dry_run:
+                    if dry_run:
                         await conn.commit()
                 break
             except DBAPIError as error:
                 if not tries_left or not isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
                     raise
         await self.account.committed(progress, refusals)
+        if is_growing(self.job, progress) and not growing:
+            await tidy_young(self.database)
         return progress
 
     async def _write(self, conn: AsyncConnection, batch: Batch) -> tuple[Progress, list[Refusal]]:
