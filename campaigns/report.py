@@ -22,6 +22,7 @@ from campaigns.schedule import MISSED
 from campaigns.store import Campaign
 from tracking.counts import Counts, MessageRow, counts_by_campaign, counts_by_run, total
 from tracking.ledger import messages_page
+from tracking.states import State
 
 CENT = Decimal("0.01")
 _URL_FILTER = re.compile(r"{{ \((.*?)\)\|_url }}")  # what compiling adds to a field in an address
@@ -94,8 +95,9 @@ async def answers(conn: AsyncConnection, run_ids: Sequence[int]) -> list[Answer]
 
 
 def _told(row: MessageRow, named: Named | None) -> dict[str, Any]:
-    variant = None if named is None else named.of(row.variant)
-    return {**vars(row), "variant": variant, "in_test": None if named is None else row.variant is not None}
+    if named is None or row.state is State.SKIPPED:  # nothing, of no variant
+        return {**vars(row), "variant": None, "in_test": None}
+    return {**vars(row), "variant": named.of(row.variant), "in_test": row.variant is not None}
 
 
 def _own(found: Campaign) -> dict[str, Any]:

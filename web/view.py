@@ -264,7 +264,7 @@ STATES = {
     "revoked": N_("Revoked"),
     "running": N_("Running"),
     "scheduled": N_("Scheduled"),
-    "sending": N_("Sending"),
+    "sending": N_("Sending…"),  # not the page of that name
     "sent": N_("Sent"),
     "skipped": N_("Skipped"),
     "unknown": N_("Unknown"),

@@ -157,13 +157,16 @@ async def test_each_message_says_which_variant_it_has(sign_in: SignIn, api: Open
     async with house.database.begin() as conn:
         await add_people(conn, 20)
     plain = await launched(house)
-    campaign_id = await launched(house, **experiment())
+    held = {"options": {**experiment()["options"], "holdout_percent": 30}}
+    campaign_id = await launched(house, **held)
     await work_off(house)
     client, reader = await api("marketer"), await sign_in("analyst")
     path = f"/campaigns/{campaign_id}/messages"
     items = (await client.get(path)).json()["items"]
     assert {one["variant"] for one in items if one["in_test"]} == {"A", "B"}
-    assert {(one["variant"], one["state"]) for one in items if not one["in_test"]} == {(None, "queued")}
+    assert {(one["variant"], one["state"]) for one in items if one["in_test"] is False} == {(None, "queued")}
+    skipped = [one for one in items if one["state"] == "skipped"]
+    assert {(one["variant"], one["in_test"]) for one in skipped} == {(None, None)}
     assert "waits for the test" in text_of(await reader.get(path))
     assert (await client.post(f"/campaigns/{campaign_id}/experiment/decide", json={"variant": "B"})).status_code == 200
     await work_off(house)
