@@ -4,6 +4,10 @@ A message counts in the period in which it went out; one that waits in a running
 planned; one whose answer never came, in that in which it was written. Campaigns that were paused count with what they
 sent alone. Under a lock (`take_turn`) one freeze sees what another wrote, so two at the same time cannot both fill the
 last place. While a batch is sent, it is counted again: what others sent, and what waits in runs with a lower number.
+
+One case is bounded instead of exact: a campaign that was paused did not count when a later one was frozen. When it
+resumes, both may have a message for the last place of the same person, and the later one hears of that at its next
+look (campaigns/dispatch/watch.py, after 1.5 s at most): who is handed over to both in that time gets one message above the cap.
 """
 
 from __future__ import annotations
