@@ -1,23 +1,24 @@
 """What a launch would do, seen before it: who gets it and when, who does not and why, and what to look at.
 
-The same questions that approval and the freeze ask, as of now and without writing anything. What changes until the due
-time, and frequency caps that others use up meanwhile, cannot be foreseen.
+The same questions that approval and the freeze ask, without writing anything: whoever belongs now, by the clocks of the
+due time. What changes until then, and frequency caps that others use up meanwhile, cannot be foreseen.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Subquery, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import audience, missing, timing
 from campaigns.approve import checked_sender, contents_of
 from campaigns.options import Options
-from campaigns.respect.household import DUPLICATE
+from campaigns.respect.household import DUPLICATE, would_skip
 from campaigns.respect.judging import judging
 from campaigns.store import Campaign
 from channels.registry import channel_named
@@ -66,32 +67,35 @@ async def foresee(conn: AsyncConnection, campaign: Campaign, *, settings: Settin
     except Invalid as error:
         return Foresight(problems=error.problems)
     reached = found.pop(None, _Group())
-    skipped = {str(reason): group.n for reason, group in found.items()}
-    if reached.doubles:
-        skipped[DUPLICATE] = skipped.get(DUPLICATE, 0) + reached.doubles
+    skipped = Counter({str(reason): group.n for reason, group in found.items()})
+    skipped.update(reached.doubles)
     total = reached.n + sum(group.n for group in found.values())
+    warnings = [warning for content in contents for warning in content.warnings]
+    if reached.cancelled:
+        warnings.append(f"{reached.cancelled} of them would be due only after the deadline, and be cancelled")
     nobody = [Problem("", "the audience matches nobody")] if not total and campaign.schedule.cron is None else []
     return Foresight(
         total,
-        reached.n - reached.doubles,
+        total - skipped.total(),
         skipped,
         due,
         reached.first,
         reached.last,
         {name: n for name, n in lacking.fields.items() if n},
-        list(dict.fromkeys(warning for content in contents for warning in content.warnings)),
+        list(dict.fromkeys(warnings)),
         nobody,
     )
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Those of one reason. `doubles`: addresses that come again."""
+    """Those of one reason. `cancelled`: due after the deadline. `doubles`: who is skipped for another one of them."""
 
     n: int = 0
-    doubles: int = 0
+    cancelled: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    doubles: Mapping[str, int] = field(default_factory=dict)
 
 
 async def _judged(
@@ -100,15 +104,34 @@ async def _judged(
     """By reason; None for those who get a message."""
     options: Options = campaign.options
     members = await audience.members(conn, written, context)
-    start = timing.Start(0, due, campaign.schedule.timezone or context.timezone, context.now)
-    slots = await timing.slots(conn, options, members, start)
+    zone = campaign.schedule.timezone or context.timezone
+    frozen = max(context.now, due - timing.lead(options, due, zone))
+    slots = await timing.slots(conn, options, members, timing.Start(0, due, zone, frozen))
     channel = channel_named(campaign.channel)
     kind = ChannelKind(channel.name, channel.address_kind)
-    segment, until = written.get("holdout"), slots.until(context.now)
-    judge = await judging(conn, 0, kind, options, segment, context, until, writes=False)
+    segment, then = written.get("holdout"), replace(context, now=frozen)
+    judge = await judging(conn, 0, kind, options, segment, then, slots.until(frozen), writes=False)
     many = await audience.size(conn, written, context) > MANY
     judged = judge.judged(slots.planned, many=many).subquery("judged")
-    doubles = func.count(judged.c.address) - func.count(judged.c.address.distinct())
-    times = (func.min(judged.c.not_before), func.max(judged.c.not_before))
-    rows = await conn.execute(select(judged.c.reason, func.count(), doubles, *times).group_by(judged.c.reason))
-    return {row[0]: _Group(*row[1:]) for row in rows}
+    deadline = None if options.deadline is None else due + timedelta(hours=options.deadline)
+    found = await _counted(conn, judged, deadline)
+    if options.one_per_household and None in found:
+        reached = select(judged.c.id, judged.c.address).where(judged.c.reason.is_(None))
+        found[None] = replace(found[None], doubles=await would_skip(conn, reached))
+    return found
+
+
+async def _counted(conn: AsyncConnection, judged: Subquery, deadline: datetime | None) -> dict[Any, _Group]:
+    planned = judged.c.not_before
+    counted = select(
+        judged.c.reason,
+        func.count().label("n"),
+        (func.count().filter(planned > deadline) if deadline else literal(0)).label("late"),
+        func.min(planned).label("first"),
+        func.max(planned).label("last"),
+        (func.count(judged.c.address) - func.count(judged.c.address.distinct())).label("doubles"),
+    )
+    return {
+        row.reason: _Group(row.n, row.late, row.first, row.last, {DUPLICATE: row.doubles} if row.doubles else {})
+        for row in await conn.execute(counted.group_by(judged.c.reason))
+    }

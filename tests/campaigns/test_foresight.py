@@ -10,7 +10,8 @@ from sqlalchemy import update
 from campaigns import store
 from campaigns.foresight import Foresight, foresee
 from campaigns.launch import launch
-from customers.models import contact_addresses, standing_consents
+from campaigns.respect.rules import save_contact_rules
+from customers.models import contact_addresses, customers, standing_consents
 from runtime.clock import utc_now
 from runtime.house import House
 from tests.campaigns.scene import CONTENT, add_people, body, record, work_off
@@ -38,6 +39,7 @@ async def test_who_gets_it_and_who_does_not(house: House, options: dict[str, obj
         await conn.execute(update(standing_consents).where(refused).values(granted=False))
         shared = contact_addresses.c.customer_id.in_(ids[4:7])
         await conn.execute(update(contact_addresses).where(shared).values(value="home@example.com"))
+        await conn.execute(update(customers).where(customers.c.id.in_(ids[6:12])).values(household_id=7))
     campaign = await drafted(house, options=options)
     told = await seen(house, campaign)
     async with house.database.begin() as conn:
@@ -47,6 +49,30 @@ async def test_who_gets_it_and_who_does_not(house: House, options: dict[str, obj
     assert (told.audience, told.reached) == (found["counts"]["audience"], found["counts"]["sent"])
     assert dict(told.skipped) == found["skipped_reasons"]
     assert told.problems == []
+
+
+async def test_quiet_hours_are_those_of_the_due_time(house: House) -> None:
+    now = utc_now()
+    local = now.astimezone(house.settings.zone)
+    quiet = {"from": f"{local - timedelta(minutes=30):%H:%M}", "to": f"{local + timedelta(minutes=30):%H:%M}"}
+    async with house.database.begin() as conn:
+        await add_people(conn, 3)
+        await save_contact_rules(conn, {"quiet_hours": {"email": [quiet]}}, by=None, now=now)
+    assert (await seen(house, await drafted(house))).last is not None
+    later = await seen(house, await drafted(house, schedule={"at": (now + timedelta(hours=26)).isoformat()}))
+    assert (later.reached, later.first, later.last) == (3, None, None)
+
+
+async def test_who_is_due_only_after_the_deadline_is_told(house: House) -> None:
+    now = utc_now()
+    async with house.database.begin() as conn:
+        ids = await add_people(conn, 3)
+        await conn.execute(update(customers).where(customers.c.id == ids[0]).values(timezone="Pacific/Pago_Pago"))
+    at = {"at": (now + timedelta(days=2)).isoformat()}
+    options = {"recipient_local_time": True, "quiet_hours": "ignore", "deadline": 3}
+    told = await seen(house, await drafted(house, schedule=at, options=options))
+    assert told.warnings == ["1 of them would be due only after the deadline, and be cancelled"]
+    assert (await seen(house, await drafted(house, schedule=at, options={**options, "deadline": 30}))).warnings == []
 
 
 async def test_what_is_wrong_and_what_is_doubtful(house: House) -> None:

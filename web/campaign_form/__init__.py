@@ -22,9 +22,22 @@ from web.campaign_form.respect import Respect
 from web.campaign_form.section import Offered, Section
 from web.campaign_form.speed import Speed
 from web.campaign_form.when import When
+from web.i18n import N_, _
 from web.told import told
 
 _WRITTEN = Writing.names()
+_LABELS = {
+    "from": N_("From"),
+    "segment_id": N_("Segment"),
+    "audience_id": N_("List"),
+    "template_id": N_("Template"),
+    "content": N_("Content"),
+    "content.subject": N_("Subject"),
+    "content.text": N_("Plain text"),
+    "schedule": N_("When"),
+    "schedule.at": N_("Day and time"),
+    "options.experiment": N_("Experiment"),
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,12 @@ def errors_by_field(
             said = told(problem.message)
             errors[name] = f"{errors[name]}; {said}" if name in errors else said
     return errors, others
+
+
+def label_of(path: str) -> str:
+    """What the form calls what the API names `path`; as it is where the form has no word for it."""
+    label = _field_at(path, _LABELS)
+    return _(label) if label else path
 
 
 def hidden_fields(form: CampaignForm) -> frozenset[str]:

@@ -17,6 +17,7 @@ from runtime.settings import Settings
 from web.campaign_form.content import format_of
 from web.campaign_form.section import Offered, Section, number, shown
 from web.i18n import N_, _
+from web.schedule_words import hours_in_words, minutes_in_words
 
 PATH = "options.experiment"
 GOALS: Mapping[str, str] = {
@@ -61,6 +62,19 @@ class Variant:
         written = format_of(self.format, self.source)
         given = {"subject": self.subject, written: self.source, "text": self.text, "from": self.sender}
         return {name: value for name, value in given.items() if value}
+
+    @property
+    def said(self) -> list[str]:
+        """How it differs from the campaign."""
+        parts = [
+            (self.subject, _("Subject: %(subject)s", subject=self.subject)),
+            (self.source or self.text, _("content of its own")),
+            (self.sender, _("From: %(sender)s", sender=self.sender)),
+            (self.delay, _("%(minutes)s after the start", minutes=minutes_in_words(self.delay))),
+            (self.at, _("at %(time)s", time=self.at)),
+            (self.weight, _("weight %(weight)s", weight=self.weight)),
+        ]
+        return [words for given, words in parts if given]
 
     def to_json(self, path: str) -> dict[str, Any]:
         """As the API would take it. Raises Invalid for what is no number."""
@@ -144,5 +158,8 @@ class Experiment(Section):
         if plan.get("test_percent") == 100:
             return [said]
         goal = _(GOALS[self.winner]) if self.winner in GOALS else self.winner
-        rest = _("After %(hours)s hours the rest gets the one with the %(goal)s.", hours=self.wait_hours, goal=goal)
-        return [said, rest]
+        hours = hours_in_words(self.wait_hours)
+        rest = _("After %(hours)s the rest gets the one with the %(goal)s.", hours=hours, goal=goal)
+        if not any(row.delay or row.at for row in self.variants):
+            return [said, rest]
+        return [said, rest, _("It gets it at the time of day of that variant, the next day if that has passed.")]

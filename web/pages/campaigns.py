@@ -29,6 +29,7 @@ from web.campaign_form import (
     errors_by_field,
     form_of,
     hidden_fields,
+    label_of,
     offers,
     read_form,
     sentences,
@@ -86,8 +87,9 @@ async def show(request: Request) -> Response:
         return await _draft(request, found)
     async with house.database.connect() as conn:
         common = await _common(conn, found)
+        told = await _told(conn, request, found)
     context = await report_context(house, found, counted="counted" in request.query_params)
-    return page(request, "campaigns/report.html", campaign=found, **common, **context)
+    return page(request, "campaigns/report.html", campaign=found, **common, **told, **context)
 
 
 async def new(request: Request) -> Response:
@@ -117,6 +119,9 @@ async def edit(request: Request) -> Response:
     house = house_of(request)
     async with house.database.connect() as conn:
         found = await store.campaign(conn, request.path_params["id"])
+    if found.state is not State.DRAFT:
+        flash = _("Only a draft can be edited. Copy the campaign to change it.")
+        return redirect(request, "campaign", id=found.id, flash=flash, kind="warning")
     return await _form_page(request, form_of(found, house.settings), campaign_id=found.id)
 
 
@@ -149,7 +154,7 @@ async def foresight(request: Request) -> Response:
     async with house.database.connect() as conn:
         found = await store.campaign(conn, request.path_params["id"])
         seen = await foresee(conn, found, settings=house.settings, now=utc_now())
-    return page(request, "campaigns/foresight.html", campaign=found, seen=seen)
+    return page(request, "campaigns/foresight.html", campaign=found, seen=seen, field_of=label_of)
 
 
 async def summary(request: Request) -> Response:
@@ -274,11 +279,16 @@ async def _confirmed(request: Request, conn: AsyncConnection) -> None:
 
 
 async def _draft(request: Request, found: store.Campaign) -> Response:
-    settings = house_of(request).settings
-    form = form_of(found, settings)
     async with house_of(request).database.connect() as conn:
-        told = _sentences(request, form, await offers(conn, form))
-        return page(request, "campaigns/draft.html", campaign=found, sentences=told, **await _common(conn, found))
+        told = await _told(conn, request, found)
+        return page(request, "campaigns/draft.html", campaign=found, **told, **await _common(conn, found))
+
+
+async def _told(conn: AsyncConnection, request: Request, found: store.Campaign) -> dict[str, Any]:
+    """What it will do or does, in people's words, with the variants of its experiment."""
+    form = form_of(found, house_of(request).settings)
+    said = _sentences(request, form, await offers(conn, form))
+    return {"sentences": said, "variants": form.experiment.variants}
 
 
 async def _common(conn: AsyncConnection, found: store.Campaign) -> dict[str, Any]:

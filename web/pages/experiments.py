@@ -46,7 +46,9 @@ async def decide(request: Request) -> Response:
     by, zone = viewer_of(request).name, house.settings.zone
     async with house.database.begin() as conn:
         await decide_now(conn, campaign_id, variant, by=by, now=utc_now(), zone=zone)
-    return redirect(request, "campaign", id=campaign_id, flash=_("The test is decided."))
+        winner = next((one["winner"] for one in await outcomes(conn, campaign_id) if one["winner"]), "")
+    flash = _("The test is decided: the rest gets %(winner)s.", winner=winner)
+    return redirect(request, "campaign", id=campaign_id, flash=flash)
 
 
 async def end(request: Request) -> Response:

@@ -94,5 +94,6 @@
 
   document.addEventListener("DOMContentLoaded", () => drawAll(document));
   document.addEventListener("htmx:afterSwap", (event) => drawAll(event.target.parentElement || document));
+  document.addEventListener("hearth:fresh", (event) => drawAll(event.target));
   document.addEventListener("hearth:theme", () => [...charts.keys()].forEach(draw));
 })();

@@ -1,7 +1,10 @@
-// What changes while somebody looks: a part of the page with data-live="address of its events" is brought up to date in place.
+// What changes while somebody looks: a part of the page with data-live="address of its events" is brought up to date in place, and
+// while it moves the parts with data-fresh="address of its HTML" are, now and then.
 (() => {
   const HIDDEN_FOR = 30_000; // ms after which a page that nobody sees lets its connection go
   const AGAIN = 5_000; // ms until a refused connection is tried again
+  const FRESH = 5_000; // ms between two looks at what takes counting
+  const SHARE = 40; // and so many times as long as the last look took
 
   // Makes `from` like `to`, keeping every element that stays: focus, scrolling and opened details are not lost.
   function morph(from, to) {
@@ -11,13 +14,18 @@
       return undefined;
     }
     if (from.nodeType !== Node.ELEMENT_NODE) return undefined;
+    if (from.matches("[data-still]")) return undefined;
+    if (from.matches("[data-chart]")) { // what is inside is drawn
+      from.dataset.chart = to.dataset.chart;
+      return undefined;
+    }
     attributes(from, to);
-    return children(from, to);
+    return from.matches("[data-fresh]") ? undefined : children(from, to); // that is brought up to date by itself
   }
 
   function attributes(from, to) {
     for (const { name } of [...from.attributes]) {
-      if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
+      if (!to.hasAttribute(name) && !(name === "open" && ["DETAILS", "DIALOG"].includes(from.nodeName))) from.removeAttribute(name);
     }
     for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
@@ -98,6 +106,31 @@
     open();
   }
 
+  let looking = null;
+  let next = Date.now() + FRESH;
+
+  function freshen() {
+    if (looking || !document.querySelector("[data-fresh]")) return;
+    looking = setTimeout(async () => {
+      const began = Date.now();
+      if (!document.hidden) await look().catch(() => {}); // the stream tells of a lost connection
+      next = Date.now() + Math.max(FRESH, SHARE * (Date.now() - began));
+      looking = null;
+    }, Math.max(0, next - Date.now()));
+  }
+
+  async function look() {
+    for (const part of document.querySelectorAll("[data-fresh]")) {
+      const answer = await fetch(part.dataset.fresh, { headers: { "HX-Request": "true" } });
+      if (!answer.ok || answer.redirected || !part.isConnected) continue;
+      const box = document.createElement("template");
+      box.innerHTML = await answer.text();
+      children(part, box.content);
+      window.htmx.process(part);
+      part.dispatchEvent(new CustomEvent("hearth:fresh", { bubbles: true }));
+    }
+  }
+
   // Buttons of the page are there while what they do may be asked: data-may="pause" and the like.
   function offer(live) {
     const may = (live.dataset.may || "").split(" ");
@@ -123,5 +156,6 @@
 
   document.addEventListener("hearth:live", (event) => { if (event.detail.id === "sending-now") rows(event.detail); });
   document.addEventListener("hearth:live", (event) => { if (event.detail.id === "live") offer(event.detail); });
+  document.addEventListener("hearth:live", (event) => { if (event.detail.id === "live") freshen(); });
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-live]").forEach(follow));
 })();
