@@ -19,6 +19,7 @@ SENTENCES = (
     N_("waiting: %(reason)s; next try at %(at)s UTC"),
     N_("the deadline passed: %(count)s messages that were still queued are cancelled"),
     N_("the audience is empty: nobody to write to"),
+    N_("%(count)s of them would be due only after the deadline, and be cancelled"),
     N_("given up: %(reason)s"),
     N_("in doubt: %(reason)s"),
     N_("the test was stopped"),

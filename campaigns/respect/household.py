@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import Update, func, select, text, update
+from sqlalchemy import Select, Update, column, func, insert, select, table, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracking.models import messages
@@ -27,20 +28,39 @@ DUPLICATE = "duplicate_address"
 async def skip_duplicates(conn: AsyncConnection, run_id: int, *, one_per_household: bool) -> None:
     """Skip those of a run just frozen whose message would be one too many."""
     if one_per_household:
-        await conn.execute(_RIVALS, {"run": run_id})
-        await conn.execute(text("ANALYZE rivals"))
+        await _stand_in_row(conn, _QUEUED, {"run": run_id})
     async with _without_loops(conn):
         if one_per_household:
-            await _work_off_rivals(conn, run_id)
+            await _work_off_rivals(conn)
+            await conn.execute(_SKIP_LOSERS, {"run": run_id})
+            await conn.execute(text("DROP TABLE rivals"))
         else:
             await conn.execute(_skip_same_address(run_id))
 
 
-async def _work_off_rivals(conn: AsyncConnection, run_id: int) -> None:
+async def would_skip(conn: AsyncConnection, reached: Select[Any]) -> dict[str, int]:
+    """How many of `reached` (`SELECT customer_id, address`) a freeze would skip so that a household gets one message,
+    by reason. Leaves nothing behind."""
+    await conn.execute(text("CREATE TEMPORARY TABLE reached (customer_id bigint, address text) ON COMMIT DROP"))
+    await conn.execute(insert(table("reached", column("customer_id"), column("address"))).from_select(_BOTH, reached))
+    await conn.execute(text("ANALYZE reached"))
+    await _stand_in_row(conn, "reached", {})
+    await _work_off_rivals(conn)
+    found = {row.reason: row.n for row in await conn.execute(_COUNT_LOSERS)}
+    await conn.execute(text("DROP TABLE reached, rivals"))
+    return found
+
+
+async def _stand_in_row(conn: AsyncConnection, standing: str, values: dict[str, int]) -> None:
+    """Make the table `rivals` of those in `standing`."""
+    await conn.execute(text(_RIVALS.format(standing=standing)), values)
+    await conn.execute(text("ANALYZE rivals"))
+
+
+async def _work_off_rivals(conn: AsyncConnection) -> None:
+    """Tell each one's fate."""
     while (await conn.execute(_CHOOSE)).rowcount:
         await conn.execute(_LOSE)
-    await conn.execute(_SKIP_LOSERS, {"run": run_id})
-    await conn.execute(text("DROP TABLE rivals"))
 
 
 @asynccontextmanager
@@ -69,7 +89,7 @@ _LOOPS = text("SELECT set_config('enable_nestloop', :allowed, true)")
 
 # Those who share a household or an address with others, each with a place in the row. A home is a household's id, or
 # the customer's own, turned negative.
-_RIVALS = text("""
+_RIVALS = """
     CREATE TEMPORARY TABLE rivals ON COMMIT DROP AS
     SELECT customer_id, home, address, place, CAST(NULL AS text) AS fate
     FROM (
@@ -78,11 +98,12 @@ _RIVALS = text("""
                count(*) OVER (PARTITION BY m.address) AS at_address,
                row_number() OVER (ORDER BY a.engagement_score DESC NULLS LAST,
                                   greatest(a.last_opened_at, a.last_clicked_at) DESC NULLS LAST, m.customer_id) AS place
-        FROM messages m JOIN customers c ON c.id = m.customer_id LEFT JOIN activity a ON a.customer_id = m.customer_id
-        WHERE m.run_id = :run AND m.state = 'queued'
+        FROM {standing} m JOIN customers c ON c.id = m.customer_id LEFT JOIN activity a ON a.customer_id = m.customer_id
     ) standing
     WHERE at_home > 1 OR at_address > 1
-""")
+"""
+_QUEUED = "(SELECT customer_id, address FROM messages WHERE run_id = :run AND state = 'queued')"
+_BOTH = ["customer_id", "address"]
 
 _CHOOSE = text("""
     UPDATE rivals r SET fate = 'chosen'
@@ -104,9 +125,12 @@ _LOSE = text("""
     WHERE l.customer_id = r.customer_id
 """)
 
-_SKIP_LOSERS = text("""
-    UPDATE messages m SET state = 'skipped', batch = NULL, variant = NULL, not_before = NULL,
-        reason = CASE WHEN r.home IN (SELECT home FROM rivals WHERE fate = 'chosen')
-                 THEN 'same_household' ELSE 'duplicate_address' END
+_WHY = """CASE WHEN r.home IN (SELECT home FROM rivals WHERE fate = 'chosen')
+    THEN 'same_household' ELSE 'duplicate_address' END"""
+
+_SKIP_LOSERS = text(f"""
+    UPDATE messages m SET state = 'skipped', batch = NULL, variant = NULL, not_before = NULL, reason = {_WHY}
     FROM rivals r WHERE r.fate = 'lost' AND m.customer_id = r.customer_id AND m.run_id = :run AND m.step = 0
-""")
+""")  # noqa: S608 -- our own words
+
+_COUNT_LOSERS = text(f"SELECT {_WHY} AS reason, count(*) AS n FROM rivals r WHERE r.fate = 'lost' GROUP BY 1")  # noqa: S608

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns.models import campaigns, runs, snapshots
 from campaigns.options import Options
 from campaigns.respect.clocks import table_of
-from campaigns.respect.household import skip_duplicates
+from campaigns.respect.household import skip_duplicates, would_skip
 from campaigns.respect.judging import judging
 from campaigns.respect.quiet import leaves_room, read_window
 from campaigns.respect.rules import save_contact_rules
@@ -344,9 +345,11 @@ async def test_one_message_a_household_is_as_chosen_one_by_one(conn: AsyncConnec
         if engaged:
             await conn.execute(insert(activity), engaged)
         await conn.execute(insert(messages), written)
+        told = await would_skip(conn, select(*messages.c["customer_id", "address"]).where(messages.c.run_id == OWN))
         await skip_duplicates(conn, OWN, one_per_household=True)
         rows = await conn.execute(select(*messages.c["customer_id", "state", "reason", "batch"]))
         found = {row.customer_id: row for row in rows}
+    assert told == Counter(row.reason for row in found.values() if row.state == "skipped"), seed
     expected = chosen_in_turn(people)
     for number, row in found.items():
         got = expected[number] is None
