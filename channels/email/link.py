@@ -10,12 +10,13 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from channels.email.replies import Reply
 
 MAX_ANSWER = 32 * 1024
-_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\n]*?)\r?\n")
+_LINE = re.compile(rb"([2-5][0-9][0-9])([ -]?)([^\n]*?)\r?", re.DOTALL)
 
 
 class LinkLost(Exception):
@@ -47,15 +48,33 @@ class Patience(NamedTuple):
     rest: float
 
 
+class _Line(NamedTuple):
+    """One line of an answer: what it would be as the whole of it, and whether it is its last."""
+
+    code: int
+    reply: Reply
+    last: bool
+
+
+@lru_cache(maxsize=256)
+def _read_line(line: bytes) -> _Line | None:
+    """Without its line feed; servers say the same again and again. None: no SMTP."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return None
+    code = int(found[1])
+    return _Line(code, Reply(code, found[3].strip().decode("utf-8", "replace")), found[2] != b"-")
+
+
 class Link(asyncio.Protocol):
     """Write a group, await its answers; anything else that arrives makes the link useless."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._code = b""
-        self._lines: list[bytes] = []
+        self._buffer = b""
+        self._code = 0
+        self._lines: list[str] = []
         self._answers: list[Reply] = []
         self._expected = 0
         self._wanted = 0
@@ -143,26 +162,30 @@ class Link(asyncio.Protocol):
         if len(self._buffer) + sum(map(len, self._lines)) > MAX_ANSWER:
             self._fail("the server's answer is too long")
             return
-        position = 0
-        while found := _LINE.match(self._buffer, position):
-            position = found.end()
-            self._take_line(found)
-        if self._buffer.find(b"\n", position) >= 0:
-            self._fail("the server's answer is no SMTP")
-        del self._buffer[:position]
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = rest
+        for line in map(_read_line, lines):
+            if line is None:
+                self._fail("the server's answer is no SMTP")
+                break
+            self._take_line(line)
         if self._wanted and len(self._answers) >= self._wanted:
             self._wake()
 
-    def _take_line(self, found: re.Match[bytes]) -> None:
-        if self._lines and found[1] != self._code:
+    def _take_line(self, line: _Line) -> None:
+        if self._lines and line.code != self._code:
             self._fail("the server's answer changes its code midway")
-        self._code = found[1]
-        self._lines.append(found[3].strip())
-        if found[2] == b"-":
+        if line.last and not self._lines:
+            self._take(line.reply)
             return
-        text = b" ".join(self._lines).decode("utf-8", "replace")
-        self._lines.clear()
-        answer = Reply(int(found[1]), text)
+        self._code = line.code
+        self._lines.append(line.reply.text)
+        if line.last:
+            text = " ".join(self._lines)
+            self._lines.clear()
+            self._take(Reply(line.code, text))
+
+    def _take(self, answer: Reply) -> None:
         if len(self._answers) < self._expected:
             self._answers.append(answer)
         elif self._lost is None:
