@@ -14,7 +14,6 @@ from campaigns.models import runs, schedules
 from campaigns.states import ALLOWED, LIVE, RunState, State, Verb, require, sources
 from tracking.ledger import cancel_queued
 
-BY_HAND = "paused by "
 _TRIES = 5
 
 
@@ -27,7 +26,12 @@ async def pause(conn: AsyncConnection, campaign_id: int, *, now: datetime, reaso
 
 async def pause_by_hand(conn: AsyncConnection, campaign_id: int, name: str, *, now: datetime) -> None:
     """Stop because somebody of that name wants it. Raises NotFound, Conflict."""
-    await pause(conn, campaign_id, now=now, reason=f"{BY_HAND}{name}")
+    await pause(conn, campaign_id, now=now, reason=by_hand(name))
+
+
+def by_hand(name: str) -> str:
+    """The reason of such a pause."""
+    return f"paused by {name}"
 
 
 async def pause_run(conn: AsyncConnection, run_id: int, *, now: datetime, reason: str) -> None:

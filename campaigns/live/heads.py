@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.dispatch.batch import send_batch
-from campaigns.halt import BY_HAND
+from campaigns.halt import by_hand
 from campaigns.live.figures import Head, Obstacles, RunHead, Warned
 from campaigns.sending.evidence import LATE
 from campaigns.sending.holds import holds_now
@@ -36,7 +36,7 @@ async def paused(conn: AsyncConnection) -> int:
 
 async def warned(conn: AsyncConnection, now: datetime) -> list[Warned]:
     """Campaigns that need somebody: those that were paused by themselves first, then those with an alarm."""
-    values = {"by_hand": f"{BY_HAND}%", "since": now - LATE, "most": MOST_WARNED}
+    values = {"by_hand": by_hand("%"), "since": now - LATE, "most": MOST_WARNED}
     return [Warned(row.id, row.name, State(row.state), row.reason) for row in await conn.execute(_WARNED, values)]
 
 

@@ -7,7 +7,8 @@ last place. While a batch is sent, it is counted again: what others sent, and wh
 
 One case is bounded instead of exact: a campaign that was paused did not count when a later one was frozen. When it
 resumes, both may have a message for the last place of the same person, and the later one hears of that at its next
-look (campaigns/dispatch/watch.py, after 1.5 s at most): who is handed over to both in that time gets one message above the cap.
+look (campaigns/dispatch/watch.py, after 1.5 s at most): who is handed over to both in that time gets one message above
+the cap.
 """
 
 from __future__ import annotations
