@@ -26,6 +26,7 @@ from tests.waiting import until
 from web import live
 from web.live import hub_of
 from web.models import sessions
+from web.pages import campaign_report
 
 __all__ = ["sink"]
 PEOPLE = 240
@@ -220,3 +221,22 @@ async def test_without_scripts_the_page_says_the_same(site: Site, house: House, 
         await cancel(conn, campaign, now=utc_now())
     await page.reload()
     await expect(page.locator("#outcome")).to_contain_text("Cancelled")
+
+
+async def test_the_numbers_of_a_large_campaign_come_by_themselves(
+    site: Site, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_report, "MANY", -1)
+    campaign = await sending(site.house, rate_per_second=1)
+    async with working(site.house):
+        await until(lambda: sent_some(site.house, campaign))
+    page = await open_page("marketer")
+    await page.goto(f"/campaigns/{campaign}")
+    await expect(page.locator("#live .live-legend")).to_be_visible()
+    await expect(page.get_by_text("being counted")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="From audience to click")).to_be_visible()
+    await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+async def sent_some(house: House, campaign_id: int) -> bool:
+    return bool((await record(house, campaign_id))["counts"]["sent"])
