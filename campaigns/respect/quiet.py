@@ -41,6 +41,14 @@ class Window:
         return {"from": f"{self.begins:%H:%M}", "to": f"{self.ends:%H:%M}", **days}
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Until `ends`, it is quiet (then `quiet`) or not."""
+
+    ends: datetime
+    quiet: bool
+
+
 def read_window(given: Any) -> Window:
     """`{"from": "20:00", "to": "08:00", "days"?: [1, …, 7]}`. Raises ValueError saying what is wrong."""
     if not isinstance(given, Mapping) or not {"from", "to"} <= set(given) <= {"from", "to", "days"}:
@@ -59,11 +67,10 @@ def is_quiet(windows: Sequence[Window], at: datetime, zone: ZoneInfo) -> bool:
     return any(window.covers(shown) for window in windows)
 
 
-def quiet_until(windows: Sequence[Window], at: datetime, zone: ZoneInfo) -> datetime | None:
-    """When quiet hours that hold at `at` end, in UTC; None where it is not quiet."""
-    if not windows or not is_quiet(windows, at, zone):
-        return None
-    return next(span[1] for span in quiet_spans(windows, zone, at, at + _AHEAD))
+def stretch_at(windows: Sequence[Window], zone: ZoneInfo, at: datetime) -> Stretch:
+    """Whether it is quiet in `zone` at `at`, and for how long that holds."""
+    begins, ends = next(quiet_spans(windows, zone, at, at + _DAY), (at + _DAY, at + _DAY))
+    return Stretch(ends, quiet=True) if begins <= at else Stretch(begins, quiet=False)
 
 
 def quiet_spans(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns.options import OBEY, Options
 from campaigns.respect.caps import earliest, others_since, reached_meanwhile
 from campaigns.respect.clocks import zones_of
-from campaigns.respect.quiet import Window, quiet_spans
+from campaigns.respect.quiet import Stretch, Window, stretch_at
 from campaigns.respect.rules import Cap, ContactRules, contact_rules_now
 from campaigns.respect.service import OPEN_SERVICE, open_case
 from customers.bulk import among
@@ -22,15 +22,6 @@ from runtime.registry import ChannelKind
 from tracking.ledger import Due
 
 _OVERLAP = timedelta(seconds=10)  # by which a look goes back beyond the one before: what finished then committed later
-_AHEAD = timedelta(days=1)
-
-
-@dataclass
-class Stretch:
-    """Until `ends`, it is quiet (then `quiet`) or not, in one zone."""
-
-    ends: datetime
-    quiet: bool
 
 
 @dataclass
@@ -53,7 +44,7 @@ class Courtesy:
             return None
         stretch = self._stretches.get(zone)
         if stretch is None or stretch.ends <= now:
-            stretch = self._stretches[zone] = _stretch(self.windows, zone, now)
+            stretch = self._stretches[zone] = stretch_at(self.windows, zone, now)
         return stretch.ends if stretch.quiet else None
 
     async def in_service(self, conn: AsyncConnection, ids: Sequence[int], now: datetime) -> dict[int, str]:
@@ -118,12 +109,6 @@ def caps_for(rules: ContactRules, channel: str, options: Options) -> tuple[Cap, 
 def service_days_for(rules: ContactRules, options: Options) -> int:
     """For how long an open service case holds a campaign back; 0: not at all."""
     return rules.service_hold_days if options.service_hold == OBEY else 0
-
-
-def _stretch(windows: Sequence[Window], zone: ZoneInfo, now: datetime) -> Stretch:
-    spans: Iterator[tuple[datetime, datetime]] = quiet_spans(windows, zone, now, now + _AHEAD)
-    begins, ends = next(spans, (now + _AHEAD, now + _AHEAD))
-    return Stretch(ends, quiet=True) if begins <= now else Stretch(begins, quiet=False)
 
 
 _PUT_OFF = text("""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.respect.periods import Period, span
-from campaigns.respect.quiet import Window, is_quiet, leaves_room, quiet_spans, quiet_until, read_window
+from campaigns.respect.quiet import Window, is_quiet, leaves_room, quiet_spans, read_window, stretch_at
 
 MINUTE = timedelta(minutes=1)
 ZONES = [
@@ -54,6 +54,11 @@ def inside(window: Window, at: datetime, zone: ZoneInfo) -> bool:
         day in window.days and begins <= minutes + later < ends
         for day, later in ((local.isoweekday(), 0), (yesterday, 24 * 60))
     )
+
+
+def quiet_until(quiet: list[Window], at: datetime, zone: ZoneInfo) -> datetime | None:
+    found = stretch_at(quiet, zone, at)
+    return found.ends if found.quiet else None
 
 
 @settings(max_examples=150, deadline=None)
