@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -13,6 +14,7 @@ from web.app import create_app
 
 log = logging.getLogger(__name__)
 
+LOCAL = ("127.0.0.1", "localhost", "::1")  # where nobody but this machine finds what a mail leads to
 GRACE_SECONDS = 10  # for requests under way when the process is asked to stop
 
 
@@ -38,7 +40,11 @@ async def serve(house: House, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    log.info("listening on http://%s:%s", host, listener.getsockname()[1])
+    port = listener.getsockname()[1]
+    log.info("listening on http://%s:%s", host, port)
+    told = urlsplit(house.settings.public_url)
+    if told.hostname in LOCAL and told.port not in (None, port):
+        log.warning("mails lead to %s, not here: set HEARTH_PUBLIC_URL to http://%s:%s", told.geturl(), host, port)
     await Server(config, house).serve(sockets=[listener])
 
 

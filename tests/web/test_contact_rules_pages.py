@@ -99,7 +99,7 @@ async def test_a_wrong_field_is_told_beside_it(sign_in: SignIn) -> None:
     assert answer.status_code == 422
     said = text_of(answer)
     assert "must be a number of messages from 1 to 1000" in said
-    assert "is not a time like 20:00" in said
+    assert "quiet hours need a beginning and an end" in said
     assert "must be a share in percent from 0 to 50" in said
     assert value_of(answer, "cap.all.day") == "0"
 

@@ -92,6 +92,7 @@ BAD_SENDERS: dict[str, tuple[dict[str, str], set[str]]] = {
     "a rate of nothing": ({"name": "shop.example", "rate": "0"}, {"rate"}),
     "nothing settled": ({"name": "shop.example"}, {"rate"}),
     "a day of nothing": ({"name": "shop.example", "plan": "days", "days": "5 0"}, {"days"}),
+    "nothing of a plan": ({"name": "shop.example", "plan": "factor"}, {"first", "factor", "enough"}),
     "no days": ({"name": "shop.example", "plan": "days"}, {"days"}),
     "shrinking": ({"name": "shop.example", "plan": "factor", "first": "5", "factor": "1", "enough": "9"}, {"factor"}),
     "no day": ({"name": "shop.example", "plan": "days", "days": "5", "since": "soon"}, {"since"}),

@@ -23,6 +23,39 @@ from web.listing import fetch_page, read_listing
 ROUTES: list[Route] = []
 
 
+CONTENT = '{"subject", "mjml" | "html", "text"?}: templates with {{ customer.name }} and the like'
+CONTENT_EXAMPLE = {"subject": "Dear {{ customer.name }}", "html": "<p>Your filter is due.</p>"}
+SCHEDULE = (
+    'null: at once; {"at": a time with its offset}; {"cron", "timezone"}; or {"anchor", "time", "timezone"}: on each'
+    ' person\'s own day. An anchor is {"has"?: records, "field": a date, "where"?: a rule about the records, "after" |'
+    ' "before" | "every"?: a span like P14D or P3M, "times"?: of every}; "before" may stand beside "every", which is'
+    ' "P1Y" for each year'
+)
+SCHEDULE_EXAMPLE = {
+    "anchor": {"has": "orders", "field": "ordered_at", "after": "P3M"},
+    "time": "09:00",
+    "timezone": "Asia/Shanghai",
+}
+OPTIONS = (
+    "rate_per_second: messages a second at most; holdout_percent: 0 to 50 get nothing, for comparison;"
+    " one_per_household: true; frequency_cap, quiet_hours, service_hold: obey or ignore; recipient_local_time: true,"
+    ' each when their own clock shows the time; send_time_optimisation: {"window_hours": 1 to 24}, each at their best'
+    " hour; spread_over: minutes; deadline: hours after which the rest is cancelled; catch_up_hours: a time missed by"
+    ' more is let pass; experiment: {"variants": [{"name", "subject"?, "mjml" | "html"?, "text"?, "from"?,'
+    ' "delay_minutes" | "send_at"?, "weight"?}, …], "test_percent", "winner": clicks, opens or revenue, "wait_hours",'
+    ' "significance"?, "fallback"?: first or leading}'
+)
+OPTIONS_EXAMPLE = {
+    "rate_per_second": 20,
+    "experiment": {
+        "variants": [{"name": "A"}, {"name": "B", "subject": "Only today"}],
+        "test_percent": 20,
+        "winner": "clicks",
+        "wait_hours": 4,
+    },
+}
+
+
 class Counts(BaseModel):
     """audience = queued + sending + sent + failed + skipped + cancelled + unknown; sent includes delivered, bounced."""
 
@@ -65,17 +98,13 @@ class CampaignIn(BaseModel):
     channel: str
     segment_id: int | None = None
     audience_id: int | None = None
-    rule: dict[str, Any] | None = None
+    rule: dict[str, Any] | None = Field(default=None, description="a rule of its own, as POST /segments takes one")
     exclude_segment_ids: list[int] = []
-    from_: str | None = Field(default=None, alias="from")
-    content: dict[str, Any] | None = None
+    from_: str | None = Field(default=None, alias="from", description="Name <address>; null: HEARTH_MAIL_FROM")
+    content: dict[str, Any] | None = Field(default=None, description=CONTENT, examples=[CONTENT_EXAMPLE])
     template_id: int | None = None
-    schedule: dict[str, Any] | None = Field(
-        default=None,
-        description='null, {"at"}, {"cron", "timezone"} or {"anchor": {"has"?, "field", "where"?, "after" | "before" | '
-        '"every", "times"?}, "time": "09:00", "timezone"}',
-    )
-    options: dict[str, Any] | None = None
+    schedule: dict[str, Any] | None = Field(default=None, description=SCHEDULE, examples=[SCHEDULE_EXAMPLE])
+    options: dict[str, Any] | None = Field(default=None, description=OPTIONS, examples=[OPTIONS_EXAMPLE])
 
 
 class Line(BaseModel):

@@ -59,7 +59,7 @@ async def save(request: Request) -> Response:
             await save_contact_rules(conn, body_of(form), by=viewer_of(request).name, now=utc_now())
         except Invalid as error:
             errors = {_field_of(problem.path): problem.message for problem in error.problems}
-            return _page(request, await contact_rules_now(conn), form, errors)
+            return _page(request, await contact_rules_now(conn), form, errors | _halves(form))
     return redirect(request, "contact_rules", flash=_("Saved. It counts from the next message on."))
 
 
@@ -97,7 +97,7 @@ def read_form(sent: FormData) -> Form:
     caps = {name: text(f"cap.{name}") for name in cap_names()}
     windows = {
         channel: [
-            window(f"quiet.{channel}.{place}") for place in range(WINDOWS) if f"quiet.{channel}.{place}.from" in sent
+            one for one in (window(f"quiet.{channel}.{place}") for place in range(WINDOWS)) if one.begins or one.ends
         ]
         for channel in known_channels()
     }
@@ -115,7 +115,6 @@ def body_of(form: Form) -> dict[str, Any]:
         channel: [
             {"from": one.begins, "to": one.ends, "days": sorted(int(day) for day in one.days if day in _DAYS)}
             for one in windows
-            if one.begins or one.ends
         ]
         for channel, windows in form.windows.items()
     }
@@ -129,6 +128,12 @@ def cap_names() -> Iterator[str]:
 
 
 _DAYS = frozenset(map(str, WEEK))
+
+
+def _halves(form: Form) -> dict[str, str]:
+    """What is wrong with channels of which a window lacks its beginning or its end."""
+    half = [name for name, windows in form.windows.items() if any(not (one.begins and one.ends) for one in windows)]
+    return {f"quiet.{name}": _("quiet hours need a beginning and an end") for name in half}
 
 
 def _number(typed: str) -> Any:

@@ -175,11 +175,14 @@ def _plan(form: SenderForm) -> dict[str, Any] | None:
         return {**since, "days": [_number("warm_up.days", word, int) for word in words]}
     if form.plan == "factor":
         numbers = {
-            "first": _number("warm_up.first", form.first, int),
-            "factor": _number("warm_up.factor", form.factor, float),
-            "enough": _number("warm_up.enough", form.enough, int),
+            "warm_up.first": _number("warm_up.first", form.first, int),
+            "warm_up.factor": _number("warm_up.factor", form.factor, float),
+            "warm_up.enough": _number("warm_up.enough", form.enough, int),
         }
-        return {**since, **numbers}
+        lacking = [Problem(name, "is missing") for name in numbers if numbers[name] is None]
+        if lacking:
+            raise Invalid(lacking)
+        return {**since, **{name.removeprefix("warm_up."): value for name, value in numbers.items()}}
     return None
 
 

@@ -16,20 +16,7 @@
   });
   if (!form) return;
 
-  // data-show="name:a b" is there while the field `name` is a or b; what is not there is neither checked nor sent.
-  const settle = () => {
-    const parts = [...form.querySelectorAll("[data-show]")];
-    parts.forEach((part) => {
-      const [name, values] = part.dataset.show.split(":");
-      part.hidden = !values.split(" ").includes(form.elements[name].value);
-    });
-    parts.forEach((part) => part.querySelectorAll("input, select, textarea").forEach((field) => {
-      field.disabled = Boolean(field.closest("[data-show][hidden]"));
-    }));
-  };
-
   const show = () => {
-    settle();
     const own = form.querySelector("[data-own-content]");
     if (own) {
       own.hidden = Boolean(form.elements.template_id.value);
