@@ -9,8 +9,10 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.experiments.share import STOPPED, TESTING
+from campaigns.experiments.verdict import How
 from campaigns.finish import Locked, lock, lock_of_run, move
-from campaigns.models import runs, schedules
+from campaigns.models import experiments, runs, schedules
 from campaigns.states import ALLOWED, LIVE, RunState, State, Verb, require, sources
 from tracking.ledger import cancel_queued
 
@@ -52,6 +54,9 @@ async def cancel(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> N
         update(schedules).where(schedules.c.campaign_id == campaign_id).values(active=False, next_at=None)
     )
     await move(conn, campaign, State.CANCELLED, now=now)
+    undecided = (experiments.c.campaign_id == campaign_id) & (experiments.c.state == TESTING)
+    over = {"state": STOPPED, "how": How.CANCELLED, "decided_at": now}
+    await conn.execute(update(experiments).where(undecided).values(**over))
     for run_id in run_ids:
         await _cancel_messages(conn, run_id)
 

@@ -140,4 +140,5 @@ _SAID: Mapping[str, Callable[[_Values], str]] = {
     ),
     "by_hand": lambda values: _("%(by)s chose %(winner)s for the rest.", **values),
     "stopped": lambda values: _("%(by)s stopped the test: the rest gets nothing.", **values),
+    "cancelled": lambda values: _("The campaign was cancelled before the test was decided."),
 }

@@ -25,6 +25,7 @@ class How(StrEnum):
     LEADING = "leading"  # undecided: the leading one
     BY_HAND = "by_hand"
     STOPPED = "stopped"  # the rest gets nothing
+    CANCELLED = "cancelled"  # with its campaign
 
 
 @dataclass(frozen=True)

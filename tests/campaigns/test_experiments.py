@@ -311,6 +311,8 @@ async def test_cancelled_the_rest_is_cancelled(house: House, sink: Sink) -> None
     assert (found["state"], found["counts"]["cancelled"]) == ("cancelled", len(scene.people[None]))
     async with house.database.connect() as conn:
         assert (await conn.execute(_due(utc_now() + DAY))).all() == []
+        [told] = await outcomes(conn, scene.campaign_id)
+    assert (told["state"], told["how"], told["decidable"]) == ("stopped", "cancelled", False)
 
 
 async def test_times_of_sending(house: House, sink: Sink) -> None:

@@ -130,6 +130,7 @@ OUTCOME = {
         ({"how": "leading", "p": None}, "the one that led, B"),
         ({"how": "by_hand", "decided_by": "me"}, "me chose B"),
         ({"how": "stopped", "decided_by": "me", "state": "stopped"}, "me stopped the test"),
+        ({"how": "cancelled", "state": "stopped"}, "cancelled before the test was decided"),
     ],
 )
 async def test_every_decision_has_its_sentence(sign_in: SignIn, changes: dict[str, object], words: str) -> None:

@@ -71,7 +71,7 @@ class Outcome(BaseModel):
     significance: float
     fallback: str
     winner: str | None = Field(description="the variant that the rest gets")
-    how: str | None = Field(description="significant, first, leading, by_hand, stopped")
+    how: str | None = Field(description="significant, first, leading, by_hand, stopped, cancelled")
     leader: str | None
     p: float | None
     decided_at: datetime | None
