@@ -38,13 +38,14 @@ WORLDS = math.ceil(CASES / RULES_PER_WORLD / len(THEMES))
     phases=[Phase.explicit, Phase.generate],  # a world is too large for hypothesis to shrink; `smallest` does
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(pick=st.randoms(use_true_random=False))
-async def test_answers_agree(conn: AsyncConnection, theme: Theme, pick: Random) -> None:
-    """Rules are hypothesis's to choose; the rows come from a seed, so that there can be many."""
-    rng = Random(pick.getrandbits(32))
+@given(seed=st.integers(0, 2**32))
+async def test_answers_agree(conn: AsyncConnection, theme: Theme, seed: int) -> None:
+    """Rows and rules come from a seed, which hypothesis never gives twice: rules that it chose itself repeated for the
+    most part."""
+    rng = Random(f"{theme} {seed}")
     world = moments(rng)
     rows, pools = people(rng, world, PEOPLE)
-    maker = Maker(pick, pools, theme, SEGMENTS)
+    maker = Maker(rng, pools, theme, SEGMENTS)
     add_segments(world, maker)
     cases = [Case(maker.rule(), rows, world, rng) for _ in range(RULES_PER_WORLD)]
     found = await first_difference(conn, cases)
