@@ -72,6 +72,8 @@ async def run(settings: Settings, *, households: int, port: int | None, serve: b
             await _show(api, logins, base)
             if serve:
                 await _until_stopped()
+            else:
+                console.print("\nNothing is served now: [bold].venv/bin/hearth up[/bold] serves it.")
 
 
 async def _records(api: Api, house: House, progress: books.Progress) -> books.Progress:
