@@ -63,4 +63,4 @@ async def resume(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> N
     goes_on = (schedules.c.campaign_id == campaign_id) & schedules.c.next_at.is_not(None)
     await conn.execute(update(schedules).where(goes_on).values(active=True))
     await settle(conn, await lock(conn, campaign_id), now=now, resumed=True)
-    await go_on(conn, campaign_id)
+    await go_on(conn, campaign_id, now=now)

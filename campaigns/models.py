@@ -58,7 +58,7 @@ campaigns = Table(
     Column("state", Text, nullable=False, server_default="draft"),
     Column("pause_reason", Text),
     Column("alarm", Text),  # what campaigns.sending.judge found, short of a pause
-    Column("judged_from", JSONB),  # its evidence when the campaign last went on after a pause
+    Column("judged_from", JSONB),  # the evidence when the campaign last went on after a pause, and when that was (`at`)
     Column("snapshot_id", BigInteger),
     Column("created_by", Text),
     Column("created_at", Instant, nullable=False, server_default=func.now()),

@@ -48,7 +48,7 @@ class Campaign:
     state: State
     pause_reason: str | None
     alarm: str | None
-    judged_from: Mapping[str, int] | None
+    judged_from: Mapping[str, Any] | None
     snapshot_id: int | None
     created_by: str | None
     created_at: datetime

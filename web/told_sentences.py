@@ -12,6 +12,7 @@ SENTENCES = (
     # what stops and delays a campaign
     N_("%(count)s of %(sent)s recipients reported it as spam (%(share)s%%)"),
     N_("%(count)s of %(tried)s messages bounced (%(share)s%%)"),
+    N_("%(said)s, counting the last day"),
     N_("%(said)s; campaigns stop at %(limit)s%%"),
     N_("%(said)s; mail providers accept less than %(limit)s%%"),
     N_("%(bad)s of %(tried)s messages could not be rendered, the last one: %(error)s"),

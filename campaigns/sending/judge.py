@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns.finish import lock
 from campaigns.halt import pause
 from campaigns.models import campaigns
-from campaigns.sending.evidence import Counting, evidence
+from campaigns.sending.evidence import Counting, Found, evidence, went_on_at
 from campaigns.sending.thresholds import Evidence, Judgement, Thresholds, judge, load_thresholds
 from campaigns.states import ALLOWED, Verb
 from runtime.database import Database
@@ -39,14 +39,14 @@ async def judge_campaigns(house: House, term: Term, now: datetime) -> None:
 
 
 async def judge_one(
-    conn: AsyncConnection, campaign_id: int, found: Evidence, limits: Thresholds, *, now: datetime
+    conn: AsyncConnection, campaign_id: int, found: Found, limits: Thresholds, *, now: datetime
 ) -> Judgement:
-    """What follows from `found` (all of the campaign) beyond what was there when it last went on."""
-    before = await conn.scalar(select(campaigns.c.judged_from).where(campaigns.c.id == campaign_id))
-    said = judge(found.since(Evidence(**(before or {}))), limits)
-    if said.pause is not None:
+    """What follows from `found` beyond what was there when the campaign last went on."""
+    said = await _judged(conn, campaign_id, found, limits)
+    if said != Judgement():  # judged once more, since it may have been let go on until it was locked
         campaign = await lock(conn, campaign_id)
-        if campaign.state in ALLOWED[Verb.PAUSE]:
+        said = await _judged(conn, campaign_id, found, limits)
+        if said.pause is not None and campaign.state in ALLOWED[Verb.PAUSE]:
             log.warning("%s is paused: %s", campaign, said.pause)
             await pause(conn, campaign_id, now=now, reason=said.pause)
     alarm = said.alarm or said.pause
@@ -57,8 +57,19 @@ async def judge_one(
     return said
 
 
-async def go_on(conn: AsyncConnection, campaign_id: int) -> None:
+async def go_on(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> None:
     """The campaign was allowed to go on: what is known by now does not stop it again."""
-    found = (await evidence(conn, [campaign_id])).get(campaign_id, Evidence())
-    kept = {"judged_from": asdict(found), "alarm": None}
+    found = (await evidence(conn, [campaign_id], now))[campaign_id]
+    kept = {"judged_from": {**asdict(found.total), "at": now.isoformat()}, "alarm": None}
     await conn.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(**kept))
+
+
+async def _judged(conn: AsyncConnection, campaign_id: int, found: Found, limits: Thresholds) -> Judgement:
+    """By all since the campaign went on, and by what was tried lately, unless that was counted before it went on."""
+    kept = await conn.scalar(select(campaigns.c.judged_from).where(campaigns.c.id == campaign_id)) or {}
+    before = Evidence(**{name: n for name, n in kept.items() if name != "at"})
+    said = [judge(found.total.since(before), limits)]
+    went_on = went_on_at(kept)
+    if went_on is None or found.since >= went_on:
+        said.append(judge(found.lately, limits, lately=True))
+    return max(said, key=lambda each: (each.pause is not None, each.alarm is not None))

@@ -1,5 +1,5 @@
-"""Bounces and complaints that stop a campaign: kept for the workspace, judged over what was sent since it was last
-allowed to go on."""
+"""Bounces and complaints that stop a campaign: kept for the workspace, judged over all that was sent since it was
+last allowed to go on, and over the last day alone, so that good months do not hide a bad day."""
 
 from __future__ import annotations
 
@@ -53,21 +53,25 @@ class Judgement:
     alarm: str | None = None
 
 
-def judge(found: Evidence, limits: Thresholds) -> Judgement:
-    """What follows from the evidence."""
+def judge(found: Evidence, limits: Thresholds, *, lately: bool = False) -> Judgement:
+    """What follows from the evidence. `lately`: it is that of the last day, and is said to be."""
     tried = found.sent + found.refused
     if tried < limits.minimum:
         return Judgement()
     complaints = _share(found.complained, found.sent)
     bounces = _share(found.bounced + found.refused, tried)
     if limits.complaints_pause is not None and complaints >= limits.complaints_pause:
-        said = f"{found.complained} of {found.sent} recipients reported it as spam ({complaints:.2f}%)"
+        said = _counting(
+            f"{found.complained} of {found.sent} recipients reported it as spam ({complaints:.2f}%)", lately
+        )
         return Judgement(pause=f"{said}; campaigns stop at {limits.complaints_pause:g}%")
     if limits.bounces_pause is not None and bounces >= limits.bounces_pause:
-        said = f"{found.bounced + found.refused} of {tried} messages bounced ({bounces:.1f}%)"
+        said = _counting(f"{found.bounced + found.refused} of {tried} messages bounced ({bounces:.1f}%)", lately)
         return Judgement(pause=f"{said}; campaigns stop at {limits.bounces_pause:g}%")
     if limits.complaints_alarm is not None and complaints >= limits.complaints_alarm:
-        said = f"{found.complained} of {found.sent} recipients reported it as spam ({complaints:.2f}%)"
+        said = _counting(
+            f"{found.complained} of {found.sent} recipients reported it as spam ({complaints:.2f}%)", lately
+        )
         return Judgement(alarm=f"{said}; mail providers accept less than {limits.complaints_alarm:g}%")
     return Judgement()
 
@@ -99,6 +103,10 @@ def _check(name: str, value: Any) -> Problem | None:
         return Problem(name, f"unknown threshold; there are: {', '.join(_NAMES)}")
     fits = value is None or (number and 0.01 <= value <= 100)
     return None if fits else Problem(name, f"must be a share in percent from 0.01 to 100, or null, not {value!r}")
+
+
+def _counting(said: str, lately: bool) -> str:
+    return f"{said}, counting the last day" if lately else said
 
 
 def _share(part: int, whole: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select, text
 from campaigns.halt import pause
 from campaigns.launch import resume
 from campaigns.sending import evidence as counting
-from campaigns.sending.evidence import Counting, evidence
+from campaigns.sending.evidence import Counting, Found, evidence
 from campaigns.sending.judge import judge_campaigns, judge_one
 from campaigns.sending.thresholds import Evidence, Thresholds, load_thresholds, save_thresholds
 from campaigns.states import State
@@ -48,7 +49,7 @@ async def half_sent(house: House) -> int:
 
 async def judged(house: House, campaign_id: int, limits: Thresholds = LOW) -> State:
     async with house.database.begin() as conn:
-        found = (await evidence(conn, [campaign_id])).get(campaign_id, Evidence())
+        found = (await evidence(conn, [campaign_id], utc_now()))[campaign_id]
         await judge_one(conn, campaign_id, found, limits, now=utc_now())
         return (await campaign(conn, campaign_id)).state
 
@@ -84,6 +85,67 @@ async def test_bounces_pause_and_a_campaign_that_is_paused_already_keeps_its_rea
         await pause(conn, campaign_id, now=utc_now(), reason="lunch")
     assert await judged(house, campaign_id, Thresholds(minimum=1, complaints_pause=None)) is State.PAUSED
     assert (await record(house, campaign_id))["pause_reason"] == "lunch"
+
+
+async def test_a_bad_day_is_not_hidden_by_good_months(house: House) -> None:
+    campaign_id = await half_sent(house)
+    limits = Thresholds(minimum=2, bounces_pause=20)
+    async with house.database.begin() as conn:
+        await conn.execute(text("UPDATE messages SET sent_at = now() - interval '40 days' WHERE state = 'sent'"))
+        await conn.execute(text("UPDATE messages SET state = 'sent', sent_at = now() WHERE state = 'queued'"))
+        stale = (await evidence(conn, [campaign_id], utc_now()))[campaign_id]
+    assert (stale.total.sent, stale.lately.sent) == (20, 4)
+    assert await judged(house, campaign_id, limits) is State.SENDING
+    async with house.database.begin() as conn:
+        await conn.execute(text("UPDATE messages SET state = 'bounced', failed_at = now() WHERE customer_id % 10 = 0"))
+        stale = (await evidence(conn, [campaign_id], utc_now()))[campaign_id]
+    assert await judged(house, campaign_id, limits) is State.PAUSED
+    found = await record(house, campaign_id)
+    assert found["pause_reason"] == "2 of 4 messages bounced (50.0%), counting the last day; campaigns stop at 20%"
+    async with house.database.begin() as conn:
+        await resume(conn, campaign_id, now=utc_now())
+        await conn.execute(text("UPDATE campaigns SET state = 'sending'"))
+    assert await judged(house, campaign_id, limits) is State.SENDING
+    async with house.database.begin() as conn:
+        await judge_one(conn, campaign_id, stale, limits, now=utc_now())
+        assert (await campaign(conn, campaign_id)).state is State.SENDING
+
+
+async def test_late_bounces_of_older_messages_are_not_held_against_the_last_day(house: House) -> None:
+    campaign_id = await half_sent(house)
+    async with house.database.begin() as conn:
+        await conn.execute(text("UPDATE messages SET sent_at = now() - interval '2 days' WHERE state = 'sent'"))
+        await conn.execute(text("UPDATE messages SET state = 'sent', sent_at = now() WHERE state = 'queued'"))
+        await conn.execute(text("UPDATE messages SET state = 'bounced', failed_at = now() WHERE customer_id % 10 = 1"))
+    assert await judged(house, campaign_id, Thresholds(minimum=2, bounces_pause=20)) is State.SENDING
+
+
+async def test_who_lets_a_campaign_go_on_while_it_is_judged_is_heard(house: House) -> None:
+    """The judge has read and waits for the lock that the resume holds."""
+    campaign_id = await half_sent(house)
+    async with house.database.begin() as conn:
+        await conn.execute(BOUNCE)
+        found = (await evidence(conn, [campaign_id], utc_now()))[campaign_id]
+        await pause(conn, campaign_id, now=utc_now(), reason="lunch")
+    async with house.database.begin() as conn:
+        await resume(conn, campaign_id, now=utc_now())
+        judging = asyncio.create_task(_judge(house, campaign_id, found))
+        await until(lambda: waits_for_a_lock(house))
+    await judging
+    assert (await record(house, campaign_id))["state"] != "paused"
+
+
+async def _judge(house: House, campaign_id: int, found: Found) -> None:
+    async with house.database.begin() as conn:
+        await judge_one(conn, campaign_id, found, LOW, now=utc_now())
+
+
+async def waits_for_a_lock(house: House) -> bool:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with house.database.connect() as conn:
+        return bool(await conn.scalar(waiting))
 
 
 async def test_thresholds_are_kept_for_the_workspace(house: House) -> None:
@@ -125,8 +187,8 @@ async def test_tallies_add_up_to_what_a_scan_finds_without_one(house: House, mon
     campaign_id = await half_sent(house)
     counted = Counting()
     async with house.database.connect() as conn:
-        scanned = await evidence(conn, [campaign_id])
-    assert dict(await counted.turn(house.database, utc_now())) == scanned
+        scanned = await evidence(conn, [campaign_id], now := utc_now())
+    assert dict(await counted.turn(house.database, now)) == scanned
     async with house.database.begin() as conn:
         rows = (await conn.execute(select(messages.c["customer_id", "run_id", "state"]))).all()
         queued = [MessageKey(row.customer_id, row.run_id) for row in rows if row.state == "queued"]
@@ -142,9 +204,10 @@ async def test_tallies_add_up_to_what_a_scan_finds_without_one(house: House, mon
         outcomes = [Outcome(key, state, utc_now(), reason=reason) for key, state, reason in said]
         assert await record_outcomes(conn, outcomes) == len(outcomes)
     found = (await counted.turn(house.database, utc_now()))[campaign_id]
-    assert found == Evidence(17, 1, 1, 0)
+    assert found.total == Evidence(17, 1, 1, 0)
+    assert found.lately == Evidence(17, 1, 0, 0)  # whose bounce it is, only a look tells
     async with house.database.begin() as conn:
-        assert await evidence(conn, [campaign_id]) == {campaign_id: found}
+        assert (await evidence(conn, [campaign_id], now))[campaign_id].total == found.total
         await conn.execute(COMPLAIN)
     assert (await counted.turn(house.database, utc_now()))[campaign_id] == found  # no tally tells of complaints
     monkeypatch.setattr(counting, "RESTS", 0)
@@ -153,7 +216,7 @@ async def test_tallies_add_up_to_what_a_scan_finds_without_one(house: House, mon
 
 
 async def complained(counted: Counting, house: House) -> bool:
-    return all(found.complained == 1 for found in (await counted.turn(house.database, utc_now())).values())
+    return all(found.total.complained == 1 for found in (await counted.turn(house.database, utc_now())).values())
 
 
 async def test_what_was_not_read_for_long_is_counted_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,4 +227,4 @@ async def test_what_was_not_read_for_long_is_counted_anew(house: House, monkeypa
         await conn.execute(BOUNCE)
         await conn.execute(text("DELETE FROM tallies"))
     monkeypatch.setattr(counting, "KEPT", timedelta(0))
-    assert (await counted.turn(house.database, utc_now()))[campaign_id].bounced == 1
+    assert (await counted.turn(house.database, utc_now()))[campaign_id].total.bounced == 1
