@@ -17,6 +17,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.apart import apart
 from campaigns.due import Reckoning, Schedule, reckon
 from campaigns.finish import lock, settle
 from campaigns.freeze import prepare_run
@@ -25,7 +26,7 @@ from campaigns.options import Options
 from campaigns.timing import lead
 from runtime.house import House
 from runtime.jobs import defer
-from runtime.leader import Term, check_term
+from runtime.leader import Term
 from runtime.scheduler import tick
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,7 @@ async def start_due(house: House, term: Term, now: datetime) -> None:
         due = select(schedules.c.campaign_id).where(schedules.c.active, now >= STARTS_AT)
         found = (await conn.execute(due.order_by(STARTS_AT).limit(_AT_ONCE))).scalars().all()
     for campaign_id in found:
-        async with house.database.begin() as conn:
-            await check_term(conn, term)
+        async with apart(house, term, campaign_id) as conn:
             await work_off(conn, campaign_id, term.number, now)
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.apart import apart
 from campaigns.dispatch.batch import defer_batches
 from campaigns.experiments.numbers import tallies
 from campaigns.experiments.plan import Experiment
@@ -26,7 +27,7 @@ from campaigns.options import Options
 from campaigns.states import RunState
 from runtime.errors import Conflict, Invalid, Problem
 from runtime.house import House
-from runtime.leader import Term, check_term
+from runtime.leader import Term
 from runtime.scheduler import tick
 from tracking.ledger import cancel_queued
 from tracking.models import messages
@@ -66,8 +67,7 @@ async def decide_due(house: House, term: Term, now: datetime) -> None:
     async with house.database.connect() as conn:
         found = (await conn.execute(_due(now).limit(_AT_ONCE))).all()
     for run_id, campaign_id in found:
-        async with house.database.begin() as conn:
-            await check_term(conn, term)
+        async with apart(house, term, campaign_id) as conn:
             await decide(conn, campaign_id, run_id, now=now, zone=house.settings.zone)
 
 

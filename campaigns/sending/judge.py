@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.apart import apart
 from campaigns.finish import lock
 from campaigns.halt import pause
 from campaigns.models import campaigns
@@ -18,7 +19,7 @@ from campaigns.sending.thresholds import Evidence, Judgement, Thresholds, judge,
 from campaigns.states import ALLOWED, Verb
 from runtime.database import Database
 from runtime.house import House
-from runtime.leader import Term, check_term
+from runtime.leader import Term
 from runtime.scheduler import tick
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,7 @@ async def judge_campaigns(house: House, term: Term, now: datetime) -> None:
     async with house.database.connect() as conn:
         limits = await load_thresholds(conn)
     for campaign_id, facts in found.items():
-        async with house.database.begin() as conn:
-            await check_term(conn, term)
+        async with apart(house, term, campaign_id) as conn:
             await judge_one(conn, campaign_id, facts, limits, now=now)
 
 

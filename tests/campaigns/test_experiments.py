@@ -252,6 +252,25 @@ async def test_the_leader_decides_what_is_due_and_one_who_was_replaced_does_not(
         await decide_due(house, Term(first.lease, first.number - 1), utc_now() + DAY)
 
 
+async def test_one_test_that_cannot_be_decided_keeps_no_other_waiting(
+    house: House, sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange = await put_out(house)
+    other = await launched(house, **experiment())
+    await work_off(house)
+    async with house.database.begin() as conn:
+        await conn.execute(update(messages).values(sent_at=utc_now() - timedelta(hours=3)))
+        odd = update(snapshots).where(snapshots.c.campaign_id == strange.campaign_id)
+        await conn.execute(odd.values(options={"experiment": {"variants": 7}}))
+        term = await acquire(conn, "scheduler", "first")
+    assert term is not None
+    await decide_due(house, term, utc_now() + DAY)
+    async with house.database.connect() as conn:
+        found = await conn.execute(select(experiments.c["campaign_id", "state"]))
+    assert {row.campaign_id: row.state for row in found} == {strange.campaign_id: "testing", other: "decided"}
+    assert f"campaign {strange.campaign_id} (Spring) is passed over" in caplog.text
+
+
 async def test_by_hand(house: House, sink: Sink) -> None:
     scene = await put_out(house)
     zone = house.settings.zone

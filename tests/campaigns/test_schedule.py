@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from campaigns import halt, store
 from campaigns.launch import launch, resume
@@ -99,6 +99,21 @@ async def test_a_hundred_schedules_and_two_schedulers_at_once(house: House) -> N
     async with house.database.connect() as conn:
         jobs = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'campaigns.prepare_run'")
         assert await conn.scalar(jobs) == 100
+
+
+@pytest.mark.usefixtures("one")
+async def test_one_that_cannot_be_started_keeps_no_other_waiting(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange = await scheduled(house, DAILY, name="Martian")
+    other = await scheduled(house, DAILY)
+    async with house.database.begin() as conn:
+        zone = update(schedules).where(schedules.c.campaign_id == strange)
+        await conn.execute(zone.values(timezone="Mars/Olympus"))
+    await start_due(house, await elected(house, "a"), NOON + 13 * HOUR)
+    assert (len(await started(house, strange)), len(await started(house, other))) == (0, 1)
+    assert f"campaign {strange} (Martian) is passed over" in caplog.text
+    assert "Mars/Olympus" in caplog.text
 
 
 @pytest.mark.usefixtures("one")

@@ -168,6 +168,27 @@ async def test_the_leader_judges_all_running_campaigns(house: House) -> None:
     assert (await record(house, campaign_id))["state"] == "paused"
 
 
+async def test_one_that_cannot_be_judged_keeps_no_other_waiting(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    strange = await half_sent(house)
+    other = await launched(house, name="Other")
+    async with house.database.begin() as conn:
+        await conn.execute(_SAME_FOR, {"other": other})
+        await conn.execute(text("UPDATE campaigns SET state = 'sending', judged_from = NULL"))
+        await conn.execute(text("UPDATE campaigns SET judged_from = '{\"odd\": 1}' WHERE id = :id"), {"id": strange})
+        await save_thresholds(conn, {"minimum": 10})
+        term = await acquire(conn, "scheduler", "me")
+    assert term is not None
+    await judge_campaigns(house, term, utc_now())
+    assert (await record(house, other))["state"] == "paused"
+    assert f"campaign {strange} (Spring) is passed over" in caplog.text
+
+
+_SAME_FOR = text("""
+    INSERT INTO messages (customer_id, run_id, campaign_id, channel, state, sent_at, complained_at)
+    SELECT customer_id, -1, :other, channel, 'sent', now(), now() FROM messages
+""")
+
+
 async def test_an_alarm_is_noted_and_goes_when_it_is_over(house: House) -> None:
     campaign_id = await half_sent(house)
     async with house.database.begin() as conn:
