@@ -25,6 +25,7 @@ from segments.store import check_rule
 
 PATH = "schedule.anchor"
 MOST_TIMES = 240  # of `every`: twenty years of months, and a rule that stays small
+MOST_YEARS = 120  # of a span; a longer one would lead to dates before those that are looked for
 _EARLIEST = date(1900, 1, 1)
 _SPAN = re.compile(r"P(?=\d)(?:(\d{1,3})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?", re.ASCII)
 _KEYS = ("has", "field", "where", "after", "before", "every", "times")
@@ -117,7 +118,9 @@ def read_anchor(given: Any) -> Anchor:
 
 
 async def check_anchor(conn: AsyncConnection, anchor: Anchor) -> list[Problem]:
-    """What is wrong with an anchor in this workspace: its records, its field, its `where`."""
+    """What is wrong with an anchor in this workspace: its records, its field, its `where`, spans that meet nobody."""
+    if problems := list(_too_long(anchor)):
+        return problems
     schema = await load_schema(conn)
     source = PERSON if anchor.has is None else schema.sources.get(anchor.has)
     if source is None:
@@ -155,6 +158,12 @@ def _together(spans: Mapping[str, Span], times: Any) -> Iterator[Problem]:
         yield Problem(f"{PATH}.times", "belongs to every")
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MOST_TIMES:
         yield Problem(f"{PATH}.times", f"must be a whole number from 1 to {MOST_TIMES}")
+
+
+def _too_long(anchor: Anchor) -> Iterator[Problem]:
+    for name, span in (("after", anchor.after), ("before", anchor.before), ("every", anchor.every)):
+        if span is not None and span.months / 12 + span.days / 365.25 > MOST_YEARS:
+            yield Problem(f"{PATH}.{name}", f"{span.text!r} meets nobody's day; {MOST_YEARS} years at most")
 
 
 def _counted_to(day: date, months: int, days: int) -> Iterator[date]:

@@ -88,6 +88,7 @@ SENTENCES = (
     N_("belongs to every"),
     N_("must be a whole number from 1 to %(most)s"),
     N_("%(span)s is not a number of days, weeks, months or years like P14D or P3M"),
+    N_("%(span)s meets nobody's day; %(most)s years at most"),
     N_("must be longer than nothing; leave it out for the day itself"),
     N_("must be %(words)s, not %(value)s"),
     N_("a number of hours from 1 to 24"),

@@ -131,12 +131,22 @@ WARRANTY = {
         ({"has": "ghosts", "field": "d"}, "has"),
         ({"field": "city"}, "field"),
         ({"has": "orders", "field": "birthday"}, "field"),
+        ({"field": "birthday", "after": "P999Y"}, r"after: 'P999Y' meets nobody's day; 120 years at most"),
+        ({"field": "birthday", "before": "P9999W"}, "before"),
+        ({"field": "birthday", "every": "P120Y1D"}, "every"),
         ({"has": "orders", "field": "ordered_at", "where": {"field": "colour", "op": "eq", "value": 1}}, "where"),
     ],
 )
 async def test_an_anchor_that_is_not_there_is_refused_when_saved(house: House, anchor: Any, culprit: str) -> None:
     with pytest.raises(Invalid, match=rf"schedule\.anchor\.{culprit}"):
         await scheduled(house, {**WARRANTY, "anchor": anchor})
+
+
+@pytest.mark.parametrize("span", ["P120Y", "P1440M"])
+async def test_the_longest_span_is_still_a_day_of_somebody(house: House, span: str) -> None:
+    anchor = {"field": "birthday", "after": span}
+    assert await scheduled(house, {**WARRANTY, "anchor": anchor})
+    assert read_anchor(anchor).dates(date(2026, 5, 1)) == [(date(1906, 5, 1), date(1906, 5, 1))]
 
 
 async def test_each_day_those_whose_day_it_is(house: House) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns import store
+from campaigns.anchors import MOST_TIMES
 from campaigns.due import read_schedule
 from runtime.house import House
 from tests.campaigns.conftest import house, sink
@@ -230,6 +231,11 @@ def test_a_schedule_in_words(given: dict[str, Any], english: str, chinese: str) 
         use_language(language)
         assert words in schedule_in_words(read_schedule(given), ZONE)
     use_language("en")
+
+
+async def test_the_form_says_how_often_is_the_most(sign_in: SignIn) -> None:
+    shown = await (await sign_in("marketer")).get("/campaigns/new")
+    assert f"Empty: {MOST_TIMES} times, which is the most." in text_of(shown)
 
 
 async def test_an_anchor_with_a_field_and_no_value_for_it_is_refused_at_that_field(

@@ -28,8 +28,8 @@ CONTENT_EXAMPLE = {"subject": "Dear {{ customer.name }}", "html": "<p>Your filte
 SCHEDULE = (
     'null: at once; {"at": a time with its offset}; {"cron", "timezone"}; or {"anchor", "time", "timezone"}: on each'
     ' person\'s own day. An anchor is {"has"?: records, "field": a date, "where"?: a rule about the records, "after" |'
-    ' "before" | "every"?: a span like P14D or P3M, "times"?: of every}; "before" may stand beside "every", which is'
-    ' "P1Y" for each year'
+    ' "before" | "every"?: a span like P14D or P3M, 120 years at most, "times"?: of every, 240 at most and 240 if'
+    ' not given}; "before" may stand beside "every", which is "P1Y" for each year'
 )
 SCHEDULE_EXAMPLE = {
     "anchor": {"has": "orders", "field": "ordered_at", "after": "P3M"},
