@@ -1,6 +1,9 @@
 """What a campaign sold beyond those who were held out: all orders of both groups, whatever led to them.
 
 The groups are alike but for the message: the holdout is drawn by a hash among those who could have been written to.
+Except where people share an address, or a household that gets one message: of those to be written to only the first is
+counted (campaigns/respect/household.py), of those held out each one, whose mates may have got the message besides. So
+where many share, the groups are not quite alike, and the lift is to be read with care.
 Orders count from when a run was frozen until WINDOW_DAYS later, for who was in several runs from the first to the end
 of the last. An interval that holds zero says that nothing is proved; few buyers, or so few people held out that hardly
 any of them would have bought, say nothing at all. Revenue a head takes more people than the share of buyers, since a
