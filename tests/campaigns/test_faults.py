@@ -220,7 +220,7 @@ async def test_nothing_goes_out_two_seconds_after_a_pause_or_a_cancel(house: Hou
 async def test_a_consent_withdrawn_under_way_is_heeded(house: House, sink: Sink) -> None:
     """FAULTS.md row 23, small: who unsubscribes while the batch is being sent gets nothing."""
     campaign_id = await a_campaign(house, 300, options={"rate_per_second": 60})
-    worker = asyncio.create_task(work_off(house, seconds=60))
+    worker = asyncio.create_task(work_off(house, seconds=60, future=True))
     await until(lambda: len(sink.mails) > 3)
     async with house.database.begin() as conn:
         waiting = select(messages.c.customer_id).where(messages.c.state == "queued")

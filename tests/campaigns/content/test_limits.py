@@ -82,10 +82,10 @@ def test_a_process_that_stood_still_fails_nobody(monkeypatch: pytest.MonkeyPatch
 
 
 def test_compiling_computes_nothing() -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     for bomb in BOMBS[4:8]:
         compile_content(subject="s", text=bomb)
-    assert time.monotonic() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_a_template_of_too_many_parts_is_refused() -> None:
