@@ -46,12 +46,13 @@ class Doorkeeper:
         self._database = database
         self._held: Counter[bytes] = Counter()
         self._roles: dict[bytes, Role] = {}
+        self._asked: frozenset[bytes] = frozenset()  # about whom, the last time; who comes meanwhile is not among them
         self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
 
     def enter(self, session: bytes) -> None:
         self._held[session] += 1
-        self._asked_at = float("-inf")
+        self._asked -= {session}
 
     def leave(self, session: bytes) -> None:
         self._held[session] -= 1
@@ -60,12 +61,13 @@ class Doorkeeper:
     async def may(self, session: bytes, allow: Collection[Role]) -> bool:
         """True also while the database is away: nothing is told meanwhile."""
         async with self._asking:
-            if time.monotonic() - self._asked_at > CHECK:
+            if session not in self._asked or time.monotonic() - self._asked_at > CHECK:
+                held = frozenset(self._held)
                 with suppress(Unavailable):
                     async with self._database.connect() as conn:
-                        self._roles = await roles_of_sessions(conn, list(self._held), utc_now())
-                    self._asked_at = time.monotonic()
-        return self._asked_at == float("-inf") or self._roles.get(session) in allow
+                        self._roles = await roles_of_sessions(conn, held, utc_now())
+                    self._asked, self._asked_at = held, time.monotonic()
+        return session not in self._asked or self._roles.get(session) in allow
 
 
 @dataclass
