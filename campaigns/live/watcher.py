@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 EVERY = 1.0  # seconds
 RESTS = 50  # a scan that took a second is not repeated for 50
 SOONEST = 5.0  # seconds between two scans of one campaign
+LONGEST = 10.0  # seconds from one turn to the next, however long they take
 UNDER_WAY = frozenset({State.PREPARING, State.SENDING})
 ALL: int = 0  # watches all that send, instead of the campaign of an id
 
@@ -145,8 +146,13 @@ class Watcher:
         try:
             while self._wanted:
                 began = time.monotonic()
-                await self._turn_or_wait()
-                await asyncio.sleep(max(EVERY, 4 * (time.monotonic() - began)))
+                try:
+                    await self._turn_or_wait()
+                    pause = rest(time.monotonic() - began)
+                except Exception:  # whatever it is, those who watch have more of the next turn than of none
+                    log.exception("what is being sent cannot be counted; it is counted anew in %.0f s", LONGEST)
+                    self._watched, self._seen, pause = {}, None, LONGEST  # half a turn may have been taken in
+                await asyncio.sleep(pause)
         finally:
             self._watched, self._pictures, self._heads, self._asked, self._seen = {}, {}, {}, frozenset(), None
 
@@ -195,6 +201,12 @@ class Watcher:
         if counted is not None:
             before = self._watched.get(counted.head.id)
             self._watched[counted.head.id] = _Watched(_taken(counted, before.board if before else Board()), counted)
+
+
+def rest(took: float) -> float:
+    """Seconds until the next turn, after one that took so many: asking takes at most a fifth of the time, unless the
+    database is so slow that it would tell nothing any more."""
+    return min(LONGEST, max(EVERY, 4 * took))
 
 
 async def look(database: Database, campaign_id: int) -> Picture:
