@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench.ground import mail_sink
 from bench.reference import compiled, person
-from bench.render import AT, LABEL, PUBLIC_URL, SIGNER
+from bench.render import AT, LABEL, MAC, PUBLIC_URL, SIGNER
 from campaigns.content import Written
 from campaigns.dispatch.letters import message_links, stable_key
 from channels.contract import Common, Personal
@@ -65,7 +65,7 @@ def _write_out(mails: Iterable[Mail]) -> None:
 
 def _personal(number: int, written: Written, urls: MessageUrls) -> Personal:
     return Personal(
-        key=stable_key(b"key", MessageKey(number, 1)), to=f"c{number}@example.com", text=written.text, at=AT,
+        key=stable_key(MAC, MessageKey(number, 1)), to=f"c{number}@example.com", text=written.text, at=AT,
         name=f"王小{number}", subject=written.subject, html=written.html, unsubscribe_url=urls.unsubscribe,
     )  # fmt: skip
 

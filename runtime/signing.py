@@ -23,6 +23,9 @@ TAG_BYTES = 8
 _TAGS = struct.Struct(4 * f"{TAG_BYTES}s")
 _SIGNATURE_BYTES = 16
 _EXPIRY = struct.Struct(">Q")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_BLOCK = hashlib.sha256().block_size
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))  # RFC 2104
 
 
 class BadSignature(HearthError):
@@ -47,25 +50,38 @@ class MessageTags(NamedTuple):
     view: bytes
 
 
+class Mac:
+    """HMAC-SHA-256 by one key. What depends on the key alone is computed once: a digest then takes a third of the time
+    of `hmac.digest`."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+        self._inner, self._outer = (hashlib.sha256(block.translate(pad)) for pad in (_INNER, _OUTER))
+
+    def digest(self, data: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class Signer:
     """Signs with the newest key and accepts what any of the keys signed."""
 
     def __init__(self, secret: str) -> None:
         self._keys = [part.encode() for part in secret.split(",")]
-        self._message_keys = [_derive(key, "message") for key in self._keys]
+        self._message_macs = [Mac(_derive(key, "message")) for key in self._keys]
 
     def message_tags(self, ids: bytes) -> MessageTags:
         """The tags of the message that `ids` names, by one HMAC."""
-        digest = hmac.digest(self._message_keys[-1], ids, "sha256")
-        return MessageTags._make(_TAGS.unpack(digest))
+        return MessageTags._make(_TAGS.unpack(self._message_macs[-1].digest(ids)))
 
     def verify_message(self, ids: bytes, purpose: Purpose, tag: bytes) -> bool:
         """Whether `tag` was made for this message and this purpose, by any key; takes the same time either way."""
         start = purpose * TAG_BYTES
         found = False
-        for key in self._message_keys:
-            digest = hmac.digest(key, ids, "sha256")
-            found |= hmac.compare_digest(digest[start : start + TAG_BYTES], tag)
+        for mac in self._message_macs:
+            found |= hmac.compare_digest(mac.digest(ids)[start : start + TAG_BYTES], tag)
         return found
 
     def sign(self, purpose: str, payload: bytes, expires: datetime) -> str:
@@ -93,7 +109,7 @@ class Signer:
 
 def to_text(data: bytes) -> str:
     """URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def from_text(text: str) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from runtime.errors import NotFound
-from runtime.signing import TAG_BYTES, BadSignature, Purpose, Signer, from_text, to_text
+from runtime.signing import TAG_BYTES, BadSignature, MessageTags, Purpose, Signer, from_text, to_text
 from tracking.ledger import MessageKey
 
 _LARGEST_ID = 2**63 - 1
@@ -35,20 +35,29 @@ class MessageUrls:
     def __init__(self, signer: Signer, public_url: str, key: MessageKey) -> None:
         ids = _ids(key)
         tags = signer.message_tags(ids)
-        self._base = public_url
+        opened, clicked, unsubscribed, viewed = _tokens(ids, tags)
         self._click = ids + tags.click
-        self.open = f"{public_url}/o/{to_text(ids + tags.open)}"
-        self.unsubscribe = f"{public_url}/u/{to_text(ids + tags.unsubscribe)}"
+        self._clicks = f"{public_url}/c/{clicked}"
+        self.open = f"{public_url}/o/{opened}"
+        self.unsubscribe = f"{public_url}/u/{unsubscribed}"
         self.preferences = f"{self.unsubscribe}#preferences"
-        self.view = f"{public_url}/v/{to_text(ids + tags.view)}"
+        self.view = f"{public_url}/v/{viewed}"
 
     def clicks(self, count: int, first: int = 0) -> list[str]:
         """The tracked addresses of `count` of the run's links. They differ in the ends of their tokens, which depend
         on no more than the last bits of what stands before."""
         over = len(self._click) % 3
-        settled = len(self._click) * 8 // 6
-        beginning = f"{self._base}/c/{to_text(self._click)[:settled]}"
+        beginning = self._clicks[:-1] if over else self._clicks  # its last sign also holds bits of what follows
         return [beginning + end for end in _endings(over, self._click[-1] & (0, 3, 15)[over], count, first)]
+
+
+def _tokens(ids: bytes, tags: MessageTags) -> list[str]:
+    """The message's token for each purpose, spelled in one go: each is filled up to where a spelling begins anew."""
+    size = len(ids) + TAG_BYTES
+    filling = bytes(-size % 3)
+    text = to_text(ids + (filling + ids).join(tags) + filling)
+    width, signs = len(text) // len(tags), (size * 8 + 5) // 6
+    return [text[start : start + signs] for start in range(0, len(text), width)]
 
 
 @lru_cache(maxsize=1024)
@@ -95,7 +104,12 @@ def _unknown() -> NotFound:
 
 
 def _ids(key: MessageKey) -> bytes:
-    return _varint(key.customer_id) + _varint(key.run_id) + _varint(key.step)
+    return _varint(key.customer_id) + _run_and_step(key.run_id, key.step)
+
+
+@lru_cache(maxsize=1024)
+def _run_and_step(run_id: int, step: int) -> bytes:
+    return _varint(run_id) + _varint(step)
 
 
 def _varint(number: int) -> bytes:

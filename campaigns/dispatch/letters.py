@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from functools import partial
 
 from campaigns.content import MessageLinks
@@ -10,16 +9,17 @@ from campaigns.dispatch.work import Run
 from campaigns.people import Person
 from channels.contract import Common, Outgoing, Personal
 from runtime.house import House
+from runtime.signing import Mac
 from tracking.ledger import Due, MessageKey
 from tracking.tokens import MessageUrls
 
 _KEY_BYTES = 16
 
 
-def stable_key(secret: bytes, key: MessageKey) -> str:
+def stable_key(mac: Mac, key: MessageKey) -> str:
     """The message's identity at the receiving side, the same at every attempt; nobody else can compute it."""
     ids = f"{key.customer_id}:{key.run_id}:{key.step}".encode()
-    return hmac.digest(secret, ids, "sha256")[:_KEY_BYTES].hex()
+    return mac.digest(ids)[:_KEY_BYTES].hex()
 
 
 def message_links(urls: MessageUrls, offset: int = 0) -> MessageLinks:
@@ -39,7 +39,7 @@ class Writer:
     def __init__(self, house: House, run: Run, secret: bytes) -> None:
         self._house = house
         self._editions = run.editions
-        self._secret = secret
+        self._mac = Mac(secret)
         label = f"{run.campaign_id}.{run.id}.{house.signer.fingerprints[-1]}"
         self._composers = {
             sender: run.channel.composer(Common(sender=sender or run.sender, label=label))
@@ -53,7 +53,7 @@ class Writer:
         written = edition.content.write(person, message_links(urls, edition.offset))
         return self._composers[edition.sender].compose(
             Personal(
-                key=stable_key(self._secret, message.key),
+                key=stable_key(self._mac, message.key),
                 to=message.address,
                 text=written.text,
                 at=message.created_at,

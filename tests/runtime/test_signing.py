@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.signing import TAG_BYTES, BadSignature, Purpose, Signer, from_text, local_secret, to_text
+from runtime.signing import TAG_BYTES, BadSignature, Mac, Purpose, Signer, from_text, local_secret, to_text
 
 OLD, NEW = "the-old-key-sixteen", "the-new-key-sixteen"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -46,6 +47,12 @@ def test_tag_serves_one_message(ids: bytes, other: bytes, purpose: Purpose) -> N
 @given(ids=st.binary(max_size=40), purpose=purposes, tag=st.binary(max_size=12))
 def test_guessed_tags_fail(ids: bytes, purpose: Purpose, tag: bytes) -> None:
     assert signer.verify_message(ids, purpose, tag) == (tag == tag_of(ids, purpose))
+
+
+@given(key=st.binary(max_size=150), data=st.binary(max_size=200))
+def test_a_mac_is_the_standard_one(key: bytes, data: bytes) -> None:
+    mac = Mac(key)
+    assert mac.digest(data) == mac.digest(data) == hmac.digest(key, data, "sha256")
 
 
 def test_rotation_signs_with_the_last_key_and_accepts_both() -> None:

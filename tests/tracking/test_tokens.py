@@ -31,6 +31,21 @@ def urls_of(key: MessageKey, signer: Signer = SIGNER) -> dict[Purpose, str]:
     }
 
 
+PUBLISHED = [
+    (MessageKey(7, 9), ["o/BwkAnvblQ3aV8Xk", "c/BwkAN8_tNOOzBiED", "u/BwkAgLpw8XboE1k", "v/BwkA3IlhopTfKDI"]),
+    (
+        MessageKey(1234567, 300, 2),
+        ["o/h61LrAIC_DCZXOB4d3o", "c/h61LrAICM_2Wgbvyg1cD", "u/h61LrAICo9XYN8HcBFg", "v/h61LrAICScLZBF5Nd-8"],
+    ),
+    (MessageKey(200, 9), ["o/yAEJABDHhOndqTXD", "c/yAEJAC_bqv1SCdexAw", "u/yAEJAE0YW0iMVogN", "v/yAEJAOKBWkKjCXx0"]),
+]
+
+
+@pytest.mark.parametrize(("key", "paths"), PUBLISHED)
+def test_addresses_are_those_that_were_mailed_before(key: MessageKey, paths: list[str]) -> None:
+    assert list(urls_of(key).values()) == [f"{BASE}/{path}" for path in paths]
+
+
 @given(KEYS, LINKS)
 def test_a_click_names_its_message_and_link(key: MessageKey, link: int) -> None:
     url = MessageUrls(SIGNER, BASE, key).clicks(1, link)[0]
