@@ -158,17 +158,14 @@ class Link(asyncio.Protocol):
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) + sum(map(len, self._lines)) > MAX_ANSWER:
-            self._fail("the server's answer is too long")
-            return
-        *lines, rest = self._buffer.split(b"\n")
-        self._buffer = rest
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in map(_read_line, lines):
             if line is None:
                 self._fail("the server's answer is no SMTP")
                 break
             self._take_line(line)
+        if len(self._buffer) + sum(map(len, self._lines)) > MAX_ANSWER:  # what was said before it stands
+            self._fail("the server's answer is too long")
         if self._wanted and len(self._answers) >= self._wanted:
             self._wake()
 

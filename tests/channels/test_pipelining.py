@@ -165,6 +165,15 @@ async def test_a_server_that_hangs_at_the_envelope_behind_has_taken_the_mail() -
         assert (await sender.send(mail(1), None, mail(2))).accepted
 
 
+async def test_an_answer_without_end_to_the_envelope_behind_does_not_unsay_the_one_to_the_dot() -> None:
+    """They may come in one piece."""
+    answers = [b"250 2.0.0 queued\r\n250 ok\r\n" + b"250-and so on\r\n" * 10_000]
+    async with sending(Script(dot=lambda _: answers.pop() if answers else GOOD["dot"])) as sender:
+        first, second = mail(1), mail(2)
+        assert (await sender.send(first, None, second)).reply == "250 2.0.0 queued"
+        assert (await sender.send(second)).accepted
+
+
 async def test_a_final_dot_without_an_answer_leaves_the_mail_alone_in_doubt() -> None:
     script = Script(dot=lambda count: None if count == 0 else b"250 ok\r\n")
     async with sending(script) as sender:
