@@ -114,7 +114,9 @@ class Delivery:
     async def _next(self) -> Letter | None:
         """The next message that can go, written; what can not is recorded on the way."""
         while not self._over and (message := await self.turns.next()) is not None:
-            if (letter := self._written(message)) is not None:
+            if self._over:
+                self.turns.released(message)
+            elif (letter := self._written(message)) is not None:
                 return letter
         return None
 
@@ -140,16 +142,16 @@ class Delivery:
             line.recorded = self._answered(letter, sent) or line.recorded
 
     def _written(self, message: Due) -> Letter | None:
-        """None where it cannot go: now, since the batch has ended or it is quiet there (it stays queued, and is put off
-        when the batch is loaded again), or ever, which is recorded."""
+        """None where it cannot go: now, since it is quiet there (it stays queued, and is put off when the batch is
+        loaded again), or ever, which is recorded."""
         customer_id = message.key.customer_id
         reason = self._ward.barred.get(customer_id)
-        if reason is None and not self._over and not self._ward.quiet(customer_id):
+        if reason is None and not self._ward.quiet(customer_id):
             outgoing = self._write(message)
             if outgoing is not None:
                 return Letter(message, outgoing)
         self.turns.released(message)
-        if reason is not None and not self._over:
+        if reason is not None:
             self._skip(message, reason)
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from campaigns.dispatch.domains import Domain
-from tracking.ledger import Due
+from tracking.ledger import Due, MessageKey
 
 
 class Underway:
@@ -11,29 +11,29 @@ class Underway:
     same domain, over the same connection, takes over its place."""
 
     def __init__(self) -> None:
-        self._domains: dict[_Key, Domain] = {}
-        self._heirs: dict[_Key, _Key] = {}
-        self._before: dict[_Key, _Key] = {}
+        self._domains: dict[MessageKey, Domain] = {}
+        self._heirs: dict[MessageKey, MessageKey] = {}
+        self._before: dict[MessageKey, MessageKey] = {}
 
     def start(self, message: Due, domain: Domain, now: float) -> None:
-        self._domains[_key(message)] = domain
+        self._domains[message.key] = domain
         if domain.out == 0:
             domain.answered_at = now  # it was not asked anything until now
         domain.out += 1
 
     def domain_to_follow(self, before: Due) -> Domain | None:
         """The domain of a message that nobody goes behind yet."""
-        key = _key(before)
+        key = before.key
         return None if key in self._heirs else self._domains.get(key)
 
     def follow(self, message: Due, before: Due) -> None:
-        key, leader = _key(message), _key(before)
+        key, leader = message.key, before.key
         self._domains[key] = self._domains[leader]
         self._heirs[leader], self._before[key] = key, leader
 
     def end(self, message: Due) -> Domain | None:
         """It was answered, or not handed over after all; None where it is not under way."""
-        key = _key(message)
+        key = message.key
         domain = self._domains.pop(key, None)
         if domain is None:
             return None
@@ -56,10 +56,3 @@ class Underway:
         self._heirs.clear()
         self._before.clear()
 
-
-_Key = tuple[int, int]
-
-
-def _key(message: Due) -> _Key:
-    """Within its batch."""
-    return message.key.customer_id, message.key.step
