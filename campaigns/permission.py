@@ -83,9 +83,14 @@ def with_reason(
     address: ColumnElement[Any],
     channel: ChannelKind,
     now: datetime,
+    *,
+    few: bool = False,
 ) -> tuple[FromClause, ColumnElement[Any]]:
-    """`targets` joined with what speaks against each, and the reason: NULL for those who may be contacted at `now`."""
-    consent = standing_consents.c
+    """`targets` joined with what speaks against each, and the reason: NULL for those who may be contacted at `now`.
+
+    `few`: each is looked up by its key. A database that has not counted its tables yet would else compare everybody
+    asked about with everybody there is.
+    """
     person = (
         select(suppressions.c.reason)
         .where(
@@ -98,26 +103,31 @@ def with_reason(
         .limit(1)
         .lateral("person")
     )
-    place = suppressed_addresses.c
-    joined = (
-        targets.outerjoin(
-            standing_consents,
-            and_(consent.customer_id == customer_id, consent.channel == channel.name, consent.purpose == MARKETING),
-        )
-        .outerjoin(person, true())
-        .outerjoin(
-            suppressed_addresses,
-            and_(place.kind == channel.address_kind, place.value == address, in_force(suppressed_addresses, now)),
-        )
-    )
+    consent, place = _consent(customer_id, channel), _place(address, channel, now)
+    if few:
+        consent, place = consent.limit(1), place.limit(1)
+    consents, places = consent.lateral("consent"), place.lateral("place")
+    joined = targets.outerjoin(consents, true()).outerjoin(person, true()).outerjoin(places, true())
     reason = case(
         (address.is_(None), "no_address"),
-        (or_(consent.granted.is_(False), person.c.reason == UNSUBSCRIBED), UNSUBSCRIBED),
+        (or_(consents.c.granted.is_(False), person.c.reason == UNSUBSCRIBED), UNSUBSCRIBED),
         (person.c.reason.is_not(None), literal("suppressed: ", Text) + person.c.reason),
-        (place.reason.is_not(None), literal("suppressed: ", Text) + place.reason),
-        (consent.granted.is_(None), "no_consent"),
+        (places.c.reason.is_not(None), literal("suppressed: ", Text) + places.c.reason),
+        (consents.c.granted.is_(None), "no_consent"),
     )
     return joined, reason
+
+
+def _consent(customer_id: ColumnElement[int], channel: ChannelKind) -> Select[Any]:
+    consent = standing_consents.c
+    mine = and_(consent.customer_id == customer_id, consent.channel == channel.name, consent.purpose == MARKETING)
+    return select(consent.granted).where(mine)
+
+
+def _place(address: ColumnElement[Any], channel: ChannelKind, now: datetime) -> Select[Any]:
+    place = suppressed_addresses.c
+    this = and_(place.kind == channel.address_kind, place.value == address, in_force(suppressed_addresses, now))
+    return select(place.reason).where(this)
 
 
 async def barred(
@@ -130,9 +140,10 @@ async def barred(
     ids = bindparam("ids", [customer for customer, _ in targets], ARRAY(BigInteger))
     addresses = bindparam("addresses", [address for _, address in targets], ARRAY(Text))
     asked = func.unnest(ids, addresses).table_valued("customer_id", "address", name="asked").render_derived()
-    joined, reason = with_reason(asked, asked.c.customer_id, asked.c.address, channel, now)
-    merged = customers.c.merged_into.is_not(None)
+    joined, reason = with_reason(asked, asked.c.customer_id, asked.c.address, channel, now, few=True)
+    own = select(customers.c.merged_into).where(customers.c.id == asked.c.customer_id).limit(1).lateral("own")
+    merged = own.c.merged_into.is_not(None)
     why = case((merged, MERGED), else_=reason)
-    known = joined.outerjoin(customers, customers.c.id == asked.c.customer_id)
+    known = joined.outerjoin(own, true())
     statement = select(asked.c.customer_id, why).select_from(known).where(or_(merged, reason.is_not(None)))
     return {row[0]: row[1] for row in await conn.execute(statement)}
