@@ -145,9 +145,11 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Text as a mail carries it, made once: UTF-8 in CRLF lines, no bare CR or LF, no NUL. `str()` gives the text."""
+    """Text as a mail carries it, made once: UTF-8 in CRLF lines, no bare CR or LF, no NUL. `str()` gives the text.
+    `settled`: known to have no line that begins with a dot or with `--=`, and none of more than 998 bytes."""
 
     raw: bytes
+    settled: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, text: str) -> Lines:

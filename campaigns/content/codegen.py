@@ -1,24 +1,22 @@
-"""Jinja's code generator, made for mails: constants are ready bytes, and a field is a look into a dict.
+"""Jinja's code generator, made for mails: constants are ready bytes, and fields are looked up all at once.
 
-A compiled template yields tuples of pieces. What a template may say is checked before (walk.py), and whatever is not a
-plain dict still goes through the environment (sandbox.py).
+A compiled template yields tuples of pieces. For each it asks for its values as they nearly always are, texts in dicts
+that need no care; where they are not, for each of them as Jinja would. What a template may say is checked before
+(walk.py), and whatever is not a plain dict goes through the environment (sandbox.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeGuard
+from collections.abc import Iterable, Sequence
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.visitor import NodeTransformer
 
+from campaigns.content.portions import click, is_click, is_field, is_value, portions
+from campaigns.content.settled import CLICK_ROOM, FIRST, Layout
 from channels.contract import Lines
-
-CLICKS = "_clicks"  # in a template's values: its tracked addresses as they stand in it, ready bytes
-AT_ONCE = 16  # values between two looks at the limits, where
-COMPUTED = 4  # says as how many one counts that is more than a field
 
 _CLICK = re.compile(r"_c(\d+)")
 
@@ -40,39 +38,63 @@ class Rewriter(NodeTransformer):
         return nodes.Filter(first, "_joined", others, [], None, None, lineno=node.lineno)
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802
-        if not (found := _CLICK.fullmatch(node.name)):
-            return node
-        clicks = nodes.Name(CLICKS, "load", lineno=node.lineno)
-        return nodes.Getitem(clicks, nodes.Const(int(found[1])), "load", lineno=node.lineno)
+        found = _CLICK.fullmatch(node.name)
+        return click(int(found[1]), node.lineno) if found else node
 
 
 class PieceGenerator(CodeGenerator):
     """Used by the environment of content."""
 
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802
+        self._layout = Layout(node)
+        super().visit_Template(node, frame)
+
     def pull_dependencies(self, nodes: Iterable[nodes.Node]) -> None:
         super().pull_dependencies(nodes)
-        self.writeline("show, special = environment.show, environment.special")
+        self.writeline("budget, (clicks, widest) = context.budget, context.clicks")
+        self.writeline("ready, careful = environment.form.ready, environment.form.careful")
+        self.writeline(f"budget.settled = {self._layout.settled} and widest <= {CLICK_ROOM}")
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802
-        for children in _portions(node.nodes):
-            self.writeline("yield (", node)
-            for child in children:
-                self._piece(child, frame)
-                self.write(", ")
-            self.write(")")
+        for portion in portions(node.nodes):
+            self._portion(portion, frame)
 
-    def _piece(self, child: nodes.Expr, frame: Frame) -> None:
-        if isinstance(child, nodes.TemplateData):
-            self.write(repr(Lines.of(child.data).raw))
-        elif _is_click(child):
-            self.visit(child.node, frame)
-            self.write("[")
-            self.visit(child.arg, frame)
-            self.write("]")
+    def _portion(self, portion: Sequence[nodes.Expr], frame: Frame) -> None:
+        pieces = [self._piece(child) for child in portion]
+        values = [(child, piece) for child, piece in zip(portion, pieces, strict=True) if is_value(child)]
+        between = _between(portion)
+        if values:
+            self._look_up(values, between, frame)
         else:
-            self.write("(value.encode() if type(value := ")
-            self.visit(child, frame)
-            self.write(") is str and not special(value) else show(value))")
+            self.writeline(f"budget.spend({between})")
+        for child, piece in zip(portion, pieces, strict=True):
+            if self._layout.begins(child):
+                self.writeline(f"if {piece}[:1] in {FIRST}: budget.settled = False")
+        self.writeline(f"yield ({''.join(f'{piece}, ' for piece in pieces)})", portion[0] if portion else None)
+
+    def _piece(self, child: nodes.Expr) -> str:
+        """The expression for a constant or a tracked address; the name for a value."""
+        if isinstance(child, nodes.TemplateData):
+            return repr(Lines.of(child.data).raw)
+        return f"clicks[{child.arg.as_const()}]" if is_click(child) else self.temporary_identifier()
+
+    def _look_up(self, values: Sequence[tuple[nodes.Expr, str]], between: str, frame: Frame) -> None:
+        """What is more than a field is computed first, and once."""
+        for value, name in values:
+            if not is_field(value):
+                self.writeline(f"{name} = ", value)
+                self.visit(value, frame)
+        names = "".join(f"{name}, " for _, name in values)
+        quickly = "".join(f"{_in_dicts(value, frame) if is_field(value) else name}, " for value, name in values)
+        self.writeline(f"try: {names}= ready(budget, ({quickly}), {between})")
+        self.writeline(f"except (LookupError, TypeError, ValueError): {names}= careful(budget, (")
+        for value, name in values:
+            if is_field(value):
+                self.visit(value, frame)
+            else:
+                self.write(name)
+            self.write(", ")
+        self.write(f"), {between})")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802
         """What is in a dict is taken from it; the rest (nothing there, a loop's counters) by the environment."""
@@ -83,23 +105,16 @@ class PieceGenerator(CodeGenerator):
         self.write(f" else environment.getattr({record}, {node.attr!r}))")
 
 
-def _is_click(child: nodes.Expr) -> TypeGuard[nodes.Getitem]:
-    return isinstance(child, nodes.Getitem) and isinstance(child.node, nodes.Name) and child.node.name == CLICKS
+def _between(portion: Sequence[nodes.Expr]) -> str:
+    """How many bytes stand between a portion's values."""
+    constant = sum(len(Lines.of(child.data).raw) for child in portion if isinstance(child, nodes.TemplateData))
+    clicks = sum(map(is_click, portion))
+    return f"{constant} + {clicks} * widest" if clicks else f"{constant}"
 
 
-def _portions(children: Sequence[nodes.Expr]) -> Iterator[list[nodes.Expr]]:
-    """Not more work in each than AT_ONCE, with the constants around."""
-    portion: list[nodes.Expr] = []
-    work = 0
-    for child in children:
-        more = 0 if isinstance(child, nodes.TemplateData) or _is_click(child) else _weight(child)
-        if work + more > AT_ONCE:
-            yield portion
-            portion, work = [], 0
-        portion.append(child)
-        work += more
-    yield portion
-
-
-def _weight(value: nodes.Expr) -> int:
-    return 1 if isinstance(value, nodes.Name | nodes.Getattr) else COMPUTED
+def _in_dicts(field: nodes.Expr, frame: Frame) -> str:
+    """A field where every part is a dict that has it."""
+    if isinstance(field, nodes.Getattr):
+        return f"{_in_dicts(field.node, frame)}[{field.attr!r}]"
+    assert isinstance(field, nodes.Name)
+    return frame.symbols.ref(field.name)

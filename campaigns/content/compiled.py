@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2.environment import Template
 
-from campaigns.content.codegen import CLICKS
 from campaigns.content.filters import filters_for
 from campaigns.content.limits import Budget, current
 from campaigns.content.links import same_place
-from campaigns.content.output import html_value, special_in_html, text_value
+from campaigns.content.output import as_they_stand
 from campaigns.content.sandbox import RENDER_ERRORS, ContentEnvironment, run, scope
 from campaigns.content.values import Link, MessageLinks, Rendered, Written
-from channels.contract import Lines
 from runtime.errors import HearthError
 
 MAX_ADDRESS = 8000
@@ -93,16 +91,16 @@ class CompiledContent:
 
     def _write(self, person: Mapping[str, Any], links: MessageLinks, budget: Budget) -> Written:
         subject, html, text = self._templates
-        clicks, in_html = _as_they_stand(links.clicks(len(self.links)))
+        clicks = links.clicks(len(self.links))
         token = current.set(budget)
         try:
             values = scope(person)
             values.update(links=links.pages, _pixel=links.pixel)
-            values[CLICKS] = clicks
+            in_text, in_html = as_they_stand(clicks, budget)
             return Written(
-                subject=" ".join(run(subject, values, budget).decode().split()),
-                text=Lines(run(text, values, budget)),
-                html=None if html is None else Lines(run(html, {**values, CLICKS: in_html}, budget)),
+                subject=" ".join(run(subject, values, budget).raw.decode().split()),
+                text=run(text, values, budget, in_text),
+                html=None if html is None else run(html, values, budget, in_html),
             )
         except RENDER_ERRORS as error:
             raise RenderFailed(f"the content cannot be rendered for this person: {error}") from error
@@ -120,7 +118,7 @@ class CompiledContent:
         budget = Budget.fresh()
         token = current.set(budget)
         try:
-            address = run(self._link_templates[index], scope(person), budget).decode()
+            address = run(self._link_templates[index], scope(person), budget).raw.decode()
         except RENDER_ERRORS as error:
             raise RenderFailed(f"the link cannot be rendered for this person: {error}") from error
         finally:
@@ -145,15 +143,6 @@ class CompiledContent:
     def _link_templates(self) -> list[Template]:
         plain = environment(self.language, self.currency, self.timezone, autoescape=False)
         return [plain.from_string(link.template) for link in self.links]
-
-
-def _as_they_stand(clicks: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
-    """The tracked addresses in text and in HTML; most need no escaping."""
-    together = " ".join(clicks)
-    ready = together.encode().split(b" ")
-    if len(ready) == len(clicks) and not special_in_html(together):
-        return ready, ready
-    return [text_value(click) for click in clicks], [html_value(click) for click in clicks]
 
 
 @lru_cache(maxsize=64)

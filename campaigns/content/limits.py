@@ -20,6 +20,7 @@ class LimitReached(ValueError):
 @dataclass(slots=True)
 class Budget:
     """What one message may still use, and the fields of `person` that it showed without a value (where somebody asks).
+    `settled`: whether the lines of the part at hand are (settled.py).
 
     `begun` is of the thread's own clock, which is dear to read and so asked only once `look_at` has come on the cheap
     one.
@@ -29,6 +30,7 @@ class Budget:
     look_at: float
     person: Mapping[str, Any] | None = None
     left: int = MAX_OUTPUT
+    settled: bool = False
     missing: set[str] = field(default_factory=set)
 
     @classmethod
@@ -47,7 +49,8 @@ class Budget:
         self.left -= size
         if self.left < 0:
             raise LimitReached(f"the message is longer than {MAX_OUTPUT} bytes")
-        self.check_time()
+        if time.monotonic() > self.look_at:
+            self.check_time()
 
 
 current: ContextVar[Budget] = ContextVar("budget")

@@ -3,17 +3,78 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from markupsafe import escape
 
-from campaigns.content.limits import LimitReached, within_text_limit
+from campaigns.content.limits import Budget, LimitReached, within_text_limit
 from channels.contract import Lines
 
-# What has to be looked at before it may stand in a mail, or in HTML. A text without it goes out as it is, which
-# compiled templates do by themselves (codegen.py).
-special = re.compile("[\0\r\n\ud800-\udfff]").search
-special_in_html = re.compile("[\0\r\n\ud800-\udfff&<>\"']").search
+ROOM = 250  # bytes that the values of one portion (codegen.py) add to a line of settled lines, at most
+
+
+class Clicks(NamedTuple):
+    """The tracked addresses of a message as they stand in a part; the longest has `widest` bytes."""
+
+    pieces: Sequence[bytes]
+    widest: int
+
+
+NO_CLICKS = Clicks((), 0)
+
+
+class Unfit(ValueError):
+    """Values among which one has to be looked at."""
+
+
+class Form:
+    """How values stand in a part of a message. `show` makes any value bytes; a text without any of `special` (ASCII), a
+    NUL or a lone surrogate goes out as it is."""
+
+    def __init__(self, show: Callable[[Any], bytes], special: str) -> None:
+        self._show = show
+        self._special = special.encode()
+        self._special_sign = re.compile(f"[\0\ud800-\udfff{re.escape(special)}]").search
+
+    def ready(self, budget: Budget, values: Sequence[str], between: int) -> list[bytes]:
+        """Texts of which none needs care, all at once; they and the `between` bytes around them are counted. Raises
+        Unfit, UnicodeEncodeError or TypeError for others."""
+        together = "\0".join(values).encode()
+        pieces = together.split(b"\0")
+        if len(pieces) != len(values) or len(together.translate(None, self._special)) != len(together):
+            raise Unfit
+        budget.spend(between + len(together))
+        if len(together) > ROOM:
+            budget.settled = False
+        return pieces
+
+    def careful(self, budget: Budget, values: Sequence[Any], between: int) -> list[bytes]:
+        """As `ready` for any values, one by one. Raises LimitReached for what cannot be shown."""
+        special = self._special_sign
+        pieces = [
+            value.encode() if type(value) is str and not special(value) else self._show(value) for value in values
+        ]
+        together = b"".join(pieces)
+        budget.spend(between + len(together))
+        if len(together) > ROOM or b"\n" in together:
+            budget.settled = False
+        return pieces
+
+
+def as_they_stand(clicks: Sequence[str], budget: Budget) -> tuple[Clicks, Clicks]:
+    """The tracked addresses in text and in HTML; most need no escaping."""
+    if not clicks:
+        return NO_CLICKS, NO_CLICKS
+    try:
+        both = _measured(HTML.ready(budget, clicks, 0))
+    except (Unfit, UnicodeEncodeError):
+        return _measured(TEXT.careful(budget, clicks, 0)), _measured(HTML.careful(budget, clicks, 0))
+    return both, both
+
+
+def _measured(pieces: Sequence[bytes]) -> Clicks:
+    return Clicks(pieces, max(map(len, pieces)))
 
 
 def html_value(value: Any) -> bytes:
@@ -37,3 +98,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, (dict, list, tuple, set, range)):
         raise LimitReached("a list or a record cannot be shown; loop over it or name one of its fields")
     return value
+
+
+TEXT = Form(text_value, "\r\n")
+HTML = Form(html_value, "\r\n&<>\"'")

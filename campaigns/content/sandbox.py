@@ -14,11 +14,13 @@ from jinja2 import TemplateError, nodes
 from jinja2.environment import Template
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from jinja2.utils import missing
 
 from campaigns.content.codegen import PieceGenerator, Rewriter
 from campaigns.content.limits import Budget, LimitReached, current, within_text_limit
 from campaigns.content.names import words
-from campaigns.content.output import html_value, shown, special, special_in_html, text_value
+from campaigns.content.output import HTML, NO_CLICKS, TEXT, Clicks, shown
+from channels.contract import Lines
 
 MAX_NUMBER_BITS = 1024
 
@@ -58,6 +60,9 @@ class Missing(Undefined):
     def __hash__(self) -> int:
         return hash(type(self))
 
+    def __getitem__(self, part: object) -> NoReturn:
+        raise KeyError(part)
+
     def __index__(self) -> int:
         return 0
 
@@ -84,7 +89,8 @@ class ContentEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, filters: Mapping[str, Any], *, autoescape: bool) -> None:
         # Unoptimised: constant expressions would be computed while compiling, where no limit holds.
         super().__init__(autoescape=autoescape, optimized=False, undefined=Missing, keep_trailing_newline=True)
-        self.show, self.special = (html_value, special_in_html) if autoescape else (text_value, special)
+        self.form = HTML if autoescape else TEXT
+        self.eval_ctx = nodes.EvalContext(self)  # nothing that a template may say changes it
         self.globals = dict(_GLOBALS)
         self.filters = {**filters, "_each": _each, "_joined": _joined}
         self.tests = {name: self.tests[name] for name in ALLOWED_TESTS if name in self.tests}
@@ -117,6 +123,26 @@ class ContentEnvironment(ImmutableSandboxedEnvironment):
         return super()._generate(Rewriter().visit(source), name, filename, defer_init)
 
 
+class Names(Context):
+    """The names of one message for one of its templates, and what its code (codegen.py) needs besides."""
+
+    blocks: dict[str, Any] = {}  # noqa: RUF012 - there are none: templates do not inherit
+    globals_keys: frozenset[str] = frozenset()  # type: ignore[assignment]
+    name = None
+
+    def __init__(self, environment: ContentEnvironment, values: dict[str, Any], budget: Budget, clicks: Clicks) -> None:
+        self.environment = environment
+        self.eval_ctx = environment.eval_ctx
+        self.parent = values
+        self.vars = {}
+        self.exported_vars = set()
+        self.budget = budget
+        self.clicks = clicks
+
+    def resolve_or_missing(self, key: str) -> Any:
+        return self.parent.get(key, missing)
+
+
 ALLOWED_TESTS = words(
     "defined undefined none boolean false true integer float number string mapping sequence odd even divisibleby"
     " eq equalto == ne != gt greaterthan > ge >= lt lessthan < le <= in lower upper"
@@ -133,14 +159,13 @@ def scope(person: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def run(template: Template, values: dict[str, Any], budget: Budget) -> bytes:
+def run(template: Template, values: dict[str, Any], budget: Budget, clicks: Clicks = NO_CLICKS) -> Lines:
     """Render within `budget`, the current one. Raises one of RENDER_ERRORS; LimitReached past the limits."""
     pieces: list[bytes] = []
-    context = Context(template.environment, values, None, {})
+    context = Names(cast(ContentEnvironment, template.environment), values, budget, clicks)
     for portion in cast(Iterator[Sequence[bytes]], template.root_render_func(context)):  # see codegen.py
         pieces += portion
-        budget.spend(sum(map(len, portion)))
-    return b"".join(pieces)
+    return Lines(b"".join(pieces), budget.settled)
 
 
 def _each(values: Iterable[Any]) -> Iterator[Any]:

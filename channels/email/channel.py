@@ -14,7 +14,7 @@ from channels.email.config import SmtpConfig, parse_smtp_url
 from channels.email.connect import Opened, open_link
 from channels.email.dkim_keys import Keyring, read_keys
 from channels.email.link import Group, LinkLost, Patience
-from channels.email.mime import EmailComposer, Mail, stuffed
+from channels.email.mime import EmailComposer, Mail
 from channels.email.replies import Phase, Reply, clean_text, refusal
 from runtime.settings import DEFAULT_SMTP_URL, Settings
 
@@ -262,8 +262,8 @@ def _wire_data(mail: Mail, opened: Opened, dkim: Keyring) -> bytes:
         raise ChannelError(
             f"{mail.to}: the mail server cannot write to such addresses (no SMTPUTF8)", permanent=True, status="5.6.7"
         )
-    message = mail.wire(eight_bit=opened.eight_bit, keys=dkim.of(mail.domain))
-    if opened.max_size and len(message) > opened.max_size:
-        text = f"the message has {len(message)} bytes, the mail server takes {opened.max_size}"
+    data = mail.data(eight_bit=opened.eight_bit, keys=dkim.of(mail.domain))
+    if opened.max_size and len(data) > opened.max_size:
+        text = f"the message has {len(data)} bytes, the mail server takes {opened.max_size}"
         raise ChannelError(text, permanent=True, status="5.3.4")
-    return stuffed(message)
+    return data

@@ -47,19 +47,34 @@ class Mail:
     def wire(self, *, eight_bit: bool = False, keys: Sequence[SigningKey] = ()) -> bytes:
         """The message in CRLF lines of at most 998 bytes; 8-bit text only where the server announced 8BITMIME. Signed
         by each of `keys` as it is returned."""
-        head, body = self._parts(eight_bit)
-        return b"".join((signature_headers(head, body, keys) if keys else b"", head, b"\r\n", body))
+        return b"".join(self._pieces(eight_bit, keys))
 
-    def _parts(self, eight_bit: bool) -> tuple[bytes, bytes]:
-        """Header and body, without the blank line between them."""
+    def data(self, *, eight_bit: bool = False, keys: Sequence[SigningKey] = ()) -> bytes:
+        """The message as DATA wants it: as `wire`, dots stuffed, final dot at its end."""
+        if self.text.settled and self.html is not None and self.html.settled:
+            return b"".join((*self._pieces(eight_bit, keys), b".\r\n"))
+        return stuffed(self.wire(eight_bit=eight_bit, keys=keys))
+
+    def _pieces(self, eight_bit: bool, keys: Sequence[SigningKey]) -> Sequence[bytes]:
+        head, *body = self._unsigned(eight_bit)
+        if not keys:
+            return head, b"\r\n", *body
+        joined = b"".join(body)
+        return signature_headers(head, joined, keys), head, b"\r\n", joined
+
+    def _unsigned(self, eight_bit: bool) -> Sequence[bytes]:
+        """The header, and the pieces of the body, without the blank line between them."""
         head, text = _part(b"plain", self.text, eight_bit, self.boundary)
         if self.html is None:
             return self.head.encode() + head, text
         html_head, html = _part(b"html", self.html, eight_bit, self.boundary)
         mark = b"--" + self.boundary
+        ending = b"\r\n" + mark
         line = b"\r\n"
-        body = (mark, line, head, line, text, line, mark, line, html_head, line, html, line, mark, b"--", line)
-        return self.head.encode(), b"".join(body)
+        return (
+            *(self.head.encode(), mark, line, head, line, text),
+            *(ending, line, html_head, line, html, ending, b"--\r\n"),
+        )
 
 
 def stuffed(message: bytes) -> bytes:
@@ -149,13 +164,14 @@ def _part(subtype: bytes, body: Lines, eight_bit: bool, boundary: bytes) -> tupl
     """Header and body of one part. A body that holds the boundary is encoded, and so cannot end its part."""
     raw = body.raw
     ascii_only = raw.isascii()
-    if (ascii_only or eight_bit) and boundary not in raw and _fits(raw):
+    if (ascii_only or eight_bit) and (body.settled or (boundary not in raw and _fits(raw))):
         return _part_head(subtype, b"7bit" if ascii_only else b"8bit"), raw
     if ascii_only:
         return _part_head(subtype, b"quoted-printable"), _quoted_printable(raw)
     return _part_head(subtype, b"base64"), _base64(raw)
 
 
+@lru_cache(maxsize=16)
 def _part_head(subtype: bytes, encoding: bytes) -> bytes:
     return b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: %b\r\n' % (subtype, encoding)
 

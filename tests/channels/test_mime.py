@@ -11,15 +11,18 @@ from email.utils import parseaddr
 from typing import cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.contract import ChannelError, Common, Lines, Personal
 from channels.email.address import parse_sender, wire_address
+from channels.email.dkim import SigningKey
 from channels.email.mime import EmailComposer, stuffed
 from runtime.errors import Invalid
 
 AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+SIGNING = SigningKey("s1", "example.com", Ed25519PrivateKey.generate())
 COMPOSER = EmailComposer(Common(sender="Hearth 家电 <hearth@example.com>", label="c1.r2.w3", reply_to="a@b.example"))
 
 
@@ -147,6 +150,25 @@ def test_no_line_of_a_mail_ends_it_on_the_wire(text: str, html: str | None) -> N
     assert b"." not in lines
     sent = b"\r\n".join(line.removeprefix(b".") for line in lines)
     assert sent == message.removesuffix(b"\r\n")
+
+
+def settled(text: str) -> Lines:
+    raw = Lines.of(text).raw
+    return Lines(raw, all(not line.startswith((b".", b"--=")) and len(line) <= 998 for line in raw.split(b"\r\n")))
+
+
+wire_texts = st.lists(st.sampled_from([".", "-", "--", "\n", "a", "你", "=", "x" * 400]), max_size=12).map("".join)
+
+
+@given(text=wire_texts, html=st.none() | wire_texts, eight_bit=st.booleans(), signed=st.booleans())
+def test_settled_lines_go_out_as_all_others(text: str, html: str | None, eight_bit: bool, signed: bool) -> None:
+    keys = [SIGNING] if signed else []
+    known = COMPOSER.compose(personal(text=settled(text), html=None if html is None else settled(html)))
+    looked_at = COMPOSER.compose(personal(text=text, html=html))
+    message = looked_at.wire(eight_bit=eight_bit, keys=keys)
+    assert known.wire(eight_bit=eight_bit, keys=keys) == message
+    assert known.data(eight_bit=eight_bit, keys=keys) == looked_at.data(eight_bit=eight_bit, keys=keys)
+    assert known.data(eight_bit=eight_bit, keys=keys) == stuffed(message)
 
 
 def test_long_lines_are_encoded_even_where_eight_bits_are_possible() -> None:
