@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from email.utils import getaddresses
 from functools import lru_cache
+from typing import NamedTuple
 
 import idna
 
@@ -16,13 +16,11 @@ from runtime.errors import Invalid, Problem
 # means something in an envelope or a header.
 _ATOM = re.compile(r"[^\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff<>()\[\],:;\\\"@]+")
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~]|\\[ -~])*"')
-_DOT_ATOM = re.compile(r"[^.]+(?:\.[^.]+)*")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 _LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """An address ready for the wire: the domain in ASCII (IDNA 2008, UTS 46); `utf8` says that the local part needs
     SMTPUTF8."""
 
@@ -36,14 +34,14 @@ class Address:
     @property
     def in_header(self) -> str:
         """As a header spells it: what is no dot-atom (RFC 5322) is quoted there."""
-        plain = self.local.startswith('"') or _DOT_ATOM.fullmatch(self.local)
-        return str(self) if plain else f'"{self.local}"@{self.domain}'
+        if ".." in f".{self.local}." and not self.local.startswith('"'):
+            return f'"{self.local}"@{self.domain}'
+        return str(self)
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"
 
 
-@lru_cache(maxsize=4096)
 def wire_address(text: str) -> Address:
     """Raises ChannelError (permanent, bad address) for what is no address or cannot stand in an envelope."""
     local, at, domain = text.strip(" ").rpartition("@")
@@ -76,6 +74,7 @@ def parse_sender(text: str) -> tuple[str, Address]:
     return name, wire
 
 
+@lru_cache(maxsize=4096)
 def _ascii_domain(domain: str) -> str | None:
     if len(domain) > 255:
         return None

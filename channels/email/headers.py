@@ -33,7 +33,9 @@ def text_header(name: str, value: str) -> str:
 
 def mailbox_header(header: str, name: str, address: str) -> str:
     """`header: name <address>`; `address` comes from `wire_address` and holds nothing that needs care."""
-    name = _BLANKS.sub(" ", _one_line(name))
+    name = _one_line(name)
+    if "  " in name:
+        name = _BLANKS.sub(" ", name)
     if not name:
         return f"{header}: {address}\r\n" if not address.startswith('"') else f"{header}: <{address}>\r\n"
     if name.isascii() and "=?" not in name and len(name) <= WIDTH - len(header) - 4:
@@ -55,7 +57,7 @@ def fixed_header(name: str, value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    return _BREAKS.sub(" ", value).strip()
+    return value.strip() if value.isprintable() else _BREAKS.sub(" ", value).strip()
 
 
 def _fold_words(value: str, used: int) -> str:
@@ -80,13 +82,16 @@ def _encoded_words(value: str, used: int) -> str:
         while data[end] & 0xC0 == 0x80:  # within a character
             end -= 1
         words.append(_word(data[start:end]))
-        start, end = end, end + _room(1)
+        start, end = end, end + _ROOM_OF_A_LINE
     return "\r\n ".join([*words, _word(data[start:])])
 
 
 def _room(used: int) -> int:
     """Bytes that fit into an encoded word which starts after `used` characters of its line."""
     return max(0, min(75, WIDTH - used) - len("=?utf-8?b??=")) // 4 * 3
+
+
+_ROOM_OF_A_LINE = _room(1)
 
 
 def _word(chunk: bytes) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64, b2a_qp
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from channels.contract import ChannelError, Common, Lines, Personal
 from channels.email.address import Address, parse_sender, wire_address
@@ -28,8 +28,7 @@ _URL = re.compile(r"https?://[!#-;=?-~]{1,900}")
 _LONG_LINE = 998
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """A ready envelope. `sender` is the return path, `recipient` the address on the wire, `domain` that of From, `head`
     the header up to what depends on the server."""
 
@@ -96,16 +95,18 @@ class EmailComposer:
         boundary = "=_" + sha256(f"{common.label}\0{common.sender}".encode()).hexdigest()[:32]
         self._boundary = boundary.encode()
         self._multipart = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n'
-        self._list_id = f"List-Id: <campaigns.{self._sender.domain.strip('[]')}>\r\n"  # RFC 2919
+        host = self._sender.domain.strip("[]")
+        self._message_id = f"@{host}>\r\n"
+        self._list_id = f"List-Id: <campaigns.{host}>\r\n"  # RFC 2919
         self._top = mailbox_header("From", name, self._sender.in_header) + _fixed_headers(common)
+        self._return_path = str(self._sender)
 
     def compose(self, personal: Personal) -> Mail:
         recipient = wire_address(personal.to)
-        bounces = str(self._sender) if personal.return_to is None else str(wire_address(personal.return_to))
         return Mail(
             key=personal.key,
             to=personal.to,
-            sender=bounces,
+            sender=self._return_path if personal.return_to is None else str(wire_address(personal.return_to)),
             recipient=str(recipient),
             domain=self._sender.domain,
             utf8=recipient.utf8,
@@ -116,20 +117,15 @@ class EmailComposer:
         )
 
     def _head(self, personal: Personal, recipient: Address) -> str:
-        if not _KEY.fullmatch(personal.key):
-            raise ChannelError(f"{personal.key!r} cannot be a message's key", permanent=True)
-        return "".join(
-            (
-                self._top,
-                mailbox_header("To", personal.name, recipient.in_header),
-                text_header("Subject", personal.subject),
-                f"Date: {_date(personal.at)}\r\nMessage-ID: <{personal.key}@{self._sender.domain.strip('[]')}>\r\n",
-                ""
-                if personal.unsubscribe_url is None
-                else self._list_id + _unsubscribe_headers(personal.unsubscribe_url),
-                "MIME-Version: 1.0\r\n",
-                "" if personal.html is None else self._multipart,
-            )
+        key, unsubscribe = personal.key, personal.unsubscribe_url
+        if not _KEY.fullmatch(key):
+            raise ChannelError(f"{key!r} cannot be a message's key", permanent=True)
+        return (
+            f"{self._top}{mailbox_header('To', personal.name, recipient.in_header)}"
+            f"{text_header('Subject', personal.subject)}Date: {_date(personal.at)}\r\n"
+            f"Message-ID: <{key}{self._message_id}"
+            f"{'' if unsubscribe is None else self._list_id + _unsubscribe_headers(unsubscribe)}"
+            f"MIME-Version: 1.0\r\n{'' if personal.html is None else self._multipart}"
         )
 
 
