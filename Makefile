@@ -29,7 +29,7 @@ bench: setup
 	@status=0; for name in $(BENCHMARKS); do $(BIN)/python -m bench.$$name || status=1; done; exit $$status
 
 soak: setup
-	HEARTH_SOAK=1 $(BIN)/python -m pytest -n 1 tests/acceptance
+	HEARTH_SOAK=1 $(BIN)/python -m pytest -n 1 tests/acceptance tests/campaigns/sending/test_fairness.py tests/channels/test_tls.py
 	HEARTH_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests/segments
 
 messages: setup

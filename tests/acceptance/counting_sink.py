@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import BinaryIO
 ROOT = Path(__file__).parents[2]
 EHLO = b"250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
 ANSWERS = {b"MAIL": b"250 ok\r\n", b"RCPT": b"250 ok\r\n", b"RSET": b"250 ok\r\n", b"NOOP": b"250 ok\r\n"}
+LAST = (b"221", b"421")  # answers after which the server closes the connection
 HEADERS = (b"message-id", b"from", b"subject", b"list-unsubscribe")
 OPENED, CLOSED, DOT = "open", "closed", "dot"
 
@@ -66,11 +67,11 @@ class CountingSink:
 
 
 @contextmanager
-def counting_sink(folder: Path) -> Iterator[CountingSink]:
-    """Running until the block ends."""
+def counting_sink(folder: Path, module: str = __name__) -> Iterator[CountingSink]:
+    """Running until the block ends. `module`: one whose main calls `serve`."""
     path = folder / "sink.log"
     path.touch()
-    command = [sys.executable, "-m", "tests.acceptance.counting_sink", str(path)]
+    command = [sys.executable, "-m", module, str(path)]
     with path.open("rb") as log, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
@@ -93,7 +94,9 @@ class Conversation(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         os.write(self._log, OPENED.encode() + b"\n")
-        transport.write(b"220 sink.test\r\n")
+        transport.write(self._greeting())
+        if self._greeting().startswith(LAST):
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         os.write(self._log, CLOSED.encode() + b"\n")
@@ -101,7 +104,7 @@ class Conversation(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         answers: list[bytes] = []
-        while not self._transport.is_closing():
+        while not self._transport.is_closing() and not (answers and answers[-1].startswith(LAST)):
             end = self._buffer.find(b"\r\n.\r\n" if self._in_message else b"\r\n")
             if end < 0:
                 break
@@ -109,8 +112,11 @@ class Conversation(asyncio.Protocol):
             del self._buffer[: end + (5 if self._in_message else 2)]
             answers.append(self._taken(part) if self._in_message else self._command(part))
         self._transport.write(b"".join(answers))
-        if answers and answers[-1].startswith(b"221"):
+        if answers and answers[-1].startswith(LAST):
             self._transport.close()
+
+    def _greeting(self) -> bytes:
+        return b"220 sink.test\r\n"
 
     def _command(self, line: bytes) -> bytes:
         verb = line[:4].upper()
@@ -139,10 +145,11 @@ class Conversation(asyncio.Protocol):
         return b"250 2.0.0 queued\r\n"
 
 
-async def serve(path: str) -> None:
+async def serve(path: str, conversation: Callable[[int, set[bytes]], asyncio.Protocol] = Conversation) -> None:
+    """`conversation(log, muted)` is one client; `muted` is theirs together."""
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     muted: set[bytes] = set()
-    server = await asyncio.get_running_loop().create_server(lambda: Conversation(log, muted), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: conversation(log, muted), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
