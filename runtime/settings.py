@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
@@ -16,6 +17,9 @@ from babel.numbers import list_currencies
 from runtime.errors import HearthError
 
 DEFAULT_SMTP_URL = "smtp://127.0.0.1:1025"
+_RETURN_PATH = re.compile(
+    r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,11}@)?(?=.{1,180}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"
+)
 
 
 class BadSetting(HearthError):
@@ -25,7 +29,8 @@ class BadSetting(HearthError):
 @dataclass(frozen=True)
 class Settings:
     """What API.md lists. `database_url` None: the embedded PostgreSQL; `secret_key` None: made on first start;
-    `dkim_keys`: a folder of keys (channels/email/dkim_keys.py), None where the mail server signs."""
+    `dkim_keys`: a folder of keys (channels/email/dkim_keys.py), None where the mail server signs; `return_path`: where
+    mails come back to (a domain of its own, or a mailbox), None: to the sender."""
 
     database_url: str | None
     data_dir: Path
@@ -37,6 +42,7 @@ class Settings:
     currency: str
     country: str
     dkim_keys: Path | None = None
+    return_path: str | None = None
 
     @property
     def embedded(self) -> bool:
@@ -69,6 +75,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
         currency=_currency(get("HEARTH_CURRENCY", "CNY")),
         country=_country(get("HEARTH_COUNTRY", "CN")),
         dkim_keys=Path(values["HEARTH_DKIM_KEYS"]).absolute() if values.get("HEARTH_DKIM_KEYS") else None,
+        return_path=_return_path(values.get("HEARTH_RETURN_PATH") or None),
     )
     _check_secret(settings)
     return settings
@@ -112,6 +119,18 @@ def _mail_from(sender: str) -> str:
     if any(sign in sender for sign in "\r\n\0") or "@" not in parseaddr(sender)[1]:
         raise BadSetting(f"HEARTH_MAIL_FROM: {sender!r} is not like 'Name <address@example.com>'")
     return sender
+
+
+def _return_path(place: str | None) -> str | None:
+    """A mailbox's name is short, since 64 octets must hold it and the token behind its `+` (RFC 5321 4.5.3.1.1)."""
+    if place is None:
+        return None
+    if not _RETURN_PATH.fullmatch(place):
+        raise BadSetting(
+            f"HEARTH_RETURN_PATH: {place!r} is neither a domain for returned mails (bounces.example.com) nor a mailbox "
+            "that takes addresses with + (returns@example.com; at most 12 letters, digits, . _ - before the @)"
+        )
+    return place.lower()
 
 
 def _timezone(name: str) -> str:

@@ -33,7 +33,7 @@ class MessageUrls:
     preferences, `view` the mail in a browser."""
 
     def __init__(self, signer: Signer, public_url: str, key: MessageKey) -> None:
-        ids = _ids(key)
+        ids = message_ids(key)
         tags = signer.message_tags(ids)
         opened, clicked, unsubscribed, viewed = _tokens(ids, tags)
         self._click = ids + tags.click
@@ -73,16 +73,22 @@ def read_token(signer: Signer, token: str, purpose: Purpose) -> TokenRef:
         raise _unknown()
     try:
         data = from_text(token)
-        customer, at = _read_varint(data, 0)
-        run, at = _read_varint(data, at)
-        step, at = _read_varint(data, at)
+        key, at = read_ids(data)
     except (BadSignature, ValueError):
         raise _unknown() from None
     if not signer.verify_message(data[:at], purpose, data[at : at + TAG_BYTES]):
         raise _unknown()
+    return TokenRef(key, _read_link(data[at + TAG_BYTES :], purpose))
+
+
+def read_ids(data: bytes) -> tuple[MessageKey, int]:
+    """What `message_ids` wrote at the beginning of `data`, and where it ends. Raises ValueError for anything else."""
+    customer, at = _read_varint(data, 0)
+    run, at = _read_varint(data, at)
+    step, at = _read_varint(data, at)
     if customer > _LARGEST_ID or run > _LARGEST_ID or step > _LARGEST_STEP:
-        raise _unknown()
-    return TokenRef(MessageKey(customer, run, step), _read_link(data[at + TAG_BYTES :], purpose))
+        raise ValueError("larger than any id")
+    return MessageKey(customer, run, step), at
 
 
 def _read_link(rest: bytes, purpose: Purpose) -> int:
@@ -103,7 +109,8 @@ def _unknown() -> NotFound:
     return NotFound("this link is not one of ours, or it was cut off; open it from the message again")
 
 
-def _ids(key: MessageKey) -> bytes:
+def message_ids(key: MessageKey) -> bytes:
+    """Who, which run, which step, as tokens carry them; no beginning of one is another's."""
     return _varint(key.customer_id) + _run_and_step(key.run_id, key.step)
 
 

@@ -11,6 +11,7 @@ from channels.contract import Common, Outgoing, Personal
 from runtime.house import House
 from runtime.signing import Mac
 from tracking.ledger import Due, MessageKey
+from tracking.return_paths import ReturnPaths
 from tracking.tokens import MessageUrls
 
 _KEY_BYTES = 16
@@ -40,6 +41,7 @@ class Writer:
         self._house = house
         self._editions = run.editions
         self._mac = Mac(secret)
+        self._returns = ReturnPaths.of(house)
         label = f"{run.campaign_id}.{run.id}.{house.signer.fingerprints[-1]}"
         self._composers = {
             sender: run.channel.composer(Common(sender=sender or run.sender, label=label))
@@ -61,5 +63,6 @@ class Writer:
                 subject=written.subject,
                 html=written.html,
                 unsubscribe_url=urls.unsubscribe,
+                return_to=None if self._returns is None else self._returns.address(message.key),
             )
         )

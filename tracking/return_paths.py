@@ -1,0 +1,65 @@
+"""The return path of one message: an address that only we can make, to which bounces of this message come back.
+
+`b-TOKEN@bounces.example.com` or `returns+TOKEN@example.com`, where TOKEN is `ids tag` in base32, since servers fold the
+case of what they return. Nothing is stored; what any of our keys signed is read.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b32decode, b32encode
+
+from runtime.house import House
+from runtime.signing import TAG_BYTES, Purpose, Signer
+from tracking.ledger import MessageKey
+from tracking.tokens import message_ids, read_ids
+
+_PREFIX = "b-"
+_RETURN = b"return"  # behind the ids, so that no link's tag is a return path's
+_LONGEST = 64  # octets of a local part (RFC 5321 4.5.3.1.1)
+
+
+class ReturnPaths:
+    """`place`: the setting HEARTH_RETURN_PATH, a domain or a mailbox."""
+
+    def __init__(self, signer: Signer, place: str) -> None:
+        self._signer = signer
+        mailbox, at, domain = place.lower().rpartition("@")
+        self._prefix = f"{mailbox}+" if at else _PREFIX
+        self.domain = domain
+
+    @classmethod
+    def of(cls, house: House) -> ReturnPaths | None:
+        """None where mails go back to their sender."""
+        place = house.settings.return_path
+        return None if place is None else cls(house.signer, place)
+
+    def address(self, key: MessageKey) -> str:
+        """The return path of a message."""
+        ids = message_ids(key)
+        token = b32encode(ids + self._signer.message_tags(ids + _RETURN).open)
+        return f"{self._prefix}{token.decode().rstrip('=').lower()}@{self.domain}"
+
+    def read(self, address: str) -> MessageKey | None:
+        """The message whose return path this is, in whatever case; None for every other address."""
+        local, _, domain = address.strip().lower().rpartition("@")
+        if domain != self.domain or not local.startswith(self._prefix) or len(local) > _LONGEST:
+            return None
+        try:
+            data = _decoded(local.removeprefix(self._prefix))
+            key, at = read_ids(data)
+        except ValueError:
+            return None
+        good = self._signer.verify_message(data[:at] + _RETURN, Purpose.OPEN, data[at:])
+        return key if good and len(data) == at + TAG_BYTES else None
+
+
+def _decoded(token: str) -> bytes:
+    """The bytes of base32, which has one spelling for each. Raises ValueError."""
+    try:
+        data = b32decode(token.upper() + "=" * (-len(token) % 8))
+    except (binascii.Error, UnicodeEncodeError):
+        raise ValueError("no base32") from None
+    if b32encode(data).decode().rstrip("=").lower() != token:
+        raise ValueError("not the one spelling")
+    return data
