@@ -136,14 +136,14 @@ def conflicts(schedule: Schedule, options: Options) -> list[Problem]:
     if own and schedule == Schedule():
         found.append(("recipient_local_time", "needs a schedule: a time of day that all clocks will show"))
     if own and best:
-        found.append(("send_time_optimisation", "cannot stand beside recipient_local_time"))
+        found.append(("send_time_optimisation", "cannot be had together with a time that each one's own clock shows"))
     if timed(options) and options.experiment is not None:
         name = "recipient_local_time" if own else "send_time_optimisation" if best else "spread_over"
         found.append((name, "cannot stand beside an experiment, whose variants go out side by side"))
     if options.deadline is not None and options.tested is not None and options.deadline <= options.tested.wait_hours:
         found.append(("deadline", "would come before the test of the experiment is decided"))
     if options.deadline is not None and options.deadline < _hours_at_most(options):
-        found.append(("deadline", "would come before the last of send_time_optimisation and spread_over are due"))
+        found.append(("deadline", "would come before the last are due: the best hour and the spread take longer"))
     return [Problem(f"options.{name}", message) for name, message in found]
 
 

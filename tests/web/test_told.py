@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from campaigns.options import Options
 from runtime.errors import Invalid, Problem
 from tests.web.conftest import OpenApi, SignIn
 from web.i18n import use_language
@@ -51,6 +53,13 @@ def chinese() -> Iterator[None]:
 )
 def test_a_sentence_is_found_by_what_stands_between_its_values(said: str, shown: str) -> None:
     assert told(said) == shown
+
+
+def test_no_sentence_names_an_option_by_its_key() -> None:
+    """The form of the console calls them otherwise; who calls the API finds the key in the path."""
+    keys = [field.name for field in fields(Options) if "_" in field.name]
+    assert "recipient_local_time" in keys
+    assert [(key, said) for key in keys for said in SENTENCES if key in said] == []
 
 
 def test_errors_and_problems() -> None:
