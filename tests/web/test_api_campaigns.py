@@ -205,6 +205,21 @@ async def test_lists_are_pages_of_campaigns(api: OpenApi) -> None:
     assert set(first["items"][0]["counts"]) == COUNTS
 
 
+async def test_a_list_of_those_in_a_state(api: OpenApi, people: list[int]) -> None:
+    client = await api("marketer")
+    drafts = [await made(client, name=f"C{number}") for number in range(3)]
+    launched = drafts.pop(1)
+    assert (await client.post(f"/campaigns/{launched}/launch")).status_code == 200
+    first = (await client.get("/campaigns?state=draft&limit=1")).json()
+    second = (await client.get(f"/campaigns?state=draft&limit=1&cursor={first['next']}")).json()
+    assert [one["id"] for one in first["items"] + second["items"]] == drafts
+    assert second["next"] is None
+    assert [one["id"] for one in (await client.get("/campaigns?state=preparing")).json()["items"]] == [launched]
+    assert (await client.get("/campaigns?state=finished")).json() == {"items": [], "next": None}
+    [(path, message)] = problem(await client.get("/campaigns?state=lost"), 422)
+    assert (path, message.partition(":")[0]) == ("state", "unknown state 'lost'")
+
+
 async def test_only_marketers_act(api: OpenApi) -> None:
     campaign = await made(await api("marketer"))
     analyst = await api("analyst")

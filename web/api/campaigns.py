@@ -12,8 +12,10 @@ from campaigns.launch import launch, resume
 from campaigns.models import campaigns
 from campaigns.preview import preview_campaign, preview_content
 from campaigns.report import campaign_lines, campaign_record, message_records
+from campaigns.states import State
 from campaigns.templates import template
 from campaigns.trial import send_test
+from runtime.errors import Invalid, Problem
 from web.access import READERS, Route
 from web.api.contract import Ask, Body, Id, call
 from web.api.experiments import Lift, Outcome, findings
@@ -194,11 +196,22 @@ async def create(ask: Ask) -> Any:
     return await campaign_record(ask.conn, made)
 
 
-@call(ROUTES, "GET", "/campaigns", name="list_campaigns", answer=Page[Line], allow=READERS, query=PAGE_QUERY)
+@call(
+    ROUTES,
+    "GET",
+    "/campaigns",
+    name="list_campaigns",
+    answer=Page[Line],
+    allow=READERS,
+    query={"state": f"only those in this state: {', '.join(State)}", **PAGE_QUERY},
+)
 async def listing(ask: Ask) -> Any:
     """All campaigns, by id."""
     asked = read_listing(ask.request, ("id",), default="id", limit=100)
-    found = await fetch_page(ask.conn, store.campaign_rows(), asked, {"id": campaigns.c.id}, campaigns.c.id)
+    rows, state = store.campaign_rows(), ask.query("state")
+    if state is not None:
+        rows = rows.where(campaigns.c.state == _known(state))
+    found = await fetch_page(ask.conn, rows, asked, {"id": campaigns.c.id}, campaigns.c.id)
     lines = await campaign_lines(ask.conn, [store.campaign_of(row) for row in found.rows])
     return {"items": lines, "next": found.next}
 
@@ -297,3 +310,9 @@ async def messages(ask: Ask) -> Any:
         ask.conn, ask.id, state=ask.query("state"), cursor=asked.cursor, limit=asked.limit
     )
     return {"items": rows, "next": following}
+
+
+def _known(state: str) -> State:
+    if state not in tuple(State):
+        raise Invalid(Problem("state", f"unknown state {state!r}: one of {', '.join(State)}"))
+    return State(state)
