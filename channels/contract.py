@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runtime.errors import HearthError
 from runtime.settings import Settings
@@ -162,8 +162,7 @@ class Lines:
         return self.raw.decode().replace("\r\n", "\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Personal:
+class Personal(NamedTuple):
     """What is this recipient's alone. A text may come as Lines, for channels that send such; `str()` gives its text.
 
     `key` is stable across retries (letters, digits, `.`, `-`, `_`) and becomes the message's identity at the receiving

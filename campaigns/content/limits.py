@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_SECONDS = 1.0  # of computing: a process that is stopped or crowded out for a while fails nobody
+_FIRST_LOOK = 0.2  # after this share of the time
 MAX_OUTPUT = 1_000_000  # bytes of all parts of a message together
 MAX_TEXT = 100_000  # characters of any value on the way
 
@@ -22,27 +23,20 @@ class Budget:
     """What one message may still use, and the fields of `person` that it showed without a value (where somebody asks).
     `settled`: whether the lines of the part at hand are (settled.py).
 
-    `begun` is of the thread's own clock, which is dear to read and so asked only once `look_at` has come on the cheap
-    one.
+    The thread's own clock, on which `end` is, is dear to read: it is asked only once `look_at` has come on the cheap
+    one, which hardly any message lives to see. Until then a message is taken to have computed all the time.
     """
 
-    begun: float
     look_at: float
     person: Mapping[str, Any] | None = None
     left: int = MAX_OUTPUT
     settled: bool = False
+    end: float | None = None
     missing: set[str] = field(default_factory=set)
 
     @classmethod
     def fresh(cls, person: Mapping[str, Any] | None = None) -> Budget:
-        return cls(time.thread_time(), time.monotonic() + MAX_SECONDS, person)
-
-    def check_time(self) -> None:
-        if (now := time.monotonic()) > self.look_at:
-            left = MAX_SECONDS - (time.thread_time() - self.begun)
-            if left <= 0:
-                raise LimitReached(f"the template takes longer than {MAX_SECONDS:g} s")
-            self.look_at = now + left
+        return cls(time.monotonic() + MAX_SECONDS * _FIRST_LOOK, person)
 
     def spend(self, size: int) -> None:
         """Take `size` bytes of output."""
@@ -50,7 +44,19 @@ class Budget:
         if self.left < 0:
             raise LimitReached(f"the message is longer than {MAX_OUTPUT} bytes")
         if time.monotonic() > self.look_at:
-            self.check_time()
+            self._look()
+
+    def check_time(self) -> None:
+        if time.monotonic() > self.look_at:
+            self._look()
+
+    def _look(self) -> None:
+        now = time.thread_time()
+        if self.end is None:
+            self.end = now + MAX_SECONDS * (1 - _FIRST_LOOK)
+        if now >= self.end:
+            raise LimitReached(f"the template takes longer than {MAX_SECONDS:g} s")
+        self.look_at = time.monotonic() + self.end - now
 
 
 current: ContextVar[Budget] = ContextVar("budget")

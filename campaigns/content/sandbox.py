@@ -7,8 +7,8 @@ alone, never to a Python attribute; and loops, products and joins count against 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
 from jinja2.environment import Template
@@ -130,7 +130,7 @@ class Names(Context):
     globals_keys: frozenset[str] = frozenset()  # type: ignore[assignment]
     name = None
 
-    def __init__(self, environment: ContentEnvironment, values: dict[str, Any], budget: Budget, clicks: Clicks) -> None:
+    def __init__(self, environment: Any, values: dict[str, Any], budget: Budget, clicks: Clicks) -> None:
         self.environment = environment
         self.eval_ctx = environment.eval_ctx
         self.parent = values
@@ -162,8 +162,8 @@ def scope(person: Mapping[str, Any]) -> dict[str, Any]:
 def run(template: Template, values: dict[str, Any], budget: Budget, clicks: Clicks = NO_CLICKS) -> Lines:
     """Render within `budget`, the current one. Raises one of RENDER_ERRORS; LimitReached past the limits."""
     pieces: list[bytes] = []
-    context = Names(cast(ContentEnvironment, template.environment), values, budget, clicks)
-    for portion in cast(Iterator[Sequence[bytes]], template.root_render_func(context)):  # see codegen.py
+    portions: Any = template.root_render_func(Names(template.environment, values, budget, clicks))
+    for portion in portions:  # tuples of pieces: see codegen.py
         pieces += portion
     return Lines(b"".join(pieces), budget.settled)
 

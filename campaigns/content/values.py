@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from channels.contract import Lines
 
@@ -35,8 +36,7 @@ class MessageLinks:
         return {"unsubscribe": self.unsubscribe, "preferences": self.preferences, "view": self.view}
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """One message's content as it is sent."""
 
     subject: str

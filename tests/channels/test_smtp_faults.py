@@ -21,7 +21,7 @@ AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 def mail(number: int = 1, **changes: object) -> Mail:
     personal = Personal(key=f"m{number}", to=f"person{number}@example.com", text="Hello\n.dot\n", at=AT, subject="Hi")
-    return COMPOSER.compose(replace(personal, **changes))  # type: ignore[arg-type]
+    return COMPOSER.compose(personal._replace(**changes))  # type: ignore[arg-type]
 
 
 def config(script: Script, **changes: object) -> SmtpConfig:
