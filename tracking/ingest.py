@@ -105,9 +105,9 @@ _FACTS = """
     AS f(customer_id, run_id, step, at, key, kind, machine, link, link_folded, attributes, source)
     LEFT JOIN customers c ON c.id = f.customer_id
 """
-# The message that a fact is about: after a merge it is the survivor's, unless the survivor had one of the same run
-# and the old id kept its own.
-_MESSAGE = """
+# The message m that a fact f of customer c is about: after a merge it is the survivor's, unless the survivor had one of
+# the same run and the old id kept its own.
+MESSAGE = """
     m.run_id = f.run_id AND m.step = f.step AND m.customer_id = CASE
         WHEN c.merged_into IS NULL OR EXISTS (
             SELECT FROM messages own
@@ -128,7 +128,7 @@ _INSERT_SEEN = text(f"""
                         machine, machine_reason, attributes)
     SELECT m.customer_id, f.at, f.key, f.kind, f.kind, m.channel, m.campaign_id, m.run_id, m.step, f.link,
            f.link_folded, judged.reason IS NOT NULL, judged.reason, CAST(f.attributes AS jsonb)
-    FROM {_FACTS} JOIN messages m ON {_MESSAGE}
+    FROM {_FACTS} JOIN messages m ON {MESSAGE}
     CROSS JOIN LATERAL (
         SELECT coalesce(f.machine, CASE
             WHEN m.state IN ('queued', 'sending') AND m.sent_at IS NULL THEN '{FAST}'
@@ -171,7 +171,7 @@ _UPDATE_ACTIVITY = text(f"""
 
 _STANDING = text(f"""
     SELECT coalesce(c.merged_into, f.customer_id) AS customer_id, m.run_id, m.channel, f.source, f.at, s.granted
-    FROM {_FACTS} JOIN messages m ON {_MESSAGE}
+    FROM {_FACTS} JOIN messages m ON {MESSAGE}
     LEFT JOIN standing_consents s
       ON s.customer_id = coalesce(c.merged_into, f.customer_id) AND s.channel = m.channel AND s.purpose = '{MARKETING}'
 """)  # noqa: S608
@@ -180,14 +180,14 @@ _WORD = """
     UPDATE messages m SET unsubscribed_at = {value} FROM {facts}
     WHERE {message} AND m.unsubscribed_at IS {before} RETURNING f.key, m.customer_id
 """
-_UNSUBSCRIBE = text(_WORD.format(value="f.at", facts=_FACTS, message=_MESSAGE, before="NULL"))
-_RESUBSCRIBE = text(_WORD.format(value="NULL", facts=_FACTS, message=_MESSAGE, before="NOT NULL"))
+_UNSUBSCRIBE = text(_WORD.format(value="f.at", facts=_FACTS, message=MESSAGE, before="NULL"))
+_RESUBSCRIBE = text(_WORD.format(value="NULL", facts=_FACTS, message=MESSAGE, before="NOT NULL"))
 
 _INSERT_WORDS = text(f"""
     INSERT INTO events (customer_id, at, key, kind, kind_folded, channel, campaign_id, run_id, step, attributes)
     SELECT m.customer_id, f.at, f.key, f.kind, f.kind, m.channel, m.campaign_id, m.run_id, m.step,
            CAST(f.attributes AS jsonb)
-    FROM {_FACTS} JOIN messages m ON {_MESSAGE}
+    FROM {_FACTS} JOIN messages m ON {MESSAGE}
     WHERE f.key = ANY (CAST(:changed AS uuid[]))
     ON CONFLICT DO NOTHING
 """)  # noqa: S608

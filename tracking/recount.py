@@ -42,11 +42,12 @@ _KINDS = ", ".join(f"'{kind}'" for kind in SEEN_KINDS)
 _MESSAGES = f"""
     UPDATE messages m SET opens = f.opens, clicks = f.clicks, opened_at = f.opened_at, clicked_at = f.clicked_at,
         machine_opened_at = f.machine_opened_at, machine_clicked_at = f.machine_clicked_at,
-        unsubscribed_at = f.unsubscribed_at
+        unsubscribed_at = f.unsubscribed_at, complained_at = f.complained_at
     FROM (
         SELECT m.customer_id, m.run_id, m.step, coalesce(seen.opens, 0) AS opens, coalesce(seen.clicks, 0) AS clicks,
             seen.opened_at, seen.clicked_at, seen.machine_opened_at, seen.machine_clicked_at,
-            CASE WHEN said.back IS NULL OR said.gone > said.back THEN said.gone END AS unsubscribed_at
+            CASE WHEN said.back IS NULL OR said.gone > said.back THEN said.gone END AS unsubscribed_at,
+            said.complained_at
         FROM messages m
         LEFT JOIN (
             SELECT customer_id, run_id, step, {MESSAGE_FOLD} FROM events
@@ -54,14 +55,18 @@ _MESSAGES = f"""
         ) seen ON seen.customer_id = m.customer_id AND seen.run_id = m.run_id AND seen.step = m.step
         LEFT JOIN (
             SELECT customer_id, run_id, step, max(at) FILTER (WHERE kind = 'unsubscribed') AS gone,
-                max(at) FILTER (WHERE kind = 'resubscribed') AS back
-            FROM events WHERE run_id IS NOT NULL AND kind IN ('unsubscribed', 'resubscribed') GROUP BY 1, 2, 3
+                max(at) FILTER (WHERE kind = 'resubscribed') AS back,
+                min(at) FILTER (WHERE kind = 'complained') AS complained_at
+            FROM events WHERE run_id IS NOT NULL AND kind IN ('unsubscribed', 'resubscribed', 'complained')
+            GROUP BY 1, 2, 3
         ) said ON said.customer_id = m.customer_id AND said.run_id = m.run_id AND said.step = m.step
     ) f
     WHERE m.customer_id = f.customer_id AND m.run_id = f.run_id AND m.step = f.step AND (
-        m.opens, m.clicks, m.opened_at, m.clicked_at, m.machine_opened_at, m.machine_clicked_at, m.unsubscribed_at
+        m.opens, m.clicks, m.opened_at, m.clicked_at, m.machine_opened_at, m.machine_clicked_at, m.unsubscribed_at,
+        m.complained_at
     ) IS DISTINCT FROM (
-        f.opens, f.clicks, f.opened_at, f.clicked_at, f.machine_opened_at, f.machine_clicked_at, f.unsubscribed_at
+        f.opens, f.clicks, f.opened_at, f.clicked_at, f.machine_opened_at, f.machine_clicked_at, f.unsubscribed_at,
+        f.complained_at
     )
     RETURNING m.customer_id
 """  # noqa: S608 -- put together from our own words

@@ -20,10 +20,20 @@ class State(StrEnum):
 
 # To stay is never a move, except `queued → queued`: put off with a new `not_before`. A cancelled message may still
 # turn out to be sent: its final dot was under way when the campaign was cancelled, and the ledger tells what
-# happened.
+# happened. A report may come before the sender's own answer is written, or when that never came: what bounced has left.
 NEXT: Mapping[State, frozenset[State]] = {
     State.QUEUED: frozenset(
-        {State.QUEUED, State.SENDING, State.SENT, State.FAILED, State.SKIPPED, State.CANCELLED, State.UNKNOWN}
+        {
+            State.QUEUED,
+            State.SENDING,
+            State.SENT,
+            State.FAILED,
+            State.SKIPPED,
+            State.CANCELLED,
+            State.UNKNOWN,
+            State.DELIVERED,
+            State.BOUNCED,
+        }
     ),
     State.SENDING: frozenset(
         {
