@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.dispatch.delivery import Delivery
@@ -26,7 +28,7 @@ from campaigns.ranks import priority
 from campaigns.states import RunState
 from runtime.backoff import Backoff
 from runtime.clock import utc_now
-from runtime.errors import Invalid
+from runtime.errors import Invalid, Unavailable
 from runtime.house import House
 from runtime.jobs import LostClaim, Waiting, check_claim, current_claim, defer, defer_all, is_waiting, job, withdraw
 from runtime.registry import ChannelKind
@@ -70,7 +72,7 @@ async def send(house: House, run_id: int, batch: int, *, waits: int = 0, policy:
     try:
         async with house.database.begin() as conn:
             await check_claim(conn)
-            await _follow_up(conn, run, batch, ending, waits, policy)
+            await _follow_up(house, conn, run, batch, ending, waits, policy)
     except LostClaim as lost:
         log.warning("batch %s of run %s: %s", batch, run_id, lost)
 
@@ -109,12 +111,15 @@ async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
         except (BadSetting, Invalid) as error:  # this worker's settings differ from those at the approval
             return Ending(pause=str(error))
         with shared.watch.over(ward), closing(delivery.turns):
-            await delivery.run()
+            async with _note_until(delivery.accepting, house, work.run):
+                await delivery.run()
     tally, turns = delivery.tally, delivery.turns
     return Ending(tally.accepted, tally.pause, tally.down, turns.later, turns.note, turns.held)
 
 
-async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending, waits: int, policy: Policy) -> None:
+async def _follow_up(
+    house: House, conn: AsyncConnection, run: Run, batch: int, ending: Ending, waits: int, policy: Policy
+) -> None:
     """Pause, go on later, or finish; what the run waits for is said in its note."""
     now = utc_now()
     await lock_of_run(conn, run.id)
@@ -131,7 +136,8 @@ async def _follow_up(conn: AsyncConnection, run: Run, batch: int, ending: Ending
     waits = waits + 1 if ending.down is not None and not ending.accepted else 0
     if ending.down is not None:
         next_at = policy.server_down.next_at(max(waits, 1), now) or next_at
-        await _note(conn, run.id, f"waiting: {ending.down}; next try at {next_at:%H:%M:%S} UTC")
+        local = next_at.astimezone(house.settings.zone)
+        await _note(conn, run.id, f"waiting: {ending.down}; next try at {local:%H:%M:%S} ({local.tzinfo})")
     next_at = max(next_at, now + timedelta(seconds=ending.later or 0.0))
     turn = await present_turn(conn, send_batch.name, run.rank)
     await _defer(conn, run.id, batch, priority(run.rank, turn), waits=waits, schedule_at=next_at)
@@ -145,6 +151,25 @@ async def _next_due(conn: AsyncConnection, run_id: int, batch: int, now: datetim
     )
     found: datetime | None = await conn.scalar(first)
     return found
+
+
+@asynccontextmanager
+async def _note_until(accepting: asyncio.Event, house: House, run: Run) -> AsyncIterator[None]:
+    """What the run waited for is forgotten with the first message that is taken over, not with the end of a batch."""
+    forgetting = asyncio.create_task(_forget_note(accepting, house, run.id)) if run.note is not None else None
+    try:
+        yield
+    finally:
+        if forgetting is not None:
+            forgetting.cancel()  # from here on the follow-up says it
+            await asyncio.wait({forgetting})
+
+
+async def _forget_note(accepting: asyncio.Event, house: House, run_id: int) -> None:
+    await accepting.wait()
+    with suppress(Unavailable, DBAPIError):
+        async with house.database.begin() as conn:
+            await _note(conn, run_id, None)
 
 
 async def _note(conn: AsyncConnection, run_id: int, note: str | None) -> None:

@@ -60,6 +60,7 @@ class Delivery:
 
     def __init__(self, house: House, desk: Desk, work: Work, ward: Ward, writer: Writer, policy: Policy) -> None:
         self.tally = Tally()
+        self.accepting = asyncio.Event()  # the first message was taken over
         self._house = house
         self._desk = desk
         self._work = work
@@ -192,6 +193,8 @@ class Delivery:
     def _answered(self, letter: Letter, sent: Sent) -> Group[Result] | None:
         now, message = utc_now(), letter.message
         if sent.accepted:
+            if not self.tally.accepted:
+                self.accepting.set()
             self.tally.accepted += 1
             self.tally.broken = 0
             provider_id = sent.provider_id or letter.outgoing.key

@@ -34,13 +34,14 @@ from tracking.states import State
 @dataclass(frozen=True)
 class Run:
     """A run that is being sent, with what was approved. `winner`: the variant that the rest of an experiment gets;
-    `held_from`: the batch from which on it waits for that."""
+    `held_from`: the batch from which on it waits for that. `note`: what it waits for, as people are told."""
 
     id: int
     campaign_id: int
     rank: Rank
     name: str
     state: RunState
+    note: str | None
     occurrence: datetime
     frozen_at: datetime
     snapshot_id: int
@@ -79,7 +80,7 @@ class Work:
 async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
     """The run with its snapshot; None for one that is not there or was never frozen."""
     statement = (
-        select(*runs.c["id", "campaign_id", "rank", "state", "frozen_at", "snapshot_id"])
+        select(*runs.c["id", "campaign_id", "rank", "state", "note", "frozen_at", "snapshot_id"])
         .add_columns(*campaigns.c["name", "channel"])
         .add_columns(*snapshots.c["sender", "audience", "options"], experiments.c.winner)
         .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))

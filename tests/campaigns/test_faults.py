@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 from datetime import timedelta
 
 import pytest
@@ -157,6 +158,38 @@ async def test_a_server_that_is_down_is_waited_for(house: House, sink: Sink, has
     assert (found["state"], found["counts"]["sent"], found["counts"]["failed"]) == ("finished", 12, 0)
     assert found["runs"][0]["note"] is None
     assert len(sink.mails) == 12
+
+
+async def test_what_was_waited_for_is_forgotten_with_the_first_message_and_not_with_the_last(
+    house: House, sink: Sink, hasty: None
+) -> None:
+    port = free_port()
+    away = dataclasses.replace(house, settings=dataclasses.replace(house.settings, smtp_url=f"smtp://127.0.0.1:{port}"))
+    campaign_id = await a_campaign(away, 200, options={"rate_per_second": 20})
+
+    async def note() -> str | None:
+        found: str | None = (await record(away, campaign_id))["runs"][0]["note"]
+        return found
+
+    async def forgotten() -> bool:
+        return await note() is None
+
+    async def waits() -> bool:
+        return re.search(r"; next try at \d\d:\d\d:\d\d \(Asia/Shanghai\)$", await note() or "") is not None
+
+    async with working(away):
+        await until(waits)
+        late = Controller(sink, hostname="127.0.0.1", port=port)
+        late.start()
+        try:
+            await until(lambda: len(sink.mails) > 0)
+            await until(forgotten, 5)
+            assert len(sink.mails) < 200
+            assert (await record(away, campaign_id))["state"] == "sending"
+            async with house.database.begin() as conn:
+                await halt.cancel(conn, campaign_id, now=utc_now())
+        finally:
+            late.stop()
 
 
 async def test_a_doubtful_message_is_tried_once_more_under_the_same_id(house: House, sink: Sink, hasty: None) -> None:
