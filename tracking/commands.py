@@ -1,14 +1,18 @@
-"""`hearth db recount`."""
+"""`hearth db recount`, `hearth returns`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import BinaryIO
 
 import click
 
+from channels.email.returns import read_return
 from runtime.house import House
+from runtime.process import live
 from runtime.terminal import answer, in_house
 from tracking import recount as folds
+from tracking.return_desk import take_returns
 
 
 @click.group()
@@ -29,4 +33,32 @@ def recount() -> None:
     answer({**asdict(found), "total": found.total}, f"rows that differed: {words}" if found.total else "no difference")
 
 
-commands: list[click.Command] = [db]
+@click.group()
+def returns() -> None:
+    """What comes back to HEARTH_RETURN_PATH: bounces, complaints, replies."""
+
+
+@returns.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=2525, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--lmtp", is_flag=True, help="Speak LMTP, behind a mail server of your own.")
+def listen(host: str, port: int, lmtp: bool) -> None:
+    """Take mails that come back, over SMTP; each is answered once what it says is written."""
+
+    async def work(house: House) -> None:
+        await take_returns(house, host, port, lmtp=lmtp)
+
+    live("returns", work)
+    answer({"state": "stopped"}, "stopped listening for what comes back")
+
+
+@returns.command()
+@click.argument("file", type=click.File("rb"))
+def read(file: BinaryIO) -> None:
+    """Say what a mail that came back (FILE, - for standard input) is read as; changes nothing."""
+    found = read_return(file.read())
+    said = {**asdict(found), "at": found.at and found.at.isoformat()}
+    answer(said, "\n".join(f"{name}: {value}" for name, value in said.items() if value))
+
+
+commands: list[click.Command] = [db, returns]
