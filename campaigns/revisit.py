@@ -3,7 +3,6 @@ snapshot."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -39,7 +38,7 @@ async def in_browser(conn: AsyncConnection, house: House, message: Standing) -> 
     urls = MessageUrls(house.signer, house.settings.public_url, message.key)
     edition = run.editions.of(message.variant)
     try:
-        return edition.content.render(person, replace(message_links(urls, edition.offset), pixel=""))
+        return edition.content.render(person, message_links(urls, edition.offset)._replace(pixel=""))
     except RenderFailed as error:
         raise NotFound("this message cannot be shown any more") from error
 

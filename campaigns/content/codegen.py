@@ -66,7 +66,7 @@ class PieceGenerator(CodeGenerator):
         if values:
             self._look_up(values, between, frame)
         else:
-            self.writeline(f"budget.spend({between})")
+            self.writeline(f"budget.left -= {between}")
         for child, piece in zip(portion, pieces, strict=True):
             if self._layout.begins(child):
                 self.writeline(f"if {piece}[:1] in {FIRST}: budget.settled = False")

@@ -38,19 +38,15 @@ class Budget:
     def fresh(cls, person: Mapping[str, Any] | None = None) -> Budget:
         return cls(time.monotonic() + MAX_SECONDS * _FIRST_LOOK, person)
 
-    def spend(self, size: int) -> None:
-        """Take `size` bytes of output."""
-        self.left -= size
+    def check(self) -> None:
+        """Raises LimitReached where more was used than there is."""
         if self.left < 0:
             raise LimitReached(f"the message is longer than {MAX_OUTPUT} bytes")
-        if time.monotonic() > self.look_at:
-            self._look()
+        self.check_time()
 
     def check_time(self) -> None:
-        if time.monotonic() > self.look_at:
-            self._look()
-
-    def _look(self) -> None:
+        if time.monotonic() <= self.look_at:
+            return
         now = time.thread_time()
         if self.end is None:
             self.end = now + MAX_SECONDS * (1 - _FIRST_LOOK)

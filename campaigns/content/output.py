@@ -44,7 +44,7 @@ class Form:
         pieces = together.split(b"\0")
         if len(pieces) != len(values) or len(together.translate(None, self._special)) != len(together):
             raise Unfit
-        budget.spend(between + len(together))
+        budget.left -= between + len(together)
         if len(together) > ROOM:
             budget.settled = False
         return pieces
@@ -56,7 +56,7 @@ class Form:
             value.encode() if type(value) is str and not special(value) else self._show(value) for value in values
         ]
         together = b"".join(pieces)
-        budget.spend(between + len(together))
+        budget.left -= between + len(together)
         if len(together) > ROOM or b"\n" in together:
             budget.settled = False
         return pieces

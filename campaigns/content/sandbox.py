@@ -7,6 +7,7 @@ alone, never to a Python attribute; and loops, products and joins count against 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -163,7 +164,9 @@ def run(template: Template, values: dict[str, Any], budget: Budget, clicks: Clic
     """Render within `budget`, the current one. Raises one of RENDER_ERRORS; LimitReached past the limits."""
     pieces: list[bytes] = []
     portions: Any = template.root_render_func(Names(template.environment, values, budget, clicks))
-    for portion in portions:  # tuples of pieces: see codegen.py
+    for portion in portions:  # tuples of pieces, already taken from the budget: see codegen.py
+        if budget.left < 0 or time.monotonic() > budget.look_at:
+            budget.check()
         pieces += portion
     return Lines(b"".join(pieces), budget.settled)
 

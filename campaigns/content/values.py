@@ -19,8 +19,7 @@ class Link:
     label: str = ""
 
 
-@dataclass(frozen=True)
-class MessageLinks:
+class MessageLinks(NamedTuple):
     """The addresses of one message. `clicks` gives the tracked addresses of the first so many links; an empty `pixel`
     leaves the pixel out."""
 

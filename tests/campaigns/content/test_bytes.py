@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from campaigns.content import CompiledContent, MessageLinks, compile_content
+from campaigns.content import CompiledContent, compile_content
 from campaigns.content.filters import filters_for
 from channels.contract import Lines
 from tests.campaigns.content.people import LINKS, person
@@ -92,7 +92,7 @@ def test_what_is_sent_is_what_is_read(someone: dict[str, Any]) -> None:
     "click", ["https://a.example/c/x", "https://a.example/?a=1&b='2'", "https://a.example/ x\ny", ""]
 )
 def test_any_click_address_stands_escaped_in_html(click: str) -> None:
-    links = MessageLinks(**{**vars(LINKS), "clicks": lambda count: [click] * count})
+    links = LINKS._replace(clicks=lambda count: [click] * count)
     content = compile_content(subject="s", html='<a href="https://shop.example/{{ customer.city }}">x</a>')
     written = content.write(person(), links)
     escaped = click.replace("&", "&amp;").replace("'", "&#39;").replace("\n", "\r\n")

@@ -114,12 +114,8 @@ def test_one_pixel_at_the_end_of_the_body() -> None:
     html = html_of("<html><body><p>a</p></body></html>")
     assert html.count("https://hearth.example/o/t") == 1
     assert html.rstrip().endswith('width:1px;height:1px"></body></html>')
-    assert (
-        "<img"
-        not in compile_content(subject="s", html="x")
-        .render(person(), LINKS.__class__(**{**vars(LINKS), "pixel": ""}))
-        .html
-    )  # type: ignore[operator]
+    without = compile_content(subject="s", html="x").render(person(), LINKS._replace(pixel="")).html
+    assert "<img" not in (without or "<img")
 
 
 ODD_ENDS = [
