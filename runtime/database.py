@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -28,8 +27,6 @@ metadata = MetaData(
     }
 )
 
-
-_HEAD_START = 0.001  # seconds in which a COPY fills what lies between us and the database
 
 # How a table would be spread over a cluster (Citus); `info=` of every table, checked by a test.
 PERSON = {"spread": "person"}  # about one customer: primary key begins with customer_id
@@ -142,39 +139,23 @@ _UNCOUNTED = text("SELECT set_config('track_counts', 'off', true) WHERE has_para
 
 @dataclass(frozen=True)
 class Copied:
-    """Rows for a table in COPY's own text format (UTF-8), each ending in a line feed; no columns: all of them."""
+    """Rows for a table in COPY's own text format (UTF-8), each ending in a line feed, some in each piece; no columns:
+    all of them."""
 
     table: str
     columns: Sequence[str]
-    rows: bytes
+    pieces: Iterable[bytes]
 
 
 async def copy_text(conn: AsyncConnection, copied: Copied) -> None:
-    """Bulk-load rows that are text already."""
-    if copied.rows:
-        raw = await driver(conn)
-        names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(column) for column in copied.columns)
-        listed = psycopg.sql.SQL("({})").format(names) if copied.columns else psycopg.sql.SQL("")
-        statement = psycopg.sql.SQL("COPY {} {} FROM STDIN").format(psycopg.sql.Identifier(copied.table), listed)
-        async with raw.cursor() as cursor, cursor.copy(statement) as copy:
-            await copy.write(copied.rows)
-
-
-async def copy_in_turn(conn: AsyncConnection, copies: Iterable[Copied]) -> None:
-    """The same for several tables; each is made while the database takes the one before."""
-    writing: asyncio.Task[None] | None = None
-    try:
-        for copied in copies:
-            if writing is not None:
-                await writing
-            writing = asyncio.create_task(copy_text(conn, copied))
-            await asyncio.wait({writing}, timeout=_HEAD_START)
-        if writing is not None:
-            await writing
-    finally:
-        if writing is not None and not writing.done():
-            writing.cancel()
-            await asyncio.wait({writing})
+    """Bulk-load rows that are text already; each piece is asked for while the database takes the one before."""
+    raw = await driver(conn)
+    names = psycopg.sql.SQL(", ").join(psycopg.sql.Identifier(column) for column in copied.columns)
+    listed = psycopg.sql.SQL("({})").format(names) if copied.columns else psycopg.sql.SQL("")
+    statement = psycopg.sql.SQL("COPY {} {} FROM STDIN").format(psycopg.sql.Identifier(copied.table), listed)
+    async with raw.cursor() as cursor, cursor.copy(statement) as copy:
+        for piece in copied.pieces:
+            await copy.write(piece)
 
 
 @asynccontextmanager

@@ -18,9 +18,9 @@ from customers.values import Context
 from runtime.registry import Kind
 
 _FIRST = 1000  # units of the first batch; the next ones are larger, so that small files show progress
-_MOST = 5_000
-_MOST_LINES = 10_000
-_MOST_CHARACTERS = 2_000_000
+_MOST = 10_000
+_MOST_LINES = 20_000
+_MOST_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True)

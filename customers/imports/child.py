@@ -28,6 +28,7 @@ from customers.imports.source import Source
 from customers.imports.units import Refusal
 from customers.values import Context
 from runtime.errors import Invalid, Problem, TooLarge, Unavailable
+from runtime.memory import give_back_large
 from runtime.registry import Kind
 
 _LENGTH = 8
@@ -160,16 +161,24 @@ def _write(pipe: IO[bytes], kind: str, content: Any) -> None:
     pipe.flush()
 
 
+def _sent(pipe: IO[bytes], batch: Batch | None) -> bool:
+    """Whether there was one. It is held no longer than that: the next one takes as much memory."""
+    if batch is not None:
+        _write(pipe, "batch", _packed(batch))
+    return batch is not None
+
+
 def main() -> None:
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints, prints elsewhere
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by way of what clears up
     reader = Reader(_heard(json.load(sys.stdin)))
+    give_back_large()
     gc.disable()  # what a task leaves in circles ends with it
     try:
         _write(pipe, "header", reader.open())
-        while (batch := reader.next()) is not None:
-            _write(pipe, "batch", _packed(batch))
+        while _sent(pipe, reader.next()):
+            pass
         _write(pipe, "end", None)
     except Invalid as error:
         _write(pipe, "invalid", [astuple(problem) for problem in error.problems])

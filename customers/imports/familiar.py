@@ -46,7 +46,7 @@ async def take_familiar(
         return Familiar()
     lines = _Lines(shape, draft)
     await _run(conn, lines.made)
-    await copy_text(conn, Copied(lines.table, (), b"".join(lines.rows(owners, new))))
+    await copy_text(conn, Copied(lines.table, (), [b"".join(lines.rows(owners, new))]))
     told = dict(await _run(conn, lines.sorted_out, lines.words))
     unchanged = {place for place, careful in told.items() if not careful}
     changed = owners.keys() - told.keys()

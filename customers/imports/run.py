@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,7 @@ from customers.upsert import upsert
 from customers.values import Context
 from runtime.database import Database, commit_at_leisure, go_uncounted, settle_on_disk
 from runtime.errors import HearthError
+from runtime.memory import give_back_large
 from runtime.settings import Settings
 
 _TRIES = 5
@@ -93,31 +95,33 @@ async def import_file(
 
     Raises Invalid where the file cannot be read at all or the mapping does not fit it, TooLarge for a bomb.
     """
+    give_back_large()
     progress = start or Progress()
     context = Context(settings.zone, settings.country)
     async with database.connect() as conn:
         kinds = await attribute_kinds(conn)
-    task = Task(job.source, job.kind, job.mapping, context, progress.units, kinds, now.isoformat())
-    reading = _Reading(task, account)
-    try:
-        header = await reading.open(progress)
-        progress = replace(progress, size=job.source.size)
-        await account.opened(header)
-        plan = plan_of(job.kind, job.mapping, header, context)
-        writing = _Writing(database, plan, account, settings, now, job)
-        while not (stopping and stopping.is_set()):
-            batch = await reading.next(progress)
-            if batch is None:
-                progress = replace(progress, place=progress.size)
-                break
-            progress = await writing.take_in(batch, replace(progress, place=batch.place))
-        await settle_on_disk(database)
-        return progress
-    except HearthError:  # about the rest of the file; what came before stays
-        await tidy_after(database, job, progress)
-        raise
-    finally:
-        await reading.close()
+        await conn.rollback()  # it only asked
+        task = Task(job.source, job.kind, job.mapping, context, progress.units, kinds, now.isoformat())
+        reading = _Reading(task, account)
+        try:
+            header = await reading.open(progress)
+            progress = replace(progress, size=job.source.size)
+            await account.opened(header)
+            plan = plan_of(job.kind, job.mapping, header, context)
+            writing = _Writing(database, conn, plan, account, settings, now, job)
+            while not (stopping and stopping.is_set()):
+                batch = await reading.next(progress)
+                if batch is None:
+                    progress = replace(progress, place=progress.size)
+                    break
+                progress = await writing.take_in(batch, replace(progress, place=batch.place))
+            await settle_on_disk(database)
+            return progress
+        except HearthError:  # about the rest of the file; what came before stays
+            await tidy_after(database, job, progress)
+            raise
+        finally:
+            await reading.close()
 
 
 class _Reading:
@@ -162,6 +166,7 @@ class _Reading:
 @dataclass(frozen=True)
 class _Writing:
     database: Database
+    conn: AsyncConnection
     plan: Plan
     account: Account
     settings: Settings
@@ -172,9 +177,8 @@ class _Writing:
         """One batch in one transaction, tried again where another one stood in the way."""
         dry_run, growing = self.job.dry_run, is_growing(self.job, before)
         for tries_left in reversed(range(_TRIES)):
-            opened = self.database.connect() if dry_run else self.database.begin()
             try:
-                async with opened as conn:
+                async with self._transaction() as conn:
                     await commit_at_leisure(conn)
                     if growing:
                         await go_uncounted(conn)
@@ -183,8 +187,6 @@ class _Writing:
                     if dry_run:
                         await conn.rollback()
                     await self.account.record(conn, progress, refusals)
-                    if dry_run:
-                        await conn.commit()
                 break
             except DBAPIError as error:
                 if not tries_left or not isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
@@ -193,6 +195,15 @@ class _Writing:
         if is_growing(self.job, progress) and not growing:
             await tidy_young(self.database)
         return progress
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """On the one connection of the import: to take one from the pool asks the database twice."""
+        try:
+            yield self.conn
+            await self.conn.commit()
+        finally:
+            await self.conn.rollback()  # of what was not committed
 
     async def _write(self, conn: AsyncConnection, batch: Batch) -> tuple[Progress, list[Refusal]]:
         """First what was drafted, then the rest record by record, in the order of the file."""

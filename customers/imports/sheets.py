@@ -12,30 +12,38 @@ from customers.imports.columns import copied, texts
 from customers.imports.shape import Shape
 from customers.imports.targets import IMPORT_SOURCE
 
+SLAB = 1000
 _EXTRAS = ("tags", "tags_folded", "attributes", "attributes_folded")
 _STANDING = ("customer_id", "channel", "purpose", "granted", "at", "source", "source_folded")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of a table as COPY takes them, but for one argument in each (`%d`, `%b`; a `%` itself is `%%`). `places`:
-    which line of the draft each row is about; None: all lines have one row, in order."""
+    """Rows of a table as COPY takes them, but for one argument in each (`%d`, `%b`; a `%` itself is `%%`), SLAB of them
+    in each of `slabs`. `places`: which line of the draft each row is about; None: all lines have one row, in order."""
 
     table: str
     columns: tuple[str, ...]
-    text: bytes
+    slabs: list[bytes]
     places: list[int] | None = None
 
-    def filled(self, arguments: Sequence[Any], kept: Sequence[int] | None = None) -> bytes:
-        """The rows with their arguments, which stand by line. `kept`: which lines, as a flag for each; None: all."""
-        each = arguments if self.places is None else map(arguments.__getitem__, self.places)
-        if kept is None:
-            return self.text % tuple(each)
-        flags = kept if self.places is None else [kept[place] for place in self.places]
-        return b"".join(compress(self.rows(), flags)) % tuple(compress(each, flags))
+    def filled(self, arguments: Sequence[Any], kept: Sequence[int]) -> Iterator[bytes]:
+        """The rows with their arguments, slab by slab: each is made when it is asked for. Arguments stand by line, as
+        do the flags that say which lines are `kept`."""
+        for number, slab in enumerate(self.slabs):
+            span = slice(number * SLAB, (number + 1) * SLAB)
+            each, flags = self._of_rows(arguments, span), self._of_rows(kept, span)
+            if all(flags):
+                yield slab % tuple(each)
+            else:
+                yield b"".join(compress(_rows(slab), flags)) % tuple(compress(each, flags))
 
     def rows(self) -> list[bytes]:
-        return self.text.splitlines(keepends=True)
+        return [row for slab in self.slabs for row in _rows(slab)]
+
+    def _of_rows(self, values: Sequence[Any], span: slice) -> Sequence[Any]:
+        """Of values by line, those of the rows of a slab."""
+        return values[span] if self.places is None else [values[place] for place in self.places[span]]
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,17 @@ def _sheet(
     places: list[int] | None = None,
 ) -> Sheet:
     """`rows` with the same before and after each of them."""
+    slabs = (rows[start : start + SLAB] for start in range(0, len(rows), SLAB))
+    return Sheet(table, columns, [_laid_out(slab, number, after) for slab in slabs], places)
+
+
+def _laid_out(rows: Sequence[str], number: str, after: str) -> bytes:
     joined = "\n".join(rows)
     if "%" in joined:
         rows = joined.replace("%", "%%").split("\n")
     between = f"{after}\n{number}"
-    text = f"{number}{between.join(rows)}{after}\n" if rows else ""
-    return Sheet(table, columns, text.encode(), places)
+    return f"{number}{between.join(rows)}{after}\n".encode()
+
+
+def _rows(slab: bytes) -> list[bytes]:
+    return slab.splitlines(keepends=True)

@@ -4,7 +4,7 @@ way."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -21,7 +21,7 @@ from customers.imports.familiar import take_familiar
 from customers.imports.shape import Shape
 from customers.people import CODES, ensure_codes, new_ids
 from customers.person import Pair
-from runtime.database import Copied, copy_in_turn
+from runtime.database import Copied, copy_text
 from runtime.registry import Kind
 
 _OWNERS = """
@@ -130,14 +130,9 @@ async def _make(conn: AsyncConnection, draft: Draft, places: Sequence[int]) -> N
     for place, number in zip(places, await new_ids(conn, len(places)), strict=True):
         ids[place] = number
     numbered = await _numbered(conn, draft, ids)
-    kept = bytes(map(bool, ids)) if len(places) < len(ids) else None
-
-    def copies() -> Iterator[Copied]:
-        for sheet in draft.sheets:
-            arguments = numbered if sheet.table == "customers" else ids
-            yield Copied(sheet.table, sheet.columns, sheet.filled(arguments, kept))
-
-    await copy_in_turn(conn, copies())
+    for sheet in draft.sheets:
+        rows = sheet.filled(numbered if sheet.table == "customers" else ids, ids)
+        await copy_text(conn, Copied(sheet.table, sheet.columns, rows))
     await note_changed(conn, EVERYTHING, list(filter(None, ids)))
 
 
