@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from sqlalchemy import Column, MetaData, Text, text
@@ -103,6 +103,31 @@ async def driver(conn: AsyncConnection) -> psycopg.AsyncConnection[Any]:
     raw = await conn.get_raw_connection()
     found = raw.driver_connection
     assert isinstance(found, psycopg.AsyncConnection)
+    return found
+
+
+async def run_straight(conn: AsyncConnection, statement: LiteralString, values: Mapping[str, Any]) -> list[Any]:
+    """The rows of a statement in the driver's own form (`%(name)s`), past what SQLAlchemy does on the way (0.2 ms): for
+    the few that run hundreds of times a second. In the transaction of `conn`; raises DBAPIError as that does."""
+    if not conn.in_transaction():
+        await conn.begin()
+    raw = await driver(conn)
+    try:
+        async with raw.cursor() as cursor:
+            await cursor.execute(statement, values)
+            return await cursor.fetchall()
+    except psycopg.Error as error:
+        if raw.broken:
+            await conn.invalidate(error)
+        raise _as_sqlalchemy(conn, statement, error) from error
+
+
+def _as_sqlalchemy(conn: AsyncConnection, statement: str, error: psycopg.Error) -> DBAPIError:
+    lost = conn.invalidated
+    found = DBAPIError.instance(
+        statement, None, error, psycopg.Error, dialect=conn.dialect, connection_invalidated=lost
+    )
+    assert isinstance(found, DBAPIError)
     return found
 
 

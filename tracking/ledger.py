@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.changes import ACTIVITY, change_and_note, note_changed
+from runtime.database import run_straight
 from tracking.answers import alike
 from tracking.counts import campaign_counts, count_states, messages_page
 from tracking.states import State, moves
@@ -133,8 +134,7 @@ async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Out
         return []
     ordered = sorted(outcomes, key=attrgetter("key"))
     rows = json.dumps([_as_row(place, outcome) for place, outcome in enumerate(ordered)])
-    places = (await conn.execute(_RECORD, {"rows": rows, "moves": _MOVES, "sources": _CHANGED})).scalars()
-    return [ordered[place] for place in places]
+    return [ordered[place] for (place,) in await run_straight(conn, _RECORD, {"rows": rows})]
 
 
 async def _at_survivors(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -191,8 +191,6 @@ def _printable(reason: str) -> str:
     return reason.replace("\0", "")[:1000]
 
 
-_MOVES = moves()
-_CHANGED = sorted(["messages", ACTIVITY])
 _TRIES = frozenset({State.QUEUED, State.SENT, State.FAILED, State.UNKNOWN})
 
 _DUE = text("""
@@ -221,10 +219,13 @@ _CANCEL = """
     RETURNING customer_id
 """
 
+_MOVES = ",".join(moves())
+_CHANGED = ",".join(sorted(["messages", ACTIVITY]))
+
 # Each part reads the one before whole: messages are locked before activity, both by key.
-_RECORD = text("""
+_RECORD = f"""
     WITH o AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given(
+        SELECT * FROM json_to_recordset(CAST(%(rows)s AS json)) AS given(
             place integer, customer_id bigint, run_id bigint, step smallint, state text, at timestamptz,
             provider_id text, reason text, answer text, not_before timestamptz, tried integer)
     ), moved AS (
@@ -239,7 +240,7 @@ _RECORD = text("""
             failed_at = CASE WHEN o.state IN ('bounced', 'failed') THEN o.at ELSE m.failed_at END
         FROM o
         WHERE m.customer_id = o.customer_id AND m.run_id = o.run_id AND m.step = o.step
-          AND m.state || '>' || o.state = ANY (CAST(:moves AS text[]))
+          AND m.state || '>' || o.state = ANY ('{{{_MOVES}}}')
         RETURNING o.place, m.customer_id, m.run_id, m.sent_at, m.address, m.state, m.reason, o.answer
     ), contacted AS (
         UPDATE activity a SET last_contacted_at = c.at
@@ -251,20 +252,20 @@ _RECORD = text("""
         WHERE a.customer_id = c.customer_id AND (a.last_contacted_at IS NULL OR a.last_contacted_at < c.at)
     ), noted AS (
         INSERT INTO changed_customers (sources, ids)
-        SELECT CAST(:sources AS text[]), array_agg(DISTINCT customer_id) FROM moved HAVING count(*) > 0
+        SELECT CAST('{{{_CHANGED}}}' AS text[]), array_agg(DISTINCT customer_id) FROM moved HAVING count(*) > 0
     ), tallied AS (
         INSERT INTO tallies (run_id, results)
         SELECT run_id, jsonb_agg(jsonb_build_array(domain, state, answer, n, last))
         FROM (
             SELECT run_id, state, answer, count(*) AS n,
                    (array_agg(coalesce(reason, '') ORDER BY place DESC))[1] AS last,
-                   CASE WHEN address LIKE '%@%' THEN lower(split_part(address, '@', -1)) ELSE '' END AS domain
+                   CASE WHEN address LIKE '%%@%%' THEN lower(split_part(address, '@', -1)) ELSE '' END AS domain
             FROM moved GROUP BY run_id, domain, state, answer
         ) alike
         GROUP BY run_id
     )
     SELECT place FROM o WHERE place NOT IN (SELECT place FROM moved) ORDER BY place
-""")
+"""  # noqa: S608 -- put together from our own words
 
 _SURVIVORS = text("""
     SELECT id, merged_into FROM customers WHERE id = ANY (CAST(:people AS bigint[])) AND merged_into IS NOT NULL
