@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import select
@@ -16,21 +16,26 @@ from runtime.leader import NotLeader, Term, check_term
 
 log = logging.getLogger(__name__)
 
+Failed = Callable[[int, Exception], Awaitable[bool]]  # campaign, error: whether that is news
+
 
 @asynccontextmanager
-async def apart(house: House, term: Term, campaign_id: int) -> AsyncIterator[AsyncConnection]:
+async def apart(
+    house: House, term: Term, campaign_id: int, failed: Failed | None = None
+) -> AsyncIterator[AsyncConnection]:
     """A transaction about one campaign, by the leader alone. An error in it undoes it, is logged with the campaign's
-    name, and ends there, except what concerns all. Raises NotLeader, Unavailable."""
+    name unless `failed` says that it is no news, and ends there, except what concerns all. Raises NotLeader,
+    Unavailable."""
     try:
         async with house.database.begin() as conn:
             await check_term(conn, term)
             yield conn
     except (NotLeader, Unavailable):
         raise
-    except Exception:  # whatever it is, the other campaigns have no part in it
-        log.exception(
-            "campaign %s (%s) is passed over until the next turn", campaign_id, await _name(house, campaign_id)
-        )
+    except Exception as error:  # whatever it is, the other campaigns have no part in it
+        if failed is None or await failed(campaign_id, error):
+            name = await _name(house, campaign_id)
+            log.exception("campaign %s (%s) is passed over for now", campaign_id, name)
 
 
 async def _name(house: House, campaign_id: int) -> str | None:

@@ -51,7 +51,7 @@ async def cancel(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> N
     run_ids = list((await conn.execute(alive)).scalars())
     await _move_runs(conn, campaign_id, RunState.CANCELLED, finished_at=now)
     await conn.execute(
-        update(schedules).where(schedules.c.campaign_id == campaign_id).values(active=False, next_at=None)
+        update(schedules).where(schedules.c.campaign_id == campaign_id).values(active=False, next_at=None, error=None)
     )
     await move(conn, campaign, State.CANCELLED, now=now)
     undecided = (experiments.c.campaign_id == campaign_id) & (experiments.c.state == TESTING)

@@ -61,6 +61,6 @@ async def resume(conn: AsyncConnection, campaign_id: int, *, now: datetime) -> N
         else:
             await defer(conn, prepare_run, lock=f"prepare:{run.id}", run_id=run.id)
     goes_on = (schedules.c.campaign_id == campaign_id) & schedules.c.next_at.is_not(None)
-    await conn.execute(update(schedules).where(goes_on).values(active=True))
+    await conn.execute(update(schedules).where(goes_on).values(active=True, retry_at=None))
     await settle(conn, await lock(conn, campaign_id), now=now, resumed=True)
     await go_on(conn, campaign_id, now=now)

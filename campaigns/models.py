@@ -130,6 +130,9 @@ schedules = Table(
     Column("next_at", Instant, index=True),  # NULL: nothing more to come
     Column("starts_at", Instant),  # when its run starts; NULL: then
     Column("active", Boolean, nullable=False, server_default=false()),
+    Column("error", Text),  # why the due run could not be started so far; NULL: it could
+    Column("tries", Integer, nullable=False, server_default=text("0")),  # of those, in a row
+    Column("retry_at", Instant),  # when it is tried again
     info=LOCAL,
 )
 

@@ -38,7 +38,7 @@ async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, 
         **_own(found),
         "runs": await _runs(conn, campaign_id, by_run),
         "missed": await _missed(conn, campaign_id),
-        "next_at": await conn.scalar(select(schedules.c.next_at).where(schedules.c.campaign_id == campaign_id)),
+        **await _coming(conn, campaign_id),
         "approval": await conn.scalar(select(snapshots.c.report).where(snapshots.c.id == found.snapshot_id)),
         "counts": counts.numbers,
         "skipped_reasons": dict(counts.skipped_reasons),
@@ -115,6 +115,13 @@ async def _runs(conn: AsyncConnection, campaign_id: int, by_run: Mapping[int, Co
     columns = runs.c["id", "occurrence", "state", "note", "error", "started_at", "frozen_at", "finished_at"]
     statement = select(*columns).where(runs.c.campaign_id == campaign_id).order_by(runs.c.occurrence)
     return [{**row._mapping, "counts": by_run.get(row.id, Counts()).numbers} for row in await conn.execute(statement)]
+
+
+async def _coming(conn: AsyncConnection, campaign_id: int) -> dict[str, Any]:
+    """When the next run is due, and why the one that is cannot be started."""
+    statement = select(schedules.c.next_at, schedules.c.error).where(schedules.c.campaign_id == campaign_id)
+    row = (await conn.execute(statement)).one_or_none()
+    return {"next_at": row and row.next_at, "start_error": row and row.error}
 
 
 async def _missed(conn: AsyncConnection, campaign_id: int) -> list[datetime]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,13 +25,16 @@ from campaigns.freeze import prepare_run
 from campaigns.models import occurrences, runs, schedules, snapshots
 from campaigns.options import Options
 from campaigns.timing import lead
+from runtime.backoff import Backoff
+from runtime.errors import HearthError
 from runtime.house import House
 from runtime.jobs import defer
-from runtime.leader import Term
+from runtime.leader import Term, check_term
 from runtime.scheduler import tick
 
 log = logging.getLogger(__name__)
 
+RETRIES = Backoff(None, timedelta(seconds=2), timedelta(minutes=10))
 STARTED, MISSED = "started", "missed"
 STARTS_AT = func.coalesce(schedules.c.starts_at, schedules.c.next_at)
 BY_HAND = 0  # the term of an occurrence that a launch started itself
@@ -39,12 +43,15 @@ _AT_ONCE = 100
 
 @tick(every=timedelta(seconds=1))
 async def start_due(house: House, term: Term, now: datetime) -> None:
-    """Work off all schedules whose time has come, one transaction each. Raises NotLeader when the term is over."""
+    """Work off all schedules whose time has come, one transaction each. One that fails is tried again, less and less
+    often, and says why. Raises NotLeader when the term is over."""
+    again = schedules.c.retry_at
+    ready = or_(again.is_(None), again <= now, again > now + RETRIES.longest)  # the last: our clock went back
     async with house.database.connect() as conn:
-        due = select(schedules.c.campaign_id).where(schedules.c.active, now >= STARTS_AT)
+        due = select(schedules.c.campaign_id).where(schedules.c.active, now >= STARTS_AT, ready)
         found = (await conn.execute(due.order_by(STARTS_AT).limit(_AT_ONCE))).scalars().all()
     for campaign_id in found:
-        async with apart(house, term, campaign_id) as conn:
+        async with apart(house, term, campaign_id, partial(_failed, house, term, now)) as conn:
             await work_off(conn, campaign_id, term.number, now)
 
 
@@ -84,6 +91,25 @@ async def work_off(conn: AsyncConnection, campaign_id: int, term: int, now: date
     await settle(conn, campaign, now=now)
 
 
+async def _failed(house: House, term: Term, now: datetime, campaign_id: int, error: Exception) -> bool:
+    """Keep why the campaign could not be started, and when to try again; whether it is another reason than before."""
+    said = f"cannot be started, it is tried again: {_words(error)}"
+    async with house.database.begin() as conn:
+        await check_term(conn, term)
+        mine = schedules.c.campaign_id == campaign_id
+        row = (await conn.execute(select(schedules.c.error, schedules.c.tries).where(mine))).one_or_none()
+        tries = 1 if row is None else row.tries + 1
+        values = {"error": said, "tries": tries, "retry_at": RETRIES.next_at(tries, now)}
+        await conn.execute(update(schedules).where(mine).values(**values))
+    return row is None or row.error != said
+
+
+def _words(error: Exception) -> str:
+    """What people are told of an error: our own in full, of others the first line, by which the log is found."""
+    first = next(iter(str(error).splitlines()), "")[:200]
+    return str(error) if isinstance(error, HearthError) else f"{type(error).__name__}: {first}"
+
+
 async def _due(conn: AsyncConnection, campaign_id: int, now: datetime) -> Any:
     """The schedule with the campaign's latest approved snapshot, if its time has come."""
     statement = (
@@ -117,7 +143,8 @@ async def _note_missed(conn: AsyncConnection, schedule_id: int, missed: Sequence
 
 
 async def _advance(conn: AsyncConnection, row: Row[Any], reckoning: Reckoning, options: Options) -> None:
-    following = {"active": reckoning.next is not None, **_coming(reckoning.next, options, row.timezone)}
+    going = {"active": reckoning.next is not None, "error": None, "tries": 0, "retry_at": None}
+    following = {**going, **_coming(reckoning.next, options, row.timezone)}
     await conn.execute(update(schedules).where(schedules.c.id == row.id).values(**following))
 
 

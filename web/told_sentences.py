@@ -18,6 +18,7 @@ SENTENCES = (
     N_("%(bad)s of %(tried)s messages could not be rendered, the last one: %(error)s"),
     N_("%(name)s is being warmed up: today's %(ceiling)s messages are sent, the rest goes on tomorrow"),
     N_("waiting: %(reason)s; next try at %(at)s"),
+    N_("cannot be started, it is tried again: %(error)s"),
     N_("the deadline passed: %(count)s messages that were still queued are cancelled"),
     N_("the audience is empty: nobody to write to"),
     N_("%(count)s of them would be due only after the deadline, and be cancelled"),

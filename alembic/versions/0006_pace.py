@@ -15,4 +15,7 @@ def upgrade() -> None:
     op.create_index('ix_contact_addresses_value', 'contact_addresses', ['value'], unique=False, postgresql_using='hash')
     op.create_index('ix_customers_birthday_crossing', 'customers', ['birthday'], unique=False, postgresql_where=sa.text('birthday IS NOT NULL'))
     op.add_column('messages', sa.Column('put_off_at', sa.DateTime(timezone=True), nullable=True))
+    op.add_column('schedules', sa.Column('error', sa.Text(), nullable=True))
+    op.add_column('schedules', sa.Column('tries', sa.Integer(), server_default=sa.text('0'), nullable=False))
+    op.add_column('schedules', sa.Column('retry_at', sa.DateTime(timezone=True), nullable=True))
     # ### end Alembic commands ###

@@ -61,7 +61,7 @@ def _head(rows: list[Row[Any]]) -> Head:
 
 
 _HEADS = text("""
-    SELECT c.id, c.name, c.channel, c.state, c.pause_reason, c.alarm, s.next_at,
+    SELECT c.id, c.name, c.channel, c.state, c.pause_reason, coalesce(c.alarm, s.error) AS alarm, s.next_at,
            r.id AS run_id, r.state AS run_state, r.occurrence, r.frozen_at, r.note, r.error
     FROM (
         SELECT * FROM campaigns WHERE id = ANY (CAST(:ids AS bigint[]))
@@ -81,8 +81,10 @@ _PAUSED = text("SELECT count(*) FROM campaigns WHERE state = 'paused'")
 _WARNED = text("""
     SELECT id, name, state, reason FROM (
         SELECT id, name, state, finished_at,
-               CASE WHEN state = 'paused' AND pause_reason NOT LIKE :by_hand THEN pause_reason ELSE alarm END AS reason
-        FROM campaigns WHERE state IN ('scheduled', 'preparing', 'sending', 'paused') OR finished_at > :since
+               CASE WHEN state = 'paused' AND pause_reason NOT LIKE :by_hand THEN pause_reason
+                    ELSE coalesce(alarm, (SELECT s.error FROM schedules s WHERE s.campaign_id = c.id AND s.active))
+               END AS reason
+        FROM campaigns c WHERE state IN ('scheduled', 'preparing', 'sending', 'paused') OR finished_at > :since
     ) found
     WHERE reason IS NOT NULL AND state <> 'cancelled'
     ORDER BY state = 'paused' DESC, id DESC LIMIT :most

@@ -10,6 +10,7 @@ from sqlalchemy import select, text, update
 
 from campaigns import halt, store
 from campaigns.launch import launch, resume
+from campaigns.live.heads import heads, warned
 from campaigns.models import occurrences, runs, schedules
 from campaigns.schedule import start_due
 from runtime.errors import Conflict, Invalid
@@ -113,6 +114,42 @@ async def test_one_that_cannot_be_started_keeps_no_other_waiting(
     await start_due(house, await elected(house, "a"), NOON + 13 * HOUR)
     assert (len(await started(house, strange)), len(await started(house, other))) == (0, 1)
     assert f"campaign {strange} (Martian) is passed over" in caplog.text
+
+
+@pytest.mark.usefixtures("one")
+async def test_one_that_always_fails_is_tried_less_and_less_often_and_says_why(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    campaign_id = await scheduled(house, DAILY, name="Martian")
+    term = await elected(house, "a")
+
+    async def moved_to(zone: str) -> None:
+        async with house.database.begin() as conn:
+            this = update(schedules).where(schedules.c.campaign_id == campaign_id)
+            await conn.execute(this.values(timezone=zone))
+
+    async def tries() -> int:
+        async with house.database.connect() as conn:
+            return int(await conn.scalar(select(schedules.c.tries)) or 0)
+
+    await moved_to("Mars/Olympus")
+    due = NOON + 13 * HOUR
+    for second in range(60):
+        await start_due(house, term, due + second * timedelta(seconds=1))
+    assert await tries() == 5  # after 2, 4, 8, 16 and 32 seconds
+    assert caplog.text.count("is passed over") == 1
+    told = "cannot be started, it is tried again: ZoneInfoNotFoundError: 'No time zone found with key Mars/Olympus'"
+    assert (await record(house, campaign_id))["start_error"] == told
+    async with house.database.connect() as conn:
+        [head] = (await heads(conn, [campaign_id], under_way=False)).values()
+        assert head.alarm == told
+        assert [(one.id, one.reason) for one in await warned(conn, due)] == [(campaign_id, told)]
+    await start_due(house, term, due - HOUR - DAY)  # a clock that went back: not due, and no harm
+    await moved_to("Asia/Shanghai")
+    await start_due(house, term, due + timedelta(minutes=2))
+    assert len(await started(house, campaign_id)) == 1
+    assert (await record(house, campaign_id))["start_error"] is None
+    assert await tries() == 0
     assert "Mars/Olympus" in caplog.text
 
 

@@ -138,6 +138,7 @@ class Campaign(Line):
     runs: list[Run]
     missed: list[datetime] = Field(description="due times that were let pass, for being too late")
     next_at: datetime | None
+    start_error: str | None = Field(description="why the run that is due cannot be started; it is tried again")
     approval: dict[str, Any] | None
     skipped_reasons: dict[str, int]
     orders: int
