@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from jinja2.runtime import Undefined
 from markupsafe import escape
 
 from campaigns.content.limits import Budget, LimitReached, within_text_limit
@@ -51,15 +52,19 @@ class Form:
 
     def careful(self, budget: Budget, values: Sequence[Any], between: int) -> list[bytes]:
         """As `ready` for any values, one by one. Raises LimitReached for what cannot be shown."""
-        special = self._special_sign
-        pieces = [
-            value.encode() if type(value) is str and not special(value) else self._show(value) for value in values
-        ]
+        pieces = [self._piece(value, budget) for value in values]
         together = b"".join(pieces)
         budget.left -= between + len(together)
         if len(together) > ROOM or b"\n" in together:
             budget.settled = False
         return pieces
+
+    def _piece(self, value: Any, budget: Budget) -> bytes:
+        if type(value) is str and not self._special_sign(value):
+            return value.encode()
+        if budget.person is None and isinstance(value, Undefined):  # nobody asks what is missing
+            return b""
+        return self._show(value)
 
 
 def as_they_stand(clicks: Sequence[str], budget: Budget) -> tuple[Clicks, Clicks]:

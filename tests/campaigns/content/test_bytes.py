@@ -22,7 +22,7 @@ TEXT = """{{ customer.name }}
 {{ customer.city }}{{ customer.name }}
 {% for one in appliances %}
 {{ one.brand }}.{{ one.model }}
-.{{ loop.index }}{{ ", " if not loop.last }}{% if one.brand == one.model %}
+.{{ loop.index }}{{ ", " if not loop.last }}{% if loop.index == 2 %}
 {% endif %}{% else %}.{% endfor %}{{ appliance.installed_on|date("yyyy.MM.dd") }}
 {{ customer.attributes.sizes }} {{ customer.total_spent }} {{ customer.name|upper }} {{ customer["city"] }}
 {% set own = customer.city %}{{ own }} {{ own ~ customer.name }} {{ customer.total_spent * 2 }}
