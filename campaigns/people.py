@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Table, Text, any_, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    Text,
+    any_,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -124,8 +137,7 @@ async def load_people(
     One statement for the customer with all that there is one of, and one for each kind of records.
     """
     needs = Needs.of(fields)
-    common = {"campaign": {"name": setting.campaign}, "today": setting.today}
-    people = {customer_id: {**common, **blank} for customer_id, blank in zip(ids, _blanks(needs), strict=False)}
+    people = _blanks(ids, needs, setting)
     await _load_single(conn, people, needs)
     if "appliance" in needs.groups:
         await _load_records(conn, people, "appliance", _chosen_appliance(ids, needs, setting.matched))
@@ -162,13 +174,13 @@ def first_appliance(matched: ColumnElement[bool] | None) -> tuple[ColumnElement[
     return or_(matched, in_use), [func.coalesce(matched, False).desc(), *age]
 
 
-def _blanks(needs: Needs) -> Iterator[Person]:
-    """People of whom nothing is known, without end."""
-    names = {group.partition(".")[0] for group in needs.groups}
-    single = dict.fromkeys(name for name in names if name in SINGLE or (name in RECORDS and not _is_list(name)))
-    lists = [name for name in names if name in RECORDS and _is_list(name)]
-    while True:
-        yield {**single, **{name: [] for name in lists}}
+def _blanks(ids: Sequence[int], needs: Needs, setting: Setting) -> dict[int, Person]:
+    """People of whom nothing is known."""
+    groups = {group.partition(".")[0] for group in needs.groups}
+    lists = [group for group in groups if group in RECORDS and _is_list(group)]
+    single = dict.fromkeys(group for group in groups if group in SINGLE or (group in RECORDS and not _is_list(group)))
+    common = {"campaign": {"name": setting.campaign}, "today": setting.today, **single}
+    return {customer_id: {**common, **{group: [] for group in lists}} for customer_id in ids}
 
 
 def _is_list(group: str) -> bool:
@@ -179,27 +191,29 @@ async def _load_single(conn: AsyncConnection, people: dict[int, Person], needs: 
     groups = [group for group in SINGLE if group in needs.groups]
     if not groups:
         return
-    columns, places = [customers.c.id.label("id")], []
+    columns, named = [customers.c.id.label("id")], []
     for group in groups:
         own = needs.columns(group)
-        places.append((group, [column.name for column in own], slice(len(columns), len(columns) + len(own))))
+        named.append((group, [column.name for column in own]))
         columns += [column.label(f"{group}.{column.name}") for column in own]
     statement = select(*columns).select_from(joined(needs)).where(customers.c.id == any_(_ids(people)))
     for row in (await conn.execute(statement)).all():
-        person = people[row[0]]
-        for group, names, place in places:
-            person[group] = dict(zip(names, row[place], strict=True))
+        values = iter(row)
+        person = people[next(values)]
+        for group, names in named:  # each takes as many values as it has names
+            person[group] = dict(zip(names, values, strict=False))
 
 
 async def _load_records(conn: AsyncConnection, people: dict[int, Person], group: str, statement: Select[Any]) -> None:
-    """The records of `statement`, which begin with their customer's id."""
+    """The records of `statement`, which end with their customer's id."""
     result = await conn.execute(statement)
-    names = list(result.keys())[1:]
-    for customer_id, *values in result.all():
-        record = dict(zip(names, values, strict=True))
-        if _is_list(group):
+    names = list(result.keys())[:-1]
+    records = ((row[-1], dict(zip(names, row, strict=False))) for row in result.all())
+    if _is_list(group):
+        for customer_id, record in records:
             people[customer_id][group].append(record)
-        else:
+    else:
+        for customer_id, record in records:
             people[customer_id][group] = record
 
 
@@ -207,7 +221,7 @@ def _chosen_appliance(ids: Sequence[int], needs: Needs, matched: ColumnElement[b
     possible, order = first_appliance(matched)
     person = appliances.c.customer_id
     return (
-        select(person, *needs.columns("appliance"))
+        select(*needs.columns("appliance"), person)
         .where(person == any_(_ids(ids)), possible)
         .ext(distinct_on(person))
         .order_by(person, *order)
@@ -261,13 +275,14 @@ def _at_most(
     order: Sequence[ColumnElement[Any]],
     most: int,
 ) -> Select[Any]:
-    """The first `most` records of each person in `order`."""
+    """The first `most` records of each person in `order`; the person comes last."""
     person = table.c.customer_id
     place = func.row_number().over(partition_by=person, order_by=order)
-    ranked = select(person, *columns, place.label("_place")).where(person == any_(_ids(ids))).subquery()
+    ranked = select(*columns, person, place.label("_place")).where(person == any_(_ids(ids))).subquery()
     kept = [column for column in ranked.c if column.name != "_place"]
     return select(*kept).where(ranked.c._place <= most).order_by(ranked.c.customer_id, ranked.c._place)
 
 
 def _ids(ids: Iterable[int]) -> ColumnElement[Any]:
-    return literal(list(ids), ARRAY(BigInteger))
+    listed = ",".join(map(str, ids))  # in a third of the time that the driver takes for a list
+    return cast(literal(f"{{{listed}}}", Text), ARRAY(BigInteger))

@@ -20,8 +20,12 @@ class WrongSecret(HearthError):
 
 async def remember(conn: AsyncConnection, key: str, value: Any) -> Any:
     """Keep `value` (JSON) under `key` unless something is there already; what stands there afterwards."""
-    await conn.execute(insert(workspace).values(key=key, value=value).on_conflict_do_nothing())
-    return await conn.scalar(select(workspace.c.value).where(workspace.c.key == key))
+    found = select(workspace.c.value).where(workspace.c.key == key)
+    standing = await conn.scalar(found)
+    if standing is None:
+        await conn.execute(insert(workspace).values(key=key, value=value).on_conflict_do_nothing())
+        standing = await conn.scalar(found)
+    return standing
 
 
 async def put(conn: AsyncConnection, key: str, value: Any) -> None:

@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 
 class Due(NamedTuple):
     """A message that a sender may take now. `created_at` is stable across retries; `attempts` were made before.
-    `variant` of an experiment, None outside of its test."""
+    `variant` of an experiment, None outside of its test. `reason`: what was said of the last attempt."""
 
     key: MessageKey
     address: str
@@ -72,6 +72,7 @@ class Due(NamedTuple):
     attempts: int
     created_at: datetime
     variant: int | None = None
+    reason: str | None = None
 
 
 async def record_outcomes(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> int:
@@ -92,17 +93,10 @@ async def record_outcomes(conn: AsyncConnection, outcomes: Sequence[Outcome]) ->
 
 async def due(conn: AsyncConnection, run_id: int, batch: int, now: datetime, limit: int = 10_000) -> list[Due]:
     """The messages of a batch that may be sent at `now`, by key."""
-    rows = await conn.execute(_DUE, {"run": run_id, "batch": batch, "now": now, "limit": limit})
+    rows = await run_straight(conn, _DUE, {"run": run_id, "batch": batch, "now": now, "limit": limit})
     return [
-        Due(
-            MessageKey(row.customer_id, run_id, row.step),
-            row.address,
-            State(row.state),
-            row.attempts,
-            row.created_at,
-            row.variant,
-        )
-        for row in rows
+        Due(MessageKey(customer_id, run_id, step), address, State.QUEUED, attempts, created_at, variant, reason)
+        for customer_id, step, address, attempts, created_at, variant, reason in rows
     ]
 
 
@@ -193,11 +187,12 @@ def _printable(reason: str) -> str:
 
 _TRIES = frozenset({State.QUEUED, State.SENT, State.FAILED, State.UNKNOWN})
 
-_DUE = text("""
-    SELECT customer_id, step, address, state, attempts, created_at, variant FROM messages
-    WHERE run_id = :run AND batch = :batch AND state = 'queued' AND (not_before IS NULL OR not_before <= :now)
-    ORDER BY customer_id, step LIMIT :limit
-""")
+_DUE = """
+    SELECT customer_id, step, address, attempts, created_at, variant, reason FROM messages
+    WHERE run_id = %(run)s AND batch = %(batch)s AND state = 'queued'
+      AND (not_before IS NULL OR not_before <= %(now)s)
+    ORDER BY customer_id, step LIMIT %(limit)s
+"""
 
 _MARK = text("""
     UPDATE messages m SET state = 'sending'

@@ -27,8 +27,6 @@ from runtime.settings import Settings
 from runtime.workspace import lasting_key
 from segments.context import context_at
 from tracking.ledger import Due, due, give_up
-from tracking.models import messages
-from tracking.states import State
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ async def load_work(conn: AsyncConnection, run: Run, batch: int, settings: Setti
         batch,
         found,
         await people_of(conn, run, ids, settings, now),
-        await _doubted(conn, run.id, batch),
+        frozenset(message.key.customer_id for message in found if (message.reason or "").startswith(IN_DOUBT)),
         await lasting_key(conn, "message"),
         manners,
     )
@@ -135,13 +133,3 @@ async def people_of(
         matched = await audience.matched_appliances(conn, run.audience, context_at(run.frozen_at, settings))
     setting = Setting(run.name, local_date(now, settings.timezone), matched)
     return await load_people(conn, ids, fields, setting)
-
-
-async def _doubted(conn: AsyncConnection, run_id: int, batch: int) -> frozenset[int]:
-    statement = select(messages.c.customer_id).where(
-        messages.c.run_id == run_id,
-        messages.c.batch == batch,
-        messages.c.state == State.QUEUED,
-        messages.c.reason.startswith(IN_DOUBT),
-    )
-    return frozenset((await conn.execute(statement)).scalars())

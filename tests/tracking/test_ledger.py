@@ -166,3 +166,16 @@ async def test_messages_come_in_pages_that_meet_the_counts(conn: AsyncConnection
     for state, wrong in (("gone", None), (None, "1.2"), (None, "a.b.c"), (None, "1.2.9999999999999999999")):
         with pytest.raises(Invalid):
             await messages_page(conn, 10, state, wrong)
+
+
+async def test_what_is_due_says_how_often_and_with_what_answer_it_was_tried(conn: AsyncConnection) -> None:
+    first, second, third = await make_messages(conn, await make_people(conn, 3), state="queued")
+    put_off = Outcome(second, State.QUEUED, NOW, reason="451 4.7.1 Greylisted", not_before=NOW)
+    later = Outcome(third, State.QUEUED, NOW, reason="451 4.7.1 Greylisted", not_before=NOW + timedelta(hours=1))
+    await record_outcomes(conn, [put_off, later])
+    batch = (await message(conn, first)).batch
+    found = await due(conn, first.run_id, batch, NOW)
+    assert [(one.key, one.state, one.attempts, one.reason) for one in found] == [
+        (first, State.QUEUED, 0, None),
+        (second, State.QUEUED, 1, "451 4.7.1 Greylisted"),
+    ]
