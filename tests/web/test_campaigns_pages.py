@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 import campaigns.templates as templates
 from campaigns import store
-from campaigns.models import runs
+from campaigns.models import runs, schedules
 from runtime.clock import utc_now
 from runtime.house import House
 from segments.store import create_segment
@@ -298,6 +298,17 @@ async def test_a_scheduled_campaign_says_when(sign_in: SignIn, house: House) -> 
     page = await client.get(f"/campaigns/{campaign}")
     assert "Scheduled" in text_of(page)
     assert re.search(r"in 3 days|in 2 days", text_of(page))
+
+
+async def test_why_a_scheduled_campaign_cannot_be_started_is_told(sign_in: SignIn, house: House) -> None:
+    await put(house, "customers", WANG)
+    campaign = await launched(house, schedule={"at": (utc_now() + timedelta(days=3)).isoformat()})
+    said = "cannot be started, it is tried again: KeyError: 'Mars'"
+    async with house.database.begin() as conn:
+        await conn.execute(update(schedules).values(error=said))
+    client = await sign_in("analyst")
+    assert said in text_of(await client.get(f"/campaigns/{campaign}"))
+    assert said in text_of(await client.get("/sending"))  # among what stopped by itself, or may
 
 
 async def test_analysts_look_and_salespeople_do_not(sign_in: SignIn, house: House) -> None:
