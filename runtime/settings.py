@@ -17,6 +17,7 @@ from babel.numbers import list_currencies
 from runtime.errors import HearthError
 
 DEFAULT_SMTP_URL = "smtp://127.0.0.1:1025"
+_HOOK_SECRET = "HEARTH_HOOK_SECRET_"  # noqa: S105 -- the name of settings
 _RETURN_PATH = re.compile(
     r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,11}@)?(?=.{1,180}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"
 )
@@ -30,7 +31,8 @@ class BadSetting(HearthError):
 class Settings:
     """What API.md lists. `database_url` None: the embedded PostgreSQL; `secret_key` None: made on first start;
     `dkim_keys`: a folder of keys (channels/email/dkim_keys.py), None where the mail server signs; `return_path`: where
-    mails come back to (a domain of its own, or a mailbox), None: to the sender."""
+    mails come back to (a domain of its own, or a mailbox), None: to the sender; `hook_secrets`: (provider, secret) of
+    HEARTH_HOOK_SECRET_PROVIDER."""
 
     database_url: str | None
     data_dir: Path
@@ -43,6 +45,7 @@ class Settings:
     country: str
     dkim_keys: Path | None = None
     return_path: str | None = None
+    hook_secrets: tuple[tuple[str, str], ...] = ()
 
     @property
     def embedded(self) -> bool:
@@ -76,6 +79,11 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
         country=_country(get("HEARTH_COUNTRY", "CN")),
         dkim_keys=Path(values["HEARTH_DKIM_KEYS"]).absolute() if values.get("HEARTH_DKIM_KEYS") else None,
         return_path=_return_path(values.get("HEARTH_RETURN_PATH") or None),
+        hook_secrets=tuple(
+            (name.removeprefix(_HOOK_SECRET).lower(), value)
+            for name, value in sorted(values.items())
+            if name.startswith(_HOOK_SECRET) and value
+        ),
     )
     _check_secret(settings)
     return settings

@@ -15,7 +15,9 @@ from tracking.ledger import MessageKey
 from tracking.tokens import message_ids, read_ids
 
 _PREFIX = "b-"
-_RETURN = b"return"  # behind the ids, so that no link's tag is a return path's
+# Behind the ids, so that no tag of a link or of the other passes for one.
+_RETURN = b"return"
+_MAIL = b"message-id"
 _LONGEST = 64  # octets of a local part (RFC 5321 4.5.3.1.1)
 
 
@@ -36,21 +38,37 @@ class ReturnPaths:
 
     def address(self, key: MessageKey) -> str:
         """The return path of a message."""
-        ids = message_ids(key)
-        token = b32encode(ids + self._signer.message_tags(ids + _RETURN).open)
-        return f"{self._prefix}{token.decode().rstrip('=').lower()}@{self.domain}"
+        return f"{self._prefix}{self._token(key, _RETURN)}@{self.domain}"
+
+    def mail_key(self, key: MessageKey) -> str:
+        """What names the message in its Message-ID, under which providers report. Who was sent the mail knows it, so it
+        is believed in authenticated reports alone."""
+        return self._token(key, _MAIL)
 
     def read(self, address: str) -> MessageKey | None:
         """The message whose return path this is, in whatever case; None for every other address."""
         local, _, domain = address.strip().lower().rpartition("@")
-        if domain != self.domain or not local.startswith(self._prefix) or len(local) > _LONGEST:
+        if domain != self.domain or not local.startswith(self._prefix):
+            return None
+        return self._read(local.removeprefix(self._prefix), _RETURN)
+
+    def read_mail(self, message_id: str) -> MessageKey | None:
+        """The message that has this Message-ID (with its brackets or without); None for every other."""
+        return self._read(message_id.strip().strip("<>").lower().partition("@")[0], _MAIL)
+
+    def _token(self, key: MessageKey, use: bytes) -> str:
+        ids = message_ids(key)
+        return b32encode(ids + self._signer.message_tags(ids + use).open).decode().rstrip("=").lower()
+
+    def _read(self, token: str, use: bytes) -> MessageKey | None:
+        if len(token) > _LONGEST:
             return None
         try:
-            data = _decoded(local.removeprefix(self._prefix))
+            data = _decoded(token)
             key, at = read_ids(data)
         except ValueError:
             return None
-        good = self._signer.verify_message(data[:at] + _RETURN, Purpose.OPEN, data[at:])
+        good = self._signer.verify_message(data[:at] + use, Purpose.OPEN, data[at:])
         return key if good and len(data) == at + TAG_BYTES else None
 
 

@@ -55,7 +55,9 @@ class Writer:
         written = edition.content.write(person, message_links(urls, edition.offset))
         return self._composers[edition.sender].compose(
             Personal(
-                key=stable_key(self._mac, message.key),
+                key=stable_key(self._mac, message.key)
+                if self._returns is None
+                else self._returns.mail_key(message.key),
                 to=message.address,
                 text=written.text,
                 at=message.created_at,

@@ -90,3 +90,12 @@ def test_the_envelope_has_it_and_the_header_does_not() -> None:
     assert mail.sender == address
     assert address.encode() not in mail.wire()
     assert composer.compose(Personal("k", "a@b.example", "text", SENT_AT)).sender == "shop@example.com"
+
+
+@given(KEYS)
+def test_a_message_id_names_its_message_and_is_no_return_path(key: MessageKey) -> None:
+    paths = ReturnPaths(SIGNER, DOMAIN)
+    name = paths.mail_key(key)
+    assert paths.read_mail(f"<{name.upper()}@example.com>") == paths.read_mail(name) == key
+    assert paths.read(f"b-{name}@{DOMAIN}") is None
+    assert paths.read_mail(paths.address(key).removeprefix("b-")) is None

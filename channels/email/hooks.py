@@ -1,0 +1,189 @@
+"""What e-mail providers report by HTTP, in one vocabulary: each provider's own signature, then its own words.
+
+`mailgun`: HMAC over its timestamp and token. `sendgrid`: ECDSA over timestamp and body (Signed Event Webhook).
+`generic`: HMAC-SHA-256 over the body in `X-Hearth-Signature: sha256=HEX`, for servers of one's own:
+`{"events": [{"event", "at", "message_id" | "return_path", "class"?, "status"?, "code"?, "text"?}]}`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import json
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from channels.contract import EventKind
+from channels.email.replies import clean_text
+from channels.email.returns import BounceClass, bounce_class
+from runtime.errors import Invalid, Problem
+
+Headers = Mapping[str, str]  # names in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class HookEvent:
+    """One thing that a provider reports. `message_id`: of the mail's own header; `path`: of its envelope; "" where the
+    provider does not say. `at` None: it does not say when."""
+
+    kind: EventKind
+    at: datetime | None
+    message_id: str = ""
+    path: str = ""
+    bounce: BounceClass | None = None
+    status: str = ""
+    code: int | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """`authentic(secret, headers, body)`: whether it says so itself. `read`: one report of its parsed body."""
+
+    authentic: Callable[[str, Headers, bytes], bool]
+    read: Callable[[Mapping[str, Any]], HookEvent]
+
+
+def read_hook(provider: Provider, body: bytes) -> list[HookEvent]:
+    """The events of an authentic body; what concerns no message's fate is left out. Raises Invalid."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Invalid(Problem("body", "is no JSON")) from None
+    if isinstance(told, dict):
+        told = told.get("events", [told])
+    if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
+        raise Invalid(Problem("body", "is no list of events"))
+    events = [provider.read(each) for each in told]
+    return [event for event in events if event.kind is not EventKind.UNKNOWN]
+
+
+def _signed_generic(secret: str, headers: Headers, body: bytes) -> bool:
+    wanted = "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
+    return hmac.compare_digest(wanted.encode(), headers.get("x-hearth-signature", "").strip().lower().encode())
+
+
+def _generic(told: Mapping[str, Any]) -> HookEvent:
+    kind = _GENERIC.get(_text(told, "event"), EventKind.UNKNOWN)
+    status, code, words = _text(told, "status"), _number(told.get("code")), clean_text(_text(told, "text"))
+    given = _text(told, "class")
+    bounce = BounceClass(given) if given in set(BounceClass) else bounce_class(status, code, words)
+    return HookEvent(
+        kind,
+        _moment(told.get("at")),
+        _text(told, "message_id"),
+        _text(told, "return_path"),
+        bounce if kind is EventKind.BOUNCED else None,
+        status,
+        code,
+        words,
+    )
+
+
+def _signed_mailgun(secret: str, headers: Headers, body: bytes) -> bool:
+    """The signature covers timestamp and token alone."""
+    try:
+        signature = _within(json.loads(body), "signature")
+    except (ValueError, RecursionError):
+        return False
+    said = (_text(signature, "timestamp") + _text(signature, "token")).encode()
+    wanted = hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
+    return bool(said) and hmac.compare_digest(wanted.encode(), _text(signature, "signature").encode())
+
+
+def _mailgun(told: Mapping[str, Any]) -> HookEvent:
+    data = _within(told, "event-data")
+    status, message = _within(data, "delivery-status"), _within(_within(data, "message"), "headers")
+    kind = _MAILGUN.get(_text(data, "event"), EventKind.UNKNOWN)
+    if kind is EventKind.BOUNCED and _text(data, "severity") == "temporary":  # it still tries
+        kind = EventKind.UNKNOWN
+    words = clean_text(_text(status, "message") or _text(status, "description") or _text(data, "reason"))
+    code, enhanced = _number(status.get("code")), _text(status, "enhanced-code")
+    bounce = bounce_class(enhanced, code, words) if kind is EventKind.BOUNCED else None
+    path = _text(_within(data, "envelope"), "sender")
+    at = _moment(data.get("timestamp"))
+    return HookEvent(kind, at, _text(message, "message-id"), path, bounce, enhanced, code, words)
+
+
+def _signed_sendgrid(secret: str, headers: Headers, body: bytes) -> bool:
+    """`secret`: the public key, as SendGrid shows it (DER in base64)."""
+    stamp = headers.get("x-twilio-email-event-webhook-timestamp", "")
+    given = headers.get("x-twilio-email-event-webhook-signature", "")
+    try:
+        key = load_der_public_key(b64decode(secret))
+        if not isinstance(key, EllipticCurvePublicKey) or not stamp:
+            return False
+        key.verify(b64decode(given), stamp.encode() + body, ECDSA(SHA256()))
+    except (InvalidSignature, UnsupportedAlgorithm, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _sendgrid(told: Mapping[str, Any]) -> HookEvent:
+    kind = _SENDGRID.get(_text(told, "event"), EventKind.UNKNOWN)
+    status, words = _text(told, "status"), clean_text(_text(told, "reason") or _text(told, "response"))
+    bounce = None
+    if kind is EventKind.BOUNCED:
+        bounce = BounceClass.HARD if words == "Bounced Address" else bounce_class(status, None, words)
+    return HookEvent(kind, _moment(told.get("timestamp")), _text(told, "smtp-id"), "", bounce, status, None, words)
+
+
+def _within(told: Any, name: str) -> Mapping[str, Any]:
+    found = told.get(name) if isinstance(told, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(told: Mapping[str, Any], name: str) -> str:
+    found = told.get(name)
+    return found[:2_000] if isinstance(found, str) else ""
+
+
+def _number(told: Any) -> int | None:
+    try:
+        return int(str(told)[:3])
+    except ValueError:
+        return None
+
+
+def _moment(told: Any) -> datetime | None:
+    """Of seconds since 1970, or RFC 3339."""
+    try:
+        if isinstance(told, int | float):
+            return datetime.fromtimestamp(told, UTC)
+        at = datetime.fromisoformat(str(told))
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+_GENERIC = {
+    str(kind): kind for kind in (EventKind.BOUNCED, EventKind.COMPLAINED, EventKind.DELIVERED, EventKind.UNSUBSCRIBED)
+}
+_MAILGUN = {
+    "failed": EventKind.BOUNCED,
+    "delivered": EventKind.DELIVERED,
+    "complained": EventKind.COMPLAINED,
+    "unsubscribed": EventKind.UNSUBSCRIBED,
+}
+_SENDGRID = {
+    "bounce": EventKind.BOUNCED,
+    "dropped": EventKind.BOUNCED,
+    "delivered": EventKind.DELIVERED,
+    "spamreport": EventKind.COMPLAINED,
+    "unsubscribe": EventKind.UNSUBSCRIBED,
+    "group_unsubscribe": EventKind.UNSUBSCRIBED,
+}
+PROVIDERS: Mapping[str, Provider] = {
+    "generic": Provider(_signed_generic, _generic),
+    "mailgun": Provider(_signed_mailgun, _mailgun),
+    "sendgrid": Provider(_signed_sendgrid, _sendgrid),
+}

@@ -1,0 +1,47 @@
+"""What providers report: authenticated by their own scheme, committed before it is answered."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from channels.email.hooks import PROVIDERS, HookEvent, read_hook
+from runtime.clock import utc_now
+from runtime.errors import NotFound
+from tracking.ledger import MessageKey
+from tracking.return_paths import ReturnPaths
+from tracking.returns import Report, apply_reports
+from web.access import MIB, PUBLIC, Route, house_of
+
+LIMIT = 4 * MIB
+_UNPROVEN = Response("not signed with the secret that is configured here\n", 401, media_type="text/plain")
+
+
+async def email_hook(request: Request) -> Response:
+    """204 once all of it is committed; 401 without the provider's signature, or where no secret is configured."""
+    house, name = house_of(request), request.path_params["provider"]
+    provider = PROVIDERS.get(name)
+    if provider is None:
+        raise NotFound("there is no such provider")
+    secret, body = dict(house.settings.hook_secrets).get(name), await request.body()
+    if secret is None or not provider.authentic(secret, request.headers, body):
+        return _UNPROVEN
+    now, paths = utc_now(), ReturnPaths.of(house)
+    told = [] if paths is None else [(_message(paths, event), event) for event in read_hook(provider, body)]
+    reports = [
+        Report(key, event.kind, event.at or now, event.bounce, event.status, event.code, event.words, name)
+        for key, event in told
+        if key is not None
+    ]
+    async with house.database.begin() as conn:
+        await apply_reports(conn, reports, now)
+    return Response(status_code=204)
+
+
+def _message(paths: ReturnPaths, event: HookEvent) -> MessageKey | None:
+    return paths.read_mail(event.message_id) or paths.read(event.path)
+
+
+ROUTES = [
+    Route("/hooks/email/{provider}", email_hook, "email_hook", PUBLIC, methods=("POST",), csrf=False, limit=LIMIT)
+]
