@@ -7,13 +7,11 @@ made customers stay (and are found the next time).
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, func, select, update
@@ -29,6 +27,7 @@ from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Unavailable
 from runtime.house import House
 from runtime.jobs import check_claim, defer, job
+from runtime.scratch import scratch
 from runtime.text import printable
 from segments.found import insert_members, insert_rejects, load, match, open_tables, tally
 from segments.lines import Line, LineReader, plan_of, read_lines, read_list_mapping
@@ -57,8 +56,8 @@ async def match_audience(house: House, *, audience_id: int) -> None:
     found = await _begin(house, audience_id)
     if found is None:
         return
-    with tempfile.TemporaryDirectory(prefix="hearth-audience-") as folder:
-        source = Source(Path(folder) / "file", found["filename"])
+    with scratch("audience") as folder:
+        source = Source(folder / "file", found["filename"])
         work = _Work(house, audience_id, found)
 
         async def conclude(conn: AsyncConnection) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from tempfile import TemporaryDirectory
+from contextlib import ExitStack
 from types import TracebackType
 
 from customers.imports.cells import Row
+from runtime.scratch import scratch
 
 _CHUNK = 5000
 _BETWEEN = "\0"  # no cell holds one: such lines are refused before
@@ -17,9 +18,10 @@ class Sheaf:
     """Takes rows by key, gives them back by the first line of their key, then by line."""
 
     def __enter__(self) -> Sheaf:
-        self._folder = TemporaryDirectory(prefix="hearth-import-")
+        self._held = ExitStack()
+        folder = self._held.enter_context(scratch("import"))
         # Used by one thread at a time, though not always the same.
-        self._store = sqlite3.connect(f"{self._folder.name}/lines", isolation_level=None, check_same_thread=False)
+        self._store = sqlite3.connect(folder / "lines", isolation_level=None, check_same_thread=False)
         self._store.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
             "CREATE TABLE groups (key TEXT PRIMARY KEY, first INTEGER) WITHOUT ROWID;"
@@ -32,7 +34,7 @@ class Sheaf:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._store.close()
-        self._folder.cleanup()
+        self._held.close()
 
     def add(self, key: str, row: Row) -> None:
         self._waiting.append((key, row.line, _BETWEEN.join(row.cells)))

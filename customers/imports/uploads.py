@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from runtime.clock import utc_now
 from runtime.errors import Conflict, HearthError, Invalid, NotFound, Problem, Unavailable
 from runtime.house import House
 from runtime.jobs import check_claim, defer, job
+from runtime.scratch import scratch
 from runtime.text import printable
 
 _FOLDS = ("rows", "accepted", "rejected", "created", "updated", "unchanged", "units")
@@ -147,8 +147,8 @@ async def run_import(house: House, *, import_id: int) -> None:
         await conn.execute(update(imports).where(imports.c.id == import_id).values(began))
     start = Progress(**{name: found[name] for name in _FOLDS})
     try:
-        with tempfile.TemporaryDirectory(prefix="hearth-upload-") as folder:
-            source = Source(Path(folder) / "file", found["filename"])
+        with scratch("upload") as folder:
+            source = Source(folder / "file", found["filename"])
             await download_upload(house, import_id, source.path)
             mapping = None if found["mapping"] is None else read_mapping(found["mapping"], found["kind"])
             work = Job(source, found["kind"], mapping, found["dry_run"])

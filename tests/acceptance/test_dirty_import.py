@@ -86,7 +86,9 @@ def _bytes(line: str, encoding: str) -> bytes:
 
 @pytest.fixture
 async def hall(tmp_path: Path, database_url: str) -> AsyncIterator[Hall]:
-    made = Hall(tmp_path, {"HEARTH_DATABASE_URL": database_url, "HEARTH_SECRET_KEY": "a secret for tests of imports"})
+    (tmp_path / "scratch").mkdir()
+    settings = {"HEARTH_DATABASE_URL": database_url, "HEARTH_SECRET_KEY": "a secret for tests of imports"}
+    made = Hall(tmp_path, {**settings, "TMPDIR": str(tmp_path / "scratch")})
     yield made
     await made.stop()
 
@@ -136,6 +138,8 @@ async def test_an_upload_whose_worker_is_killed(hall: Hall, db: Database, tmp_pa
     await until(lambda: _ended(db, again, peaks), SECONDS)
     async with db.connect() as conn:
         second = await get_import(conn, again)
+    homes = list((tmp_path / "scratch").glob("hearth-*"))
+    assert [list(home.iterdir()) for home in homes] == [[]]  # nothing of the copies that the killed workers had
     assert (second.rows, second.accepted, second.created) == (ROWS, found.accepted, 0)
     assert await _snapshot(db) == before
 

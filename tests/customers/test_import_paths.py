@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import delete, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.erasing import erase
@@ -148,6 +151,22 @@ async def test_known_customers_are_changed_set_by_set(paths: Paths, monkeypatch:
     assert len(taken) == len(before)  # which were to go the careful way
 
 
+@given(
+    lines=st.lists(st.one_of(*map(_line_of, "ABCDEFG"), rows.map(lambda some: some[0])), min_size=2, max_size=8),
+    most=st.integers(1, 4),
+    breaks=st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=4),
+)
+@hypothesis_settings(
+    max_examples=EXAMPLES // 2, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_an_import_that_is_broken_off_anywhere_ends_alike(paths: Paths, lines: Any, most: int, breaks: Any) -> None:
+    """A batch counts or does not; what another writer keeps from committing is done again."""
+    whole = paths.run([], lines, drafting=True, most=most)
+    broken = paths.run([], lines, drafting=True, most=most, breaks=breaks)
+    for ours, theirs in zip(broken, whole, strict=True):
+        assert ours == theirs
+
+
 class Paths:
     """Imports the same lines into an empty database by either way."""
 
@@ -156,10 +175,12 @@ class Paths:
         self._path = folder / "people.csv"
         self._patch = patch
 
-    def run(self, before: Any, lines: Any, *, drafting: bool, **disturbed: bool) -> Any:
-        return asyncio.run(self.both(before, lines, drafting=drafting, **disturbed))
+    def run(self, before: Any, lines: Any, *, drafting: bool, **more: Any) -> Any:
+        return asyncio.run(self.both(before, lines, drafting=drafting, **more))
 
-    async def both(self, before: Any, lines: Any, *, drafting: bool, **disturbed: bool) -> Any:
+    async def both(
+        self, before: Any, lines: Any, *, drafting: bool, most: int = 10_000, breaks: Any = (), **disturbed: bool
+    ) -> Any:
         database = Database(str(self._settings.database_url), pool_size=2)
         try:
             async with database.begin() as conn:
@@ -169,32 +190,62 @@ class Paths:
             first = await self._take(database, before, drafting=False)
             async with database.begin() as conn:
                 await _disturb(conn, **disturbed)
-            second = await self._take(database, lines, drafting=drafting)
+            second = await self._take(database, lines, drafting=drafting, most=most, breaks=breaks)
             async with database.connect() as conn:
                 return [*first, *second, *(await _stored(conn)).items()]
         finally:
             await database.close()
 
-    async def _take(self, database: Database, lines: Any, *, drafting: bool) -> Any:
+    async def _take(
+        self, database: Database, lines: Any, *, drafting: bool, most: int = 10_000, breaks: Any = ()
+    ) -> Any:
         written = io.StringIO()
         csv.writer(written).writerows([HEADER, *lines])
         self._path.write_text(written.getvalue(), encoding="utf-8", newline="")
-        told = Told()
+        told = Told(breaks)
         job = Job(Source(self._path, "people.csv"), "customers", read_mapping(MAPPING, "customers"))
         with self._patch.context() as patch:
             if not drafting:
                 patch.setattr(batches, "shape_of", lambda _plan: None)
                 patch.setattr(run, "shape_of", lambda _plan: None)
-            done = await import_file(database, job, told, settings=self._settings, now=NOW)
-        return done, told.refusals
+            patch.setattr(batches, "_FIRST", min(most, batches._FIRST))
+            patch.setattr(batches, "_MOST", most)
+            while True:
+                try:
+                    how = {"settings": self._settings, "now": NOW, "start": told.progress}
+                    return await import_file(database, job, told, **how), told.refusals
+                except Break:
+                    continue
+
+
+class Break(Exception):
+    """What ends an import in the middle of a batch."""
 
 
 class Told(Account):
-    def __init__(self) -> None:
+    """`breaks`: after how many batches more one is broken off, and whether another transaction is to blame."""
+
+    def __init__(self, breaks: Any = ()) -> None:
         self.refusals: list[Any] = []
+        self.progress: Progress | None = None
+        self._breaks = list(breaks)
+
+    async def record(self, conn: AsyncConnection, progress: Progress, refusals: Any) -> None:
+        if not self._breaks:
+            return
+        batches_left, by_another = self._breaks.pop(0)
+        if batches_left:
+            self._breaks.insert(0, (batches_left - 1, by_another))
+        elif by_another:
+            raise DBAPIError("", {}, DeadlockDetected("another one was first"))
+        else:
+            raise Break
 
     async def committed(self, progress: Progress, refusals: Any) -> None:
-        self.refusals += [(each.line, each.column, each.reason, tuple(each.cells)) for each in refusals]
+        self.progress = progress
+        for each in refusals:
+            reason = re.sub(r"customer \d+", "customer", each.reason)  # numbers are not given back by what is undone
+            self.refusals.append((each.line, each.column, reason, tuple(each.cells)))
 
 
 @pytest.fixture
