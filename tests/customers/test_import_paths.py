@@ -209,7 +209,7 @@ class Paths:
                 patch.setattr(batches, "shape_of", lambda _plan: None)
                 patch.setattr(run, "shape_of", lambda _plan: None)
             patch.setattr(batches, "_FIRST", min(most, batches._FIRST))
-            patch.setattr(batches, "_MOST", most)
+            patch.setattr(batches, "_MOST_DRAFTED", most)
             while True:
                 try:
                     how = {"settings": self._settings, "now": NOW, "start": told.progress}
