@@ -55,4 +55,3 @@ class Underway:
         self._domains.clear()
         self._heirs.clear()
         self._before.clear()
-
