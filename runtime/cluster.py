@@ -34,7 +34,6 @@ DURABLE: Mapping[str, str] = {
     "effective_cache_size": f"{_MEMORY // 2}MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
-    "max_wal_size": "2GB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "checkpoint_completion_target": "0.9",
@@ -47,12 +46,13 @@ DURABLE: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
-"""For real data: an answer means that it is on the disk."""
+"""For real data: an answer means that it is on the disk. `max_wal_size` follows the disk, see `_room_for_wal`."""
 
 THROWAWAY: Mapping[str, str] = {
     **DURABLE,
     "max_connections": "400",
     "shared_buffers": "128MB",
+    "max_wal_size": "2GB",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -63,7 +63,8 @@ THROWAWAY: Mapping[str, str] = {
 USER = "hearth"
 DATABASE = "hearth"
 _PORT = 5432
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0  # after a crash during a large import it has gigabytes to read again
+_MOST_WAL = 8192  # MB
 _LOG_LIMIT = 10_000_000
 _SOCKET_LIMIT = 107  # sizeof(sockaddr_un.sun_path) - 1
 
@@ -175,7 +176,8 @@ class Cluster:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.rename(self.log.with_suffix(".log.1"))
         logged = self.log.stat().st_size if self.log.exists() else 0
-        options = {**self.options, "unix_socket_directories": str(self.sockets), "port": str(_PORT)}
+        own = {"unix_socket_directories": str(self.sockets), "port": str(_PORT)}
+        options = {"max_wal_size": _room_for_wal(self.home), **self.options, **own}
         text = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
         wait = str(int(_START_SECONDS))
         done = self._run(
@@ -231,6 +233,12 @@ def _socket_folder(home: Path) -> Path:
     if len(os.fsencode(folder / f".s.PGSQL.{_PORT}")) > _SOCKET_LIMIT or set(',"') & set(str(folder)):
         return Path(tempfile.gettempdir()) / f"hearth-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
     return folder
+
+
+def _room_for_wal(folder: Path) -> str:
+    """A twentieth of the disk, at most 8 GB: a checkpoint in the middle of a large import makes it write each page of
+    each index twice."""
+    return f"{min(max(shutil.disk_usage(folder).total // _MB // 20, 256), _MOST_WAL)}MB"
 
 
 def _wait(reached: Callable[[], bool], seconds: float) -> bool:

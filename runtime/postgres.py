@@ -24,7 +24,7 @@ __all__ = ["DURABLE", "THROWAWAY", "Server", "embedded"]
 
 log = logging.getLogger(__name__)
 
-_LOCK_SECONDS = 90.0
+_LOCK_SECONDS = 240.0  # longer than a start takes
 
 
 @asynccontextmanager
