@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from channels.contract import Channel, ChannelConfig, Sender
+from channels.places import Guest, Places
 
 
 @dataclass(frozen=True)
@@ -19,29 +20,24 @@ class _Kept:
 
 
 class SenderPool:
-    """At most `config.connections` senders of one channel at once, shared by all batches of a process."""
+    """At most `config.connections` senders of one channel at once, shared by all batches of a process, in turns."""
 
     def __init__(self, channel: Channel, config: ChannelConfig) -> None:
         self._channel = channel
         self._config = config
-        self._room = asyncio.Semaphore(config.connections)
+        self._places = Places(config.connections)
         self._idle: list[_Kept] = []
-        self._asking = 0
 
     @property
     def wanted(self) -> bool:
         """Whether somebody waits for a sender."""
-        return self._asking > 0
+        return self._places.wanted
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Sender]:
+    async def borrow(self, guest: Guest) -> AsyncIterator[Sender]:
         """A sender for this block alone; waits while all are lent. Idle ones that have grown old are closed on the
         way."""
-        self._asking += 1
-        try:
-            await self._room.acquire()
-        finally:
-            self._asking -= 1
+        await self._places.take(guest)
         try:
             await self._close_old()
             kept = self._idle.pop() if self._idle else await self._open()
@@ -50,7 +46,7 @@ class SenderPool:
             finally:
                 self._idle.append(_Kept(kept.sender, kept.context, time.monotonic()))
         finally:
-            self._room.release()
+            self._places.give_back()
 
     async def close(self) -> None:
         """Close the idle ones; for the end of the process or a pause in sending."""

@@ -21,6 +21,7 @@ from campaigns.dispatch.watch import Ward
 from campaigns.dispatch.work import Work
 from campaigns.permission import MERGED
 from channels.contract import ChannelError, Outgoing, Sent
+from channels.places import Guest
 from runtime.clock import utc_now
 from runtime.errors import Unavailable
 from runtime.group_commit import Group
@@ -69,6 +70,7 @@ class Delivery:
         self._policy = policy
         self._capabilities = work.run.channel.capabilities
         self._lines = desk.lines(work.run.channel)
+        self._guest = Guest(work.run.rank)
         self.turns = Turns(desk.traffic, work.run, work.due, self._lines.limit, lambda: self._over)
         self._records: list[Group[Result]] = []
 
@@ -95,7 +97,7 @@ class Delivery:
         """An error ends this task alone: to cancel the others would break off messages whose answer is under way."""
         try:
             while (letter := await self._next()) is not None:
-                async with self._lines.lease() as line:
+                async with self._lines.lease(self._guest) as line:
                     await self._hand_over(letter, line)
         except (Unavailable, DBAPIError) as error:
             self.tally.lost = error

@@ -12,11 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from campaigns.dispatch.recorder import Recorder, Result
 from channels.contract import Channel, Sender
+from channels.places import TURN, Guest
 from channels.pool import SenderPool
 from runtime.errors import Unavailable
 from runtime.group_commit import Group
-
-TURN = 0.5  # seconds for which one batch may keep a line that others wait for
 
 
 class Line:
@@ -60,9 +59,9 @@ class Lines:
         self._recorded: WeakKeyDictionary[Sender, Group[Result]] = WeakKeyDictionary()
 
     @asynccontextmanager
-    async def lease(self) -> AsyncIterator[Line]:
-        """A line of one's own until the block ends; waits while all are in use."""
-        async with self._pool.borrow() as sender:
+    async def lease(self, guest: Guest) -> AsyncIterator[Line]:
+        """A line of one's own until the block ends; waits while all are in use, or it is the turn of others."""
+        async with self._pool.borrow(guest) as sender:
             line = Line(sender, self._recorded.pop(sender, None), self._pool)
             try:
                 with self._recorder.expecting():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from channels.contract import Capabilities, Channel, ChannelError, Common, Personal, Sent, Verdict
+from channels.places import Guest
 from channels.pool import SenderPool
 from runtime.settings import load_settings
 
@@ -83,9 +84,9 @@ class ChannelContract:
     async def test_senders_are_kept_in_a_pool(self) -> None:
         async with self.far_side() as config:
             pool = SenderPool(self.channel, config)
-            async with pool.borrow() as first:
+            async with pool.borrow(Guest()) as first:
                 await first.send(self.outgoing(0))
-            async with pool.borrow() as second, pool.borrow() as third:
+            async with pool.borrow(Guest()) as second, pool.borrow(Guest()) as third:
                 assert second is first
                 assert third is not first
                 await third.send(self.outgoing(1))

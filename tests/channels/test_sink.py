@@ -17,6 +17,7 @@ from channels.contract import Common, Personal
 from channels.email.channel import EmailChannel
 from channels.email.config import parse_smtp_url
 from channels.email.mailbox import Caught, serving
+from channels.places import Guest
 from channels.pool import SenderPool
 
 AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -52,7 +53,7 @@ async def send_all(port: int, count: int) -> None:
 
     async def work() -> None:
         for number in numbers:
-            async with pool.borrow() as sender:
+            async with pool.borrow(Guest()) as sender:
                 personal = Personal(key=f"m{number}", to=f"p{number}@example.com", text=TEXT, at=AT, html="<p>你好</p>")
                 assert (await sender.send(COMPOSER.compose(personal))).accepted
 
