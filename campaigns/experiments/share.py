@@ -18,6 +18,7 @@ from segments.bucket import bucket_sql
 from tracking.models import messages
 
 TESTING, DECIDED, STOPPED = "testing", "decided", "stopped"
+NEIGHBOURS = 16  # customers of adjacent ids share a batch, as their rows share pages: a fifth of the database's work
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Cut:
         return cast(func.nullif(slot, len(self.experiment.variants)), SmallInteger)
 
     def _among(self, customer_id: ColumnElement[int], batches: int) -> ColumnElement[int]:
-        return bucket_sql(f"batch:{self.run_id}:", customer_id, batches)
+        return bucket_sql(f"batch:{self.run_id}:", customer_id // NEIGHBOURS, batches)
 
 
 async def begin(conn: AsyncConnection, cut: Cut, *, now: datetime, zone: ZoneInfo) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import halt
+from campaigns.experiments.share import NEIGHBOURS
 from campaigns.freeze import Overtaken, _freeze, _plan, batch_size, freeze, prepare_run
 from campaigns.launch import resume
 from campaigns.models import runs
@@ -141,7 +142,7 @@ async def test_paused_while_it_is_frozen_it_waits_and_cancelled_it_leaves_nothin
             assert (await record(house, campaign_id))["state"] == "sending"
 
 
-async def test_batches_are_the_written_hash(house: House) -> None:
+async def test_batches_are_the_written_hash_of_neighbourhoods(house: House) -> None:
     async with house.database.begin() as conn:
         await add_people(conn, 2_400)
     run_id = await prepared(house, await launched(house))
@@ -151,7 +152,7 @@ async def test_batches_are_the_written_hash(house: House) -> None:
         assert await conn.scalar(jobs) == 8
         assert await conn.scalar(select(runs.c.batches)) == 8
     assert {row.customer_id: row.batch for row in rows} == {
-        row.customer_id: bucket(f"batch:{run_id}:", row.customer_id, 8) for row in rows
+        row.customer_id: bucket(f"batch:{run_id}:", row.customer_id // NEIGHBOURS, 8) for row in rows
     }
 
 
