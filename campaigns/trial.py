@@ -62,9 +62,11 @@ async def send_test(
 
 def plain_links(shown: Sample, public_url: str) -> MessageLinks:
     """Links that lead straight to their targets, and an unsubscribe page that unsubscribes nobody."""
-    own = f"{public_url}/u/test"
+    own, survey, content = f"{public_url}/u/test", f"{public_url}/r/test", shown.content
     return MessageLinks(
-        clicks=lambda count: [shown.content.click_target(index, shown.person) for index in range(count)],
+        clicks=lambda count: [
+            survey if content.survey(index) else content.click_target(index, shown.person) for index in range(count)
+        ],
         pixel="",
         unsubscribe=own,
         preferences=own,

@@ -32,6 +32,10 @@ class BadSignature(HearthError):
     """The link or token is not one of ours, was changed, or is too old."""
 
 
+class TooOld(BadSignature):
+    """It is one of ours, and its time is over."""
+
+
 class Purpose(IntEnum):
     """What a tag of a message allows; the number is its place in the message's HMAC."""
 
@@ -90,7 +94,7 @@ class Signer:
         return to_text(body + _signature(self._keys[-1], purpose, body))
 
     def verify(self, purpose: str, token: str, now: datetime) -> bytes:
-        """The payload that `sign` was given. Raises BadSignature."""
+        """The payload that `sign` was given. Raises BadSignature, TooOld for what was good once."""
         data = from_text(token)
         body, signature = data[:-_SIGNATURE_BYTES], data[-_SIGNATURE_BYTES:]
         matches = [hmac.compare_digest(_signature(key, purpose, body), signature) for key in self._keys]
@@ -98,7 +102,7 @@ class Signer:
             raise BadSignature("this link is not valid; ask for a new one")
         (expires,) = _EXPIRY.unpack_from(body)
         if now.timestamp() >= expires:
-            raise BadSignature("this link is too old; ask for a new one")
+            raise TooOld("this link is too old; ask for a new one")
         return body[_EXPIRY.size :]
 
     @property

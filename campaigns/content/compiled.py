@@ -14,7 +14,9 @@ from campaigns.content.limits import Budget, current
 from campaigns.content.links import same_place
 from campaigns.content.output import as_they_stand
 from campaigns.content.sandbox import RENDER_ERRORS, ContentEnvironment, run, scope
+from campaigns.content.surveys import survey_of
 from campaigns.content.values import Link, MessageLinks, Rendered, Written
+from customers.surveys import Survey
 from runtime.errors import HearthError
 
 MAX_ADDRESS = 8000
@@ -107,14 +109,21 @@ class CompiledContent:
         finally:
             current.reset(token)
 
+    def survey(self, index: int) -> tuple[Survey, int | None] | None:
+        """The survey and the answer (None: still to be asked) that the tracked link `index` is about; None: no survey.
+        Raises IndexError."""
+        if not 0 <= index < len(self.links):
+            raise IndexError(index)
+        return survey_of(self.links[index].template)
+
     def click_target(self, index: int, person: Mapping[str, Any]) -> str:
-        """Where the tracked link `index` leads for this person: an absolute http(s) address whose scheme and host are
-        literal.
+        """Where the tracked link `index`, none of a survey, leads for this person: an absolute http(s) address whose
+        scheme and host are literal.
 
         Raises IndexError for an index out of range, RenderFailed where an expression fails.
         """
-        if not 0 <= index < len(self.links):
-            raise IndexError(index)
+        if self.survey(index) is not None:
+            raise RenderFailed("the link of a survey is made for a message")
         budget = Budget.fresh()
         token = current.set(budget)
         try:

@@ -14,6 +14,7 @@ from campaigns.content.masking import Masked, prepared
 from campaigns.content.names import VALUE, Shape, shapes
 from campaigns.content.plaintext import text_from_html, track_addresses
 from campaigns.content.sandbox import ContentEnvironment
+from campaigns.content.surveys import survey_of, written_out
 from campaigns.content.usage import usage_of
 from campaigns.content.walk import Usage
 from runtime.errors import Invalid, Problem
@@ -35,12 +36,13 @@ def compile_content(
 ) -> CompiledContent:
     """Check and compile content; Jinja in subject, body, text and in path and query of links.
 
-    One of `html`, `mjml`, `text` at least; `text` alone makes a plain mail. `language` (BCP 47) is that of dates,
+    One of `html`, `mjml`, `text` at least; `text` alone makes a plain mail; surveys as `content.surveys` has them.
+    `language` (BCP 47) is that of dates,
     numbers and the footer; `attributes` the keys that `customer.attributes` may have (None: any). Takes some 10 to
     500 ms of CPU: not for the event loop. Raises Invalid with one Problem per culprit, path `subject`, `html`, `mjml`
     or `text`, the line in the message.
     """
-    parts = _given(subject, html, mjml, text)
+    parts = _with_surveys(_given(subject, html, mjml, text), language)
     plain = environment(language, currency, timezone, autoescape=False)
     known = shapes(attributes)
     usages = {part: usage_of(source, part, known, plain) for part, source in parts.items()}
@@ -68,6 +70,12 @@ def _given(subject: str, html: str | None, mjml: str | None, text: str | None) -
             problems.append(Problem(part, f"has {len(source)} characters, at most {limit} are possible"))
     _refuse(problems)
     return parts
+
+
+def _with_surveys(parts: Mapping[str, str], language: str) -> dict[str, str]:
+    return {
+        part: source if part == "subject" else written_out(source, part, language) for part, source in parts.items()
+    }
 
 
 def _bodies(
@@ -106,7 +114,8 @@ def _finished(
     inner = {**known, "_pixel": VALUE, **{f"_c{link.index}": VALUE for link in links}}
     plain = environment(language, currency, timezone, autoescape=False)
     fields = _fields({"subject": subject, "html": html or "", "text": text}, inner, plain)
-    click_fields = _fields({f"link {link.index + 1}": link.template for link in links}, known, plain)
+    rendered = [link for link in links if survey_of(link.template) is None]
+    click_fields = _fields({f"link {link.index + 1}": link.template for link in rendered}, known, plain)
     content = CompiledContent(
         subject=subject,
         html=html,

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import idna
 
 from campaigns.content.masking import Masked
+from campaigns.content.surveys import label_of, stored
 from campaigns.content.values import Link
 from runtime.errors import Problem
 
@@ -46,7 +47,10 @@ class LinkTable:
         return index
 
     def links(self) -> tuple[Link, ...]:
-        return tuple(Link(index, template, self.labels.get(index, "")) for template, index in self.templates.items())
+        return tuple(self._link(index, stored(template)) for template, index in self.templates.items())
+
+    def _link(self, index: int, template: str) -> Link:
+        return Link(index, template, label_of(template) or self.labels.get(index, ""))
 
 
 def rewrite(target: str, label: str, part: str, masked: Masked, own: Collection[str], table: LinkTable) -> str:
