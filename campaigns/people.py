@@ -47,13 +47,14 @@ _CUSTOMER_NAMES = (
 )
 _ACTIVITY_NAMES = (
     "engagement_score orders_count total_spent average_order_value gross_margin order_gap_days first_order_at "
-    "last_order_at next_order_expected_at last_opened_at last_clicked_at last_contacted_at last_replied_at"
+    "last_order_at next_order_expected_at last_opened_at last_clicked_at last_contacted_at last_replied_at "
+    "last_rating last_rated_at nps_group"
 )
 _APPLIANCE_NAMES = (
     "number serial category brand model source status power_watts repairs_count purchased_on installed_on "
     "warranty_until expires_on next_consumable_due_on"
 )
-_ORDER_NAMES = "number platform status ordered_at amount refunded margin items_count"
+_ORDER_NAMES = "number platform status ordered_at delivered_at amount refunded margin items_count"
 _ITEM_NAMES = "sku name brand category quantity price amount"
 
 Columns = Mapping[str, ColumnElement[Any]]

@@ -41,6 +41,7 @@ ACTIVITY_FIELDS: Mapping[str, Field] = {
         "average_order_value",
         "gross_margin",
         "order_gap_days",
+        "last_rating",
     ),
     **fields(
         activity,
@@ -52,7 +53,9 @@ ACTIVITY_FIELDS: Mapping[str, Field] = {
         "last_clicked_at",
         "last_contacted_at",
         "last_replied_at",
+        "last_rated_at",
     ),
+    **as_text(activity, "nps_group"),
     **_ranks("recency", "frequency", "monetary"),
 }
 """Columns of `activity`, one row a customer (made with the customer): to be joined on `customer_id`."""

@@ -7,13 +7,13 @@ from customers.fields import as_text
 from customers.history import contribute_records
 from customers.imports import pending as _pending  # noqa: F401 -- registers its tick
 from customers.imports import uploads as _uploads  # noqa: F401 -- registers its job
-from customers.models import appliances, order_items, orders, service_visits, standing_consents
+from customers.models import appliances, order_items, orders, ratings, service_visits, standing_consents
 from runtime.registry import Kind, Source, fields, register_source, text_fields
 
 
 def install() -> None:
     """Register the records of this room; called once a process, harmless when repeated."""
-    for source in (_orders(), _order_items(), _appliances(), _service_visits(), _consents()):
+    for source in (_orders(), _order_items(), _appliances(), _service_visits(), _consents(), _ratings()):
         register_source(source)
     contribute_records()
 
@@ -28,7 +28,7 @@ def _orders() -> Source:
             **text_fields(orders, "platform"),
             **as_text(orders, "status"),
             **fields(orders, Kind.NUMBER, "amount", "refunded", "margin"),
-            **fields(orders, Kind.INSTANT, "ordered_at"),
+            **fields(orders, Kind.INSTANT, "ordered_at", "delivered_at"),
         },
     )
 
@@ -95,4 +95,21 @@ def _consents() -> Source:
             **fields(standing_consents, Kind.YES_NO, "granted"),
             **fields(standing_consents, Kind.INSTANT, "at"),
         },
+    )
+
+
+def _ratings() -> Source:
+    """People's last answers."""
+    return Source(
+        "ratings",
+        ratings,
+        ratings.c.customer_id,
+        {
+            **as_text(ratings, "survey", "channel"),
+            **text_fields(ratings, "provider", "category", "comment"),
+            **fields(ratings, Kind.CODE, "salesperson"),
+            **fields(ratings, Kind.NUMBER, "score"),
+            **fields(ratings, Kind.INSTANT, "at"),
+        },
+        where=ratings.c.counts,
     )

@@ -14,6 +14,7 @@ from customers.changes import EVERYTHING, note_changed
 from customers.known import COLUMNS
 from customers.models import activity, contact_addresses, customers, standing_consents
 from customers.people import customer_row
+from customers.ratings import fold_ratings
 from customers.resolving import load_customers
 from customers.spread import lookup_tables, person_tables
 from runtime.database import metadata
@@ -90,6 +91,7 @@ async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -
         await conn.execute(update(table).where(table.c.customer_id == lose).values(customer_id=keep))
     await conn.execute(update(customers).where(customers.c.merged_into == lose).values(merged_into=keep))
     await fold_orders(conn, [keep])
+    await fold_ratings(conn, [keep])
     await note_changed(conn, EVERYTHING, [keep, lose])
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from runtime.database import LOCAL, LOOKUP, PERSON, REFERENCE, folded_text, metadata
 
@@ -192,6 +192,7 @@ orders = Table(
     *folded_text("platform"),
     Column("status", Text, nullable=False),  # completed cancelled refunded partly_refunded pending
     Column("ordered_at", Instant, nullable=False),
+    Column("delivered_at", Instant),
     Column("amount", Money, nullable=False),
     Column("refunded", Money, nullable=False, server_default=text("0")),
     Column("margin", Money),  # over the items whose cost is known; NULL where none is
@@ -201,6 +202,7 @@ orders = Table(
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('completed', 'cancelled', 'refunded', 'partly_refunded', 'pending')", name="status"),
     Index("ix_orders_ordered_at", "ordered_at"),
+    crossing_index("orders", "delivered_at"),
     Index(  # what rules count and sum, in the order of customers: grouped without the table, and without sorting
         "ix_orders_customer_id_ordered_at",
         "customer_id",
@@ -279,6 +281,34 @@ service_visits = Table(
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     *(crossing_index("service_visits", name) for name in ("requested_at", "visited_at", "completed_at")),
+    info=PERSON,
+)
+
+ratings = Table(  # answers to surveys, one row an answer: all are kept, the last one of a person counts
+    "ratings",
+    metadata,
+    person_column(),
+    Column("at", Instant, primary_key=True),
+    Column("key", UUID, primary_key=True),
+    Column("survey", Text, nullable=False),  # customers.surveys.SURVEYS
+    Column("score", SmallInteger, nullable=False),
+    Column("counts", Boolean, nullable=False, server_default=false()),  # a fold: a person's last answer to the message
+    *folded_text("comment"),
+    Column("commented_at", Instant),
+    Column("how", Text, nullable=False),  # customers.ratings.How
+    Column("machine_reason", Text),  # NULL: a person
+    Column("user_agent", Text),
+    Column("recipient", BigInteger, nullable=False),  # the message that asked, by the id to which it went
+    Column("run_id", BigInteger, nullable=False),
+    Column("step", SmallInteger, nullable=False),
+    Column("campaign_id", BigInteger),
+    Column("channel", Text),
+    Column("about", Text),  # service_visits orders appliances, and the record's number: what was rated
+    Column("about_number", Text),
+    *folded_text("provider"),  # as these were then
+    *folded_text("category"),
+    Column("salesperson", Text),
+    crossing_index("ratings", "at"),
     info=PERSON,
 )
 
@@ -370,11 +400,17 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
     Column("last_order_at", Instant),
     Column("order_gap_days", Numeric(12, 4)),  # mean pause between purchases, of those who bought more than once
     Column("next_order_expected_at", Instant),  # the last order + that pause
+    Column("last_rating", SmallInteger),  # of the last CSAT survey that they answered, 1 to 5
+    Column("last_rated_at", Instant),  # the last survey of any kind
+    Column("nps_group", Text),  # by their last answer: promoter passive detractor
     Column("rfm_recency", SmallInteger),
     Column("rfm_frequency", SmallInteger),
     Column("rfm_monetary", SmallInteger),
     # Not of what a message moves (last_contacted_at …): those updates are many, and stay within their page.
-    *(crossing_index("activity", name) for name in ("first_order_at", "last_order_at", "next_order_expected_at")),
+    *(
+        crossing_index("activity", name)
+        for name in ("first_order_at", "last_order_at", "next_order_expected_at", "last_rated_at")
+    ),
     info=PERSON,
 )
 

@@ -36,7 +36,10 @@ from runtime.settings import Settings
 from runtime.text import fold
 
 ORDERS = OwnedKind(
-    "order", "order", orders, ("platform", "status", "ordered_at", "amount", "refunded", "items_count", "digest")
+    "order",
+    "order",
+    orders,
+    ("platform", "status", "ordered_at", "delivered_at", "amount", "refunded", "items_count", "digest"),
 )
 _ITEMS_LIMIT = 5000
 _CENT = Decimal("0.0001")

@@ -195,6 +195,7 @@ ORDER = Schema(
         "platform": read_line,
         "status": one_of(ORDER_STATUS),
         "ordered_at": read_instant,
+        "delivered_at": read_instant,
         "amount": read_number,
         "refunded": at_least(read_number, 0),
     },

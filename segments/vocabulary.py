@@ -38,6 +38,9 @@ FIELDS: Mapping[str, Words] = {
     "last_clicked_at": ("last click", "最近点击"),
     "last_contacted_at": ("last contact", "最近联系"),
     "last_replied_at": ("last reply", "最近回复"),
+    "last_rating": ("last satisfaction rating", "最近满意度评分"),
+    "last_rated_at": ("last rating", "最近评价时间"),
+    "nps_group": ("NPS group", "NPS 分组"),
     "tags": ("tags", "标签"),
     "rfm.recency": ("RFM recency", "RFM 近度"),
     "rfm.frequency": ("RFM frequency", "RFM 频度"),
@@ -48,6 +51,7 @@ FIELDS: Mapping[str, Words] = {
     "refunded": ("refund", "退款"),
     "margin": ("margin", "毛利"),
     "ordered_at": ("order date", "下单时间"),
+    "delivered_at": ("delivery", "送达时间"),
     "sku": ("article number", "货号"),
     "brand": ("brand", "品牌"),
     "category": ("category", "品类"),
@@ -66,6 +70,9 @@ FIELDS: Mapping[str, Words] = {
     "kind": ("kind", "类型"),
     "provider": ("service provider", "服务商"),
     "satisfaction": ("satisfaction", "满意度"),
+    "survey": ("survey", "调查"),
+    "score": ("rating", "评分"),
+    "comment": ("comment", "评语"),
     "cost": ("cost", "费用"),
     "requested_at": ("request", "报修时间"),
     "visited_at": ("visit", "上门时间"),
@@ -92,6 +99,7 @@ RECORDS: Mapping[str, tuple[str, str, str]] = {  # one, several, Chinese
     "messages": ("a message", "messages", "消息"),
     "events": ("an event", "events", "事件"),
     "consents": ("a consent", "consents", "授权"),
+    "ratings": ("a rating", "ratings", "评价"),
 }
 
 OPERATORS: Mapping[str, Words] = {

@@ -12,29 +12,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.activity import fold_orders
 from customers.changes import ACTIVITY, change_and_note
+from customers.ratings import fold_ratings
 from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SCORE_FOLD, SEEN_KINDS
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How many rows differed: messages in what came of them, customers in their activity, customers in their
-    orders."""
+    """How many rows differed: messages in what came of them, customers in their activity, customers in their orders,
+    ratings in whether they count and customers in what they last answered."""
 
     messages: int
     activity: int
     orders: int
+    ratings: int = 0
 
     @property
     def total(self) -> int:
-        return self.messages + self.activity + self.orders
+        return self.messages + self.activity + self.orders + self.ratings
 
 
 async def recount(conn: AsyncConnection) -> Differences:
     """Rebuild every fold, in the order in which they build on each other; nothing may be written meanwhile."""
-    await conn.execute(text("LOCK TABLE messages, events, activity, orders IN SHARE ROW EXCLUSIVE MODE"))
+    await conn.execute(text("LOCK TABLE messages, events, activity, orders, ratings IN SHARE ROW EXCLUSIVE MODE"))
     messages = await change_and_note(conn, "messages", _MESSAGES)
     activity = await change_and_note(conn, ACTIVITY, _ACTIVITY)
-    return Differences(messages, activity, await fold_orders(conn))
+    return Differences(messages, activity, await fold_orders(conn), await fold_ratings(conn))
 
 
 _KINDS = ", ".join(f"'{kind}'" for kind in SEEN_KINDS)

@@ -21,6 +21,7 @@ SUBJECTS: Mapping[str, Sequence[str]] = {
     N_("What they do with messages"): (
         *("engagement_score", "last_contacted_at", "last_opened_at", "last_clicked_at", "last_replied_at"),
     ),
+    N_("How satisfied they are"): ("last_rating", "last_rated_at", "nps_group"),
     REACH: ("email", "phone"),
     N_("Who looks after them"): ("salesperson", "dealer", "platform"),
 }
@@ -33,6 +34,7 @@ VERBS: Mapping[str, str] = {
     "messages": N_("Received messages"),
     "events": N_("Opened, clicked, replied …"),
     "consents": N_("Gave or refused consent"),
+    "ratings": N_("Answered surveys"),
 }
 
 MONEY = frozenset(

@@ -47,12 +47,17 @@ APPLIANCE = Record(
     )
 )
 ORDER_ITEM = Record(_values("sku name brand category quantity price amount"))
-ORDER = Record({**_values("number platform status amount refunded margin ordered_at"), "items": Listing(ORDER_ITEM)})
+ORDER = Record(
+    {
+        **_values("number platform status amount refunded margin ordered_at delivered_at"),
+        "items": Listing(ORDER_ITEM),
+    }
+)
 CUSTOMER = _values(
     "external_id name email phone gender city district address community platform language timezone dealer salesperson"
     " household_size engagement_score orders_count total_spent average_order_value gross_margin order_gap_days birthday"
     " created_at first_order_at last_order_at next_order_expected_at last_opened_at last_clicked_at last_contacted_at"
-    " last_replied_at"
+    " last_replied_at last_rating last_rated_at nps_group"
 )
 LINKS = Record(_values("unsubscribe preferences view"))
 

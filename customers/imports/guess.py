@@ -37,6 +37,8 @@ _NAMES: Mapping[str, str] = {
     "status": "state 状态",
     "ordered_at": "orderdate orderedon date orderedat orderdatetime invoicedate purchasedate 下单时间 订单时间 下单日期"
     " 订单日期 购买时间 成交时间 交易时间",
+    "delivered_at": "deliverydate delivereddate deliveredon deliveredat 送达时间 送达日期 送货时间 送货日期"
+    " 签收时间 签收日期",
     "amount": "total ordertotal totalamount orderamount 金额 订单金额 总金额 实付金额 总价 合计 成交金额",
     "refunded": "refund refundamount refundedamount 退款 退款金额",
     "sku": "skucode stockcode itemcode productcode 商品编码 商品编号 货号 产品编码 商品代码",

@@ -76,6 +76,9 @@ class Activity(BaseModel):
     last_order_at: datetime | None
     order_gap_days: Decimal | None
     next_order_expected_at: datetime | None
+    last_rating: int | None
+    last_rated_at: datetime | None
+    nps_group: str | None
     rfm_recency: int | None
     rfm_frequency: int | None
     rfm_monetary: int | None
