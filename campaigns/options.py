@@ -22,6 +22,7 @@ class Options:
     campaign. `one_per_household`: one message a household (campaigns/respect/household.py). `experiment`: in its stored
     form, for `tested`. `recipient_local_time`, `send_time_optimisation` ({"window_hours"}), `spread_over` (minutes):
     campaigns/timing.py. `deadline`: so many hours after the due time what is still queued is cancelled.
+    `topic`: what the campaign is about (customers/topics.py); who wants nothing about it is skipped.
     """
 
     rate_per_second: float | None = None
@@ -36,6 +37,7 @@ class Options:
     send_time_optimisation: Mapping[str, float] | None = None
     spread_over: float | None = None
     deadline: float | None = None
+    topic: str | None = None
 
     @property
     def tested(self) -> Experiment | None:
@@ -103,6 +105,15 @@ def _yes_no(path: str, value: Any) -> bool:
     return value
 
 
+def _topic(path: str, value: Any) -> str | None:
+    """Whether there is such a topic is asked where the campaign is written (campaigns/store.py)."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise Invalid(Problem(path, f"must be the key of a topic, not {value!r}"))
+    return value
+
+
 def _optimised(path: str, value: Any) -> dict[str, float] | None:
     """True: within a day."""
     if value is None or value is False:
@@ -132,5 +143,6 @@ _READERS: Mapping[str, Reader] = {
     "send_time_optimisation": _optimised,
     "spread_over": _number(lambda value: 1 <= value <= 10_080, "a number of minutes from 1 to 10080", none=True),
     "deadline": _number(lambda value: 0.1 <= value <= 720, "a number of hours from 0.1 to 720", none=True),
+    "topic": _topic,
     "experiment": lambda path, value: None if value is None else read_experiment(path, value),
 }

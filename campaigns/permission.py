@@ -1,7 +1,7 @@
 """Who may not be contacted, and why: one SQL expression for the freeze and for the check before the final dot.
 
 The reasons, as messages and reports show them: `no_address`, `unsubscribed` (consent withdrawn, or an unsubscribe in
-force), `suppressed: <why>` (the person or the address), `no_consent` (never given).
+force), `suppressed: <why>` (the person, the address, its domain), `no_consent` (never given).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from customers.consents import MARKETING
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
-from customers.suppressions import in_force
+from customers.suppressions import DOMAIN, domain_of, in_force
 from runtime.registry import ChannelKind
 
 UNSUBSCRIBED = "unsubscribed"
@@ -73,6 +73,11 @@ def _best_first(channel: ChannelKind, now: datetime) -> list[ColumnElement[Any]]
             suppressed_addresses.c.value == own.value,
             in_force(suppressed_addresses, now),
         ),
+        exists().where(
+            suppressed_addresses.c.kind == DOMAIN,
+            suppressed_addresses.c.value == domain_of(own.value),
+            in_force(suppressed_addresses, now),
+        ),
     )
     return [spoken_against, own.is_primary.desc(), own.created_at, own.value]
 
@@ -103,16 +108,19 @@ def with_reason(
         .limit(1)
         .lateral("person")
     )
-    consent, place = _consent(customer_id, channel), _place(address, channel, now)
+    consent = _consent(customer_id, channel)
+    place, domain = _place(channel.address_kind, address, now), _place(DOMAIN, domain_of(address), now)
     if few:
-        consent, place = consent.limit(1), place.limit(1)
-    consents, places = consent.lateral("consent"), place.lateral("place")
-    joined = targets.outerjoin(consents, true()).outerjoin(person, true()).outerjoin(places, true())
+        consent, place, domain = consent.limit(1), place.limit(1), domain.limit(1)
+    consents, places, domains = consent.lateral("consent"), place.lateral("place"), domain.lateral("domain")
+    joined = targets.outerjoin(consents, true()).outerjoin(person, true())
+    joined = joined.outerjoin(places, true()).outerjoin(domains, true())
     reason = case(
         (address.is_(None), "no_address"),
         (or_(consents.c.granted.is_(False), person.c.reason == UNSUBSCRIBED), UNSUBSCRIBED),
         (person.c.reason.is_not(None), literal("suppressed: ", Text) + person.c.reason),
         (places.c.reason.is_not(None), literal("suppressed: ", Text) + places.c.reason),
+        (domains.c.reason.is_not(None), literal("suppressed: ", Text) + domains.c.reason),
         (consents.c.granted.is_(None), "no_consent"),
     )
     return joined, reason
@@ -124,9 +132,9 @@ def _consent(customer_id: ColumnElement[int], channel: ChannelKind) -> Select[An
     return select(consent.granted).where(mine)
 
 
-def _place(address: ColumnElement[Any], channel: ChannelKind, now: datetime) -> Select[Any]:
+def _place(kind: str, value: ColumnElement[Any], now: datetime) -> Select[Any]:
     place = suppressed_addresses.c
-    this = and_(place.kind == channel.address_kind, place.value == address, in_force(suppressed_addresses, now))
+    this = and_(place.kind == kind, place.value == value, in_force(suppressed_addresses, now))
     return select(place.reason).where(this)
 
 

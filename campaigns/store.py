@@ -21,6 +21,7 @@ from campaigns.states import State, Verb, require
 from channels.registry import channel_named, channels
 from customers.changes import note_changed
 from customers.models import attribute_definitions
+from customers.topics import topic_problems
 from runtime.errors import Invalid, NotFound, Problem
 from runtime.settings import Settings
 from runtime.text import fold
@@ -166,6 +167,8 @@ async def _check_references(conn: AsyncConnection, draft: Draft, settings: Setti
     problems += await _exists(conn, templates, "template_id", [columns["template_id"]])
     problems += await _exists(conn, segments, "exclude_segment_ids", columns["exclude_segment_ids"])
     problems += await _rule_problems(conn, columns["rule"])
+    topic = Options.from_json(columns["options"]).topic
+    problems += await topic_problems(conn, [topic] if topic else [], "options.topic")
     anchor = read_schedule(columns["schedule"]).anchor
     problems += [] if anchor is None else await check_anchor(conn, anchor)
     if problems:

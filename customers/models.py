@@ -24,6 +24,7 @@ from sqlalchemy import (
     false,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -479,4 +480,85 @@ changed_customers = Table(  # who changed since segments last looked (customers/
     ),
     Index("ix_changed_customers_transaction", "transaction"),
     info=LOCAL,
+)
+
+# What people wish for, and how they sign up.
+topics = Table(  # what campaigns can be about; a person's word on one is in the consent ledger
+    "topics",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_zh", Text),
+    Column("position", SmallInteger, nullable=False, server_default=text("0")),
+    Column("offered", Boolean, nullable=False, server_default=true()),  # false: shown to nobody any more
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    info=REFERENCE,
+)
+
+frequency_wishes = Table(  # how often at most somebody wants to be written to
+    "frequency_wishes",
+    metadata,
+    person_column(),
+    Column("most", SmallInteger, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    CheckConstraint("most > 0", name="most"),
+    CheckConstraint("period IN ('day', 'week', 'month')", name="period"),
+    info=PERSON,
+)
+
+signup_forms = Table(
+    "signup_forms",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),  # of its address
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("title_zh", Text),
+    Column("fields", ARRAY(Text), nullable=False),  # asked for beside the address
+    Column("topics", ARRAY(Text), nullable=False),
+    Column("version", Integer, nullable=False),  # of the consent text that is shown
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("created_by", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    info=REFERENCE,
+)
+
+consent_texts = Table(  # every wording to which somebody may have agreed; never changed
+    "consent_texts",
+    metadata,
+    Column("form_id", BigInteger, ForeignKey("signup_forms.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("text_zh", Text),
+    Column("at", Instant, nullable=False),
+    info=REFERENCE,
+)
+
+signups = Table(  # one row an address and form: pending until confirmed by the link that went to the address
+    "signups",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("form_id", BigInteger, primary_key=True),
+    Column("customer_id", BigInteger),  # once confirmed
+    Column("asked_at", Instant, nullable=False),
+    Column("confirmed_at", Instant),
+    Column("answers", JSONB, nullable=False),
+    Column("topics", ARRAY(Text), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("language", Text),
+    Column("proof", JSONB, nullable=False),  # of the asking: keyed hash of the network address, browser
+    Index("ix_signups_form_id_confirmed_at", "form_id", "confirmed_at"),
+    Index("ix_signups_customer_id", "customer_id", postgresql_where=text("customer_id IS NOT NULL")),
+    info=LOOKUP,
+)
+
+signup_turns = Table(  # when a mailbox (as a keyed hash) was last sent a confirmation
+    "signup_turns",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("at", Instant, nullable=False),
+    info=LOOKUP,
 )

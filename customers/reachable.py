@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Exists, Select, and_, exists, or_, select
 
 from customers.consents import MARKETING
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
-from customers.suppressions import in_force
+from customers.suppressions import DOMAIN, domain_of, in_force
 from runtime.registry import ChannelKind
 
 
@@ -38,6 +38,7 @@ def addressed(channel: ChannelKind, now: datetime, customer_id: ColumnElement[in
         address.kind == channel.address_kind,
         ~_suppressed_person(channel, now),
         ~_suppressed_address(now),
+        ~_suppressed_domain(now),
     )
     return found.correlate(customer_id.table)
 
@@ -56,4 +57,12 @@ def _suppressed_person(channel: ChannelKind, now: datetime) -> Exists:
 def _suppressed_address(now: datetime) -> Exists:
     row, address = suppressed_addresses.c, contact_addresses.c
     found = exists().where(row.kind == address.kind, row.value == address.value, in_force(suppressed_addresses, now))
+    return found.correlate(contact_addresses)
+
+
+def _suppressed_domain(now: datetime) -> Exists:
+    row, address = suppressed_addresses.c, contact_addresses.c
+    found = exists().where(
+        row.kind == DOMAIN, row.value == domain_of(address.value), in_force(suppressed_addresses, now)
+    )
     return found.correlate(contact_addresses)

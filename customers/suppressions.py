@@ -1,28 +1,45 @@
-"""Who must not be contacted, whatever they consented to: people (per channel) and addresses (whoever holds them)."""
+"""Who must not be contacted, whatever they consented to: people (per channel), addresses (whoever holds them) and whole
+domains (each address that ends in `@` and exactly that domain)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, DateTime, Select, Table, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    Select,
+    Table,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.bulk import put
+from customers.bulk import among, put
 from customers.changes import SUPPRESSIONS, note_changed
 from customers.models import contact_addresses, suppressed_addresses, suppressions
 from runtime.errors import Invalid, Problem
 from runtime.text import printable
+
+DOMAIN = "domain"
+"""In place of an address kind: what is suppressed is a domain."""
 
 _LONGEST_NOTE = 500
 
 
 @dataclass(frozen=True)
 class Suppression:
-    """One person over one channel. `reason`: unsubscribed, bounced, complained, manual. With `address` it is about that
-    address of theirs alone; `expires_at` None: until lifted, which `lifted_by` did then."""
+    """One person over one channel. `reason`: unsubscribed, bounced, complained, manual, paused. With `address` it is
+    about that address of theirs alone; `expires_at` None: until lifted, which `lifted_by` did then."""
 
     customer_id: int
     channel: str
@@ -37,7 +54,7 @@ class Suppression:
 
 @dataclass(frozen=True)
 class SuppressedAddress:
-    """An address (plain form, see customers/addresses.py) at which nobody may be contacted."""
+    """An address (plain form, see customers/addresses.py) or, of kind DOMAIN, a domain: nobody is contacted there."""
 
     kind: str
     value: str
@@ -106,6 +123,25 @@ async def lift_address(conn: AsyncConnection, kind: str, value: str, lifting: Li
     return bool((await conn.execute(ended.values(**lifting.values))).rowcount)
 
 
+async def end_suppressions(
+    conn: AsyncConnection, customer_id: int, reason: str, now: datetime, *, channels: Collection[str] | None = None
+) -> None:
+    """End what was suppressed at a person's own wish (over `channels`, None: all) by their own word."""
+    row = suppressions.c
+    ended = update(suppressions).where(
+        row.customer_id == customer_id, row.reason == reason, in_force(suppressions, now)
+    )
+    if channels is not None:
+        ended = ended.where(among(row.channel, channels))
+    if (await conn.execute(ended.values(expires_at=now))).rowcount:
+        await note_changed(conn, SUPPRESSIONS, [customer_id])
+
+
+def domain_of(address: ColumnElement[Any]) -> ColumnElement[str]:
+    """The domain of an address that has one, else an empty text."""
+    return func.split_part(address, "@", 2)
+
+
 def in_force(table: Table, now: datetime) -> ColumnElement[bool]:
     """Whether a row of `suppressions` or `suppressed_addresses` counts at `now`."""
     return or_(table.c.expires_at.is_(None), table.c.expires_at > literal(now, DateTime(timezone=True)))
@@ -121,11 +157,11 @@ async def suppressions_of(conn: AsyncConnection, customer_id: int, now: datetime
 
 
 async def suppressed_addresses_of(conn: AsyncConnection, customer_id: int, now: datetime) -> list[SuppressedAddress]:
-    """Which of a person's addresses are suppressed at `now`."""
+    """Which of a person's addresses, or their domains, are suppressed at `now`."""
     row, held = suppressed_addresses.c, contact_addresses.c
     query = (
         select(*_columns(suppressed_addresses, SuppressedAddress))
-        .join(contact_addresses, (held.kind == row.kind) & (held.value == row.value))
+        .join(contact_addresses, or_(_is_this(held), _is_its_domain(held)))
         .where(held.customer_id == customer_id, in_force(suppressed_addresses, now))
     )
     return [SuppressedAddress(**found._mapping) for found in await conn.execute(query.order_by(row.at.desc()))]
@@ -151,7 +187,20 @@ def _columns(table: Table, shape: type[Suppression] | type[SuppressedAddress]) -
     return [table.c[name] for name in shape.__dataclass_fields__]
 
 
+def _is_this(held: Any) -> ColumnElement[bool]:
+    row = suppressed_addresses.c
+    return and_(held.kind == row.kind, held.value == row.value)
+
+
+def _is_its_domain(held: Any) -> ColumnElement[bool]:
+    row = suppressed_addresses.c
+    return and_(row.kind == DOMAIN, row.value == domain_of(held.value))
+
+
 async def _note_holders(conn: AsyncConnection, addresses: Iterable[tuple[str, str]]) -> None:
+    """A domain may be very many people's: then everyone is looked at again."""
+    given = list(addresses)
     held = contact_addresses.c
-    holders = select(held.customer_id).where(tuple_(held.kind, held.value).in_(list(addresses)))
-    await note_changed(conn, SUPPRESSIONS, holders)
+    holders = select(held.customer_id).where(tuple_(held.kind, held.value).in_(given))
+    domains = any(kind == DOMAIN for kind, _ in given)
+    await note_changed(conn, SUPPRESSIONS, None if domains else holders)

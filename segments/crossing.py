@@ -35,6 +35,7 @@ from sqlalchemy.sql.util import find_tables
 
 from customers.changes import ACTIVITY, AUDIENCES, CONSENTS, CUSTOMERS, EVERYTHING, SUPPRESSIONS
 from customers.models import activity, contact_addresses, order_items, orders, suppressed_addresses, suppressions
+from customers.suppressions import DOMAIN, domain_of
 from runtime.registry import Field, Kind
 from segments.bounds import Bound, anniversary, window
 from segments.compiler import Evaluation, compile_where
@@ -157,7 +158,7 @@ def _records_crossed(node: Related, before: Evaluation, after: Evaluation) -> It
 
 
 def _released(before: Evaluation, after: Evaluation) -> Iterator[Select[Any]]:
-    """Whose suppression ended in between, their own or that of an address of theirs."""
+    """Whose suppression ended in between, their own or that of an address of theirs or of its domain."""
     low, high = sorted((before.now, after.now))
     if low == high:
         return
@@ -166,6 +167,13 @@ def _released(before: Evaluation, after: Evaluation) -> Iterator[Select[Any]]:
     yield (
         select(held.customer_id)
         .join_from(suppressed_addresses, contact_addresses, and_(held.kind == ends.kind, held.value == ends.value))
+        .where(_between(ends.expires_at, DateTime(True), low, high))
+    )
+    yield (
+        select(held.customer_id)
+        .join_from(
+            suppressed_addresses, contact_addresses, and_(ends.kind == DOMAIN, ends.value == domain_of(held.value))
+        )
         .where(_between(ends.expires_at, DateTime(True), low, high))
     )
 

@@ -36,6 +36,9 @@ REASONS: Mapping[str, str] = {
     "duplicate_address": N_("address already written to"),
     "same_household": N_("somebody of the household got it"),
     "frequency_cap": N_("frequency cap"),
+    "paused": N_("paused by themselves"),
+    "topic": N_("wants nothing about this topic"),
+    "frequency_wish": N_("as many messages as they asked for"),
     "erased": N_("erased"),
     "deadline": N_("the deadline passed"),
 }
@@ -70,6 +73,8 @@ def reason_name(reason: str) -> str:
     if head == "frequency_cap" and period in CAPPED:
         over_all, over_one = CAPPED[period]
         return _(over_all) if channel == "all" else _(over_one, channel=channel_name(channel))
+    if head in ("topic", "frequency_wish"):
+        return _(REASONS[head])
     return _(REASONS[reason]) if reason in REASONS else told(reason)
 
 

@@ -2,5 +2,6 @@
 
 `rules` the set-up · `clocks` each recipient's own clock · `quiet` quiet hours · `periods` calendar days, weeks, months
 `caps` frequency caps · `service` open service cases · `holdouts` who gets nothing for comparison
-`household` one message a household · `judging` all of them in the freezing statement · `underway` while a batch is sent
+`wishes` what people asked for themselves · `household` one message a household
+`judging` all of them in the freezing statement · `underway` while a batch is sent
 """

@@ -13,7 +13,7 @@ the cap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     DateTime,
+    FromClause,
     Select,
     Subquery,
     TableValuedAlias,
@@ -139,20 +140,37 @@ async def reached_meanwhile(
     """Who of the people of a batch (with their zones) must not get its message any more, and why."""
     if not others.states or not zones:
         return {}
+    counted = counted_meanwhile(
+        run_id, zones, others, now, lambda channel, at, asked: reached(caps, channel, at, asked)
+    )
+    return {found.customer_id: found.reason for found in await conn.execute(counted)}
+
+
+def counted_meanwhile(
+    run_id: int,
+    zones: Mapping[int, ZoneInfo],
+    others: Others,
+    now: datetime,
+    reason: Callable[[ColumnElement[str], ColumnElement[datetime], Any], ColumnElement[Any]],
+    narrowed: Callable[[Any], tuple[FromClause, ColumnElement[bool]]] | None = None,
+    group: Sequence[ColumnElement[Any]] = (),
+) -> Select[Any]:
+    """`SELECT customer_id, reason` of those for whom `reason(channel, at, calendar columns)` finds one over what others
+    sent them; `narrowed` joins a table that both limits whom and, by the columns in `group`, what is asked."""
     asked, row = _asked(zones, now), messages.c
     ahead = [number for number, state in others.states.items() if state == RunState.SENDING and number < run_id]
     present = literal(now, _Instant)
     waiting = and_(row.run_id.in_(ahead), row.state.in_(OPEN), func.coalesce(row.not_before, present) <= present)
     at = case((waiting, present), (row.state == State.UNKNOWN, row.created_at), else_=row.sent_at)
+    people: FromClause = asked if narrowed is None else asked.join(*narrowed(asked.c))
     counted = (
-        select(asked.c.customer_id, reached(caps, row.channel, at, asked.c).label("reason"))
-        .join(messages, row.customer_id == asked.c.customer_id)
+        select(asked.c.customer_id, reason(row.channel, at, asked.c).label("reason"))
+        .select_from(people.join(messages, row.customer_id == asked.c.customer_id))
         .where(among(row.run_id, others.states))
-        .group_by(asked.c.customer_id)
+        .group_by(asked.c.customer_id, *group)
         .subquery("counted")
     )
-    rows = await conn.execute(select(counted).where(counted.c.reason.is_not(None)))
-    return {found.customer_id: found.reason for found in rows}
+    return select(counted).where(counted.c.reason.is_not(None))
 
 
 def _asked(zones: Mapping[int, ZoneInfo], now: datetime) -> TableValuedAlias:

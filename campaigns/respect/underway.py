@@ -11,11 +11,12 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.options import OBEY, Options
-from campaigns.respect.caps import earliest, others_since, reached_meanwhile
+from campaigns.respect.caps import Others, earliest, others_since, reached_meanwhile
 from campaigns.respect.clocks import zones_of
 from campaigns.respect.quiet import Stretch, Window, stretch_at
 from campaigns.respect.rules import Cap, ContactRules, contact_rules_now
 from campaigns.respect.service import OPEN_SERVICE, open_case
+from campaigns.respect.wishes import ANY_PERIOD, declined, wishes_reached_meanwhile, wishing
 from customers.bulk import among
 from customers.models import service_visits
 from runtime.registry import ChannelKind
@@ -33,6 +34,9 @@ class Courtesy:
     windows: Sequence[Window] = ()
     caps: Sequence[Cap] = ()
     service_days: int = 0
+    topic: str | None = None
+    wishing: frozenset[int] = frozenset()  # who has asked for a frequency of their own
+    timezone: str = "UTC"
     _stretches: dict[ZoneInfo, Stretch] = field(default_factory=dict)
     _capped: dict[int, str] = field(default_factory=dict)
     _looked: datetime | None = None
@@ -48,24 +52,49 @@ class Courtesy:
         return stretch.ends if stretch.quiet else None
 
     async def in_service(self, conn: AsyncConnection, ids: Sequence[int], now: datetime) -> dict[int, str]:
-        """Who of these must not get it because of an open service case."""
-        if not self.service_days or not ids:
+        """Who of these must not get it because of an open service case, or because they want nothing about its topic.
+        Whether they have asked for a frequency of their own is looked up anew."""
+        if not ids:
             return {}
+        await self._hear_wishes(conn, ids)
+        against = {} if self.topic is None else await declined(conn, self.topic, ids)
+        if not self.service_days:
+            return against
         having = select(service_visits.c.customer_id).where(
             among(service_visits.c.customer_id, ids), open_case(now, self.service_days)
         )
-        return dict.fromkeys((await conn.execute(having)).scalars(), OPEN_SERVICE)
+        return {**dict.fromkeys((await conn.execute(having)).scalars(), OPEN_SERVICE), **against}
 
     async def over_cap(self, conn: AsyncConnection, now: datetime) -> Mapping[int, str]:
-        """Who of the batch must not get it any more because others have written to them meanwhile. Costs little where
-        no other campaign sends."""
-        if self.caps and self.zones:
-            since = earliest(self.caps, list({*self.zones.values()}), now)
+        """Who of the batch must not get it any more because others have written to them meanwhile: as often as the
+        workspace allows, or as they want themselves. Costs little where no other campaign sends."""
+        limits = (*self.caps, *(ANY_PERIOD if self.wishing else ()))
+        if limits and self.zones:
+            since = earliest(limits, list({*self.zones.values()}), now)
             others = await others_since(conn, self.run_id, since, self._looked)
             if others.moving:
-                self._capped = await reached_meanwhile(conn, self.run_id, self.zones, self.caps, others, now)
+                self._capped = await self._count(conn, others, now)
             self._looked = now - _OVERLAP
+        elif not limits:
+            self._capped = {}
         return self._capped
+
+    async def _count(self, conn: AsyncConnection, others: Others, now: datetime) -> dict[int, str]:
+        own = {number: zone for number, zone in self.zones.items() if number in self.wishing}
+        wished = await wishes_reached_meanwhile(conn, self.run_id, own, others, now)
+        if not self.caps:
+            return wished
+        return {**wished, **await reached_meanwhile(conn, self.run_id, self.zones, self.caps, others, now)}
+
+    async def _hear_wishes(self, conn: AsyncConnection, ids: Sequence[int]) -> None:
+        """Whose wish is new, changed or gone is counted at the next look, whatever others did."""
+        now_wishing = await wishing(conn, ids)
+        if not now_wishing and not self.wishing.intersection(ids):
+            return
+        self.wishing = self.wishing.difference(ids) | now_wishing
+        if missing := [number for number in now_wishing if number not in self.zones]:
+            self.zones = {**self.zones, **await zones_of(conn, missing, self.timezone)}
+        self._looked = None
 
 
 async def put_off_quiet(conn: AsyncConnection, courtesy: Courtesy, due: Sequence[Due], now: datetime) -> list[Due]:
@@ -92,8 +121,12 @@ async def courtesy(
     """What the rules of this moment mean for a batch of the customers `ids`. `timezone`: the workspace's."""
     rules = await contact_rules_now(conn)
     windows, caps = windows_for(rules, channel.name, options), caps_for(rules, channel.name, options)
-    zones = await zones_of(conn, ids, timezone) if windows or caps else {}
-    return Courtesy(run_id, zones, windows, caps, service_days_for(rules, options))
+    wishes = await wishing(conn, ids)
+    zones = (
+        await zones_of(conn, ids if windows or caps else list(wishes), timezone) if windows or caps or wishes else {}
+    )
+    days = service_days_for(rules, options)
+    return Courtesy(run_id, zones, windows, caps, days, options.topic, wishes, timezone)
 
 
 def windows_for(rules: ContactRules, channel: str, options: Options) -> tuple[Window, ...]:
