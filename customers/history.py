@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, DateTime, FromClause, Select, Text, case, cast, func, select
 
-from customers.models import appliances, consents, order_items, orders, service_visits, suppressions
+from customers.models import appliances, consents, order_items, orders, ratings, service_visits, suppressions
 from customers.timeline import contribute, entry, newest
 
 _ITEMS_SHOWN = 5
@@ -20,6 +20,7 @@ def contribute_records() -> None:
     contribute("consents", _consents)
     contribute("appliances", _appliances)
     contribute("lifts", _lifts)
+    contribute("ratings", _ratings)
 
 
 def _orders(customer_id: int, before: datetime, limit: int) -> Select[Any]:
@@ -80,6 +81,16 @@ def _lifts(customer_id: int, before: datetime, limit: int) -> Select[Any]:
     )
     entries = entry(row.expires_at, "suppression_lifted", data, channel=row.channel).where(row.lifted_by.is_not(None))
     return _mine(entries, suppressions, row.expires_at, customer_id, before, limit)
+
+
+def _ratings(customer_id: int, before: datetime, limit: int) -> Select[Any]:
+    """Answers to surveys; those that count no more too."""
+    row = ratings.c
+    data = func.jsonb_build_object(
+        *("survey", row.survey, "score", row.score, "counts", row.counts, "machine", row.machine_reason),
+        *("comment", row.comment, "about", row.about, "number", row.about_number, "provider", row.provider),
+    )
+    return _mine(entry(row.at, "rated", data, channel=row.channel), ratings, row.at, customer_id, before, limit)
 
 
 def _mine(

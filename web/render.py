@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from web import words
+from web import survey_words, words
 from web.access import found_viewer, house_of
 from web.guard import redirect as plain_redirect
 from web.guard import secure
@@ -97,6 +97,7 @@ def environment() -> Environment:
     made.policies["ext.i18n.trimmed"] = True  # as web/translations.py reads them
     made.globals.update(GLOBALS)
     made.globals.update(words.GLOBALS)
+    made.globals.update(survey_words.GLOBALS)
     made.globals["schedule_in_words"] = schedule_in_words
     made.filters.update(FILTERS)
     made.filters["told"] = told

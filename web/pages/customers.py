@@ -44,6 +44,7 @@ KINDS = {
     "complained": "alert-triangle",
     "replied": "message",
     "suppression_lifted": "mail-check",
+    "rated": "star",
     "segment_entered": "user-plus",
     "segment_left": "user-minus",
 }
