@@ -1,4 +1,4 @@
-"""What recipients reach from a message: pixel, links, the unsubscribe page. No cookies, no sign-in, nothing to forge.
+"""What recipients reach from a message: pixel, links, the mail in a browser. No cookies, no sign-in, nothing to forge.
 
 An answer means that the fact is committed. A token that does not verify gets a friendly 404 and leaves no trace.
 """
@@ -6,27 +6,21 @@ An answer means that the fact is committed. A token that does not verify gets a 
 from __future__ import annotations
 
 import base64
-from email.utils import parseaddr
 from functools import wraps
 
 from markupsafe import escape
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from campaigns.models import runs, snapshots
 from campaigns.revisit import click_target, in_browser
 from runtime.clock import utc_now
 from runtime.errors import NotFound, Unavailable
 from runtime.signing import Purpose
 from tracking.facts import Fact, FactKind
-from tracking.ledger import MessageKey
 from tracking.machines import machine_reason
 from tracking.tokens import TokenRef, read_token
-from tracking.tracker import Standing, Tracker, standing
+from tracking.tracker import Tracker, standing
 from web.access import KIB, PUBLIC, Endpoint, Route, house_of
 from web.i18n import LANGUAGES, use_language
 from web.render import page
@@ -91,28 +85,6 @@ async def view(request: Request) -> Response:
     return HTMLResponse(html, headers={**UNCACHED, "Content-Security-Policy": VIEW_CSP})
 
 
-@friendly
-async def preferences(request: Request) -> Response:
-    """The page with the button; looking changes nothing."""
-    ref = _read(request, Purpose.UNSUBSCRIBE)
-    async with house_of(request).database.connect() as conn:
-        found, sender = await standing(conn, ref.key), await _sender(conn, ref.key)
-    return _preferences(request, found, sender, done=None)
-
-
-@friendly
-async def unsubscribe(request: Request) -> Response:
-    """RFC 8058: the mail program posts `List-Unsubscribe=One-Click`; the page's own buttons post `mail=off` or
-    `on`."""
-    ref = _read(request, Purpose.UNSUBSCRIBE)
-    form = await request.form(max_fields=20, max_files=0)
-    async with house_of(request).database.connect() as conn:
-        found, sender = await standing(conn, ref.key), await _sender(conn, ref.key)
-    fact = _word(request, ref, form)
-    await tracker_of(request).collector.record(fact)
-    return _preferences(request, found, sender, done=fact.kind)
-
-
 def tracker_of(request: Request) -> Tracker:
     """The process's tracker, made at the first request."""
     state = request.app.state
@@ -139,37 +111,8 @@ def _seen(request: Request, ref: TokenRef, kind: FactKind, link: str | None = No
     return Fact(ref.key, kind, utc_now(), machine=machine, agent=agent, link=link, link_index=index)
 
 
-def _word(request: Request, ref: TokenRef, form: FormData) -> Fact:
-    said = form.get("mail")
-    kind = FactKind.RESUBSCRIBED if said == "on" else FactKind.UNSUBSCRIBED
-    source = "one-click" if said is None else "page"
-    return Fact(ref.key, kind, utc_now(), agent=request.headers.get("user-agent", ""), source=source)
-
-
-def _preferences(request: Request, found: Standing, sender: str, done: FactKind | None) -> Response:
-    subscribed = found.granted is not False if done is None else done is FactKind.RESUBSCRIBED
-    return page(
-        request,
-        "public/preferences.html",
-        address=found.address,
-        sender=sender,
-        subscribed=subscribed,
-        done=done,
-    )
-
-
-async def _sender(conn: AsyncConnection, key: MessageKey) -> str:
-    """The name under which the recipient knows us: the sender of the message."""
-    statement = select(snapshots.c.sender).join_from(runs, snapshots, snapshots.c.id == runs.c.snapshot_id)
-    sender = await conn.scalar(statement.where(runs.c.id == key.run_id))
-    name, address = parseaddr(sender or "")
-    return name or address or "Hearth"
-
-
 ROUTES = [
     Route("/o/{token}", open_pixel, "open_pixel", PUBLIC),
     Route("/c/{token}", follow_link, "follow_link", PUBLIC),
     Route("/v/{token}", view, "view", PUBLIC),
-    Route("/u/{token}", preferences, "preferences", PUBLIC),
-    Route("/u/{token}", unsubscribe, "unsubscribe", PUBLIC, methods=("POST",), csrf=False, limit=MEMO_LIMIT),
 ]
