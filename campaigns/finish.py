@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.models import campaigns, runs, schedules
@@ -46,7 +46,7 @@ async def lock_of_run(conn: AsyncConnection, run_id: int) -> Locked:
 
 async def finish_if_done(conn: AsyncConnection, run_id: int, *, now: datetime) -> bool:
     """Finish a frozen run that has no message left to send; whoever comes second finds it finished."""
-    left = exists().where(messages.c.run_id == run_id, messages.c.state.in_(OPEN))
+    left = _left(run_id)
     if await conn.scalar(select(left)):
         return False
     campaign = await lock_of_run(conn, run_id)
@@ -56,6 +56,14 @@ async def finish_if_done(conn: AsyncConnection, run_id: int, *, now: datetime) -
     if finished.rowcount:
         await settle(conn, campaign, now=now)
     return bool(finished.rowcount)
+
+
+def _left(run_id: int) -> ColumnElement[bool]:
+    """Whether a run has messages to send. Asked from its last batch down: the first one seen is such a message, until
+    the run is as good as through."""
+    open_ones = messages.c.batch.is_not(None) & messages.c.state.in_(OPEN)
+    last = select(messages.c.batch).where(messages.c.run_id == run_id, open_ones).order_by(messages.c.batch.desc())
+    return last.limit(1).scalar_subquery().is_not(None)
 
 
 async def fail_run(conn: AsyncConnection, run_id: int, error: str, *, now: datetime) -> None:

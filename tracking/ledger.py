@@ -203,7 +203,7 @@ _MARK = text("""
 """)
 
 _GIVE_UP = """
-    UPDATE messages SET state = 'unknown', reason = 'the sender stopped before the answer came'
+    UPDATE messages SET state = 'unknown', doubted_at = now(), reason = 'the sender stopped before the answer came'
     WHERE run_id = :run AND batch = :batch AND state = 'sending'
     RETURNING customer_id
 """
@@ -229,6 +229,7 @@ _RECORD = f"""
             reason = o.reason,
             provider_id = coalesce(o.provider_id, m.provider_id),
             not_before = o.not_before,
+            doubted_at = CASE WHEN o.state = 'unknown' THEN o.at ELSE m.doubted_at END,
             attempts = m.attempts + o.tried,
             sent_at = coalesce(m.sent_at, CASE WHEN o.state IN ('sent', 'delivered', 'bounced') THEN o.at END),
             delivered_at = CASE WHEN o.state = 'delivered' THEN o.at ELSE m.delivered_at END,

@@ -40,6 +40,7 @@ messages = Table(
     Column("provider_id", Text),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
     Column("not_before", Instant),
+    Column("doubted_at", Instant),  # its answer did not come then
     Column("put_off_at", Instant),  # not tried then, since its domain wanted a pause
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Column("sent_at", Instant),
@@ -53,12 +54,15 @@ messages = Table(
     Column("clicks", Integer, nullable=False, server_default=text("0")),
     Column("machine_opened_at", Instant),
     Column("machine_clicked_at", Instant),
-    Index("ix_messages_run_id_batch", "run_id", "batch", postgresql_where=text("state IN ('queued', 'sending')")),
-    Index("ix_messages_run_id_state", "run_id", "state"),
+    # No index knows of the state, and each page has room for what becomes of its messages: a result is written beside
+    # what it replaces, and no index hears of it.
+    Index("ix_messages_batch", "run_id", "batch"),
+    Index("ix_messages_doubted_at", "doubted_at", postgresql_where=text("doubted_at IS NOT NULL")),
     Index("ix_messages_campaign_id_customer_id", "campaign_id", "customer_id"),
     Index("ix_messages_sent_at_crossing", "sent_at", postgresql_using="brin"),  # rows of a run stand together
     # After a merge a message whose like the survivor has stays with the old id, and so do its events.
     info={**PERSON, "merge": "stay"},
+    postgresql_with={"fillfactor": 55},
 )
 
 events = Table(  # append-only; one row a fact, whatever the number of callbacks

@@ -114,6 +114,13 @@ def upgrade() -> None:
     op.add_column('activity', sa.Column('last_rated_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('activity', sa.Column('nps_group', sa.Text(), nullable=True))
     op.create_index('ix_activity_last_rated_at_crossing', 'activity', ['last_rated_at'], unique=False, postgresql_where=sa.text('last_rated_at IS NOT NULL'))
+    op.add_column('messages', sa.Column('doubted_at', sa.DateTime(timezone=True), nullable=True))
+    op.drop_index(op.f('ix_messages_run_id_batch'), table_name='messages', postgresql_where="(state = ANY (ARRAY['queued'::text, 'sending'::text]))")
+    op.drop_index(op.f('ix_messages_run_id_state'), table_name='messages')
+    op.create_index('ix_messages_batch', 'messages', ['run_id', 'batch'], unique=False)
+    op.create_index('ix_messages_doubted_at', 'messages', ['doubted_at'], unique=False, postgresql_where=sa.text('doubted_at IS NOT NULL'))
     op.add_column('orders', sa.Column('delivered_at', sa.DateTime(timezone=True), nullable=True))
     op.create_index('ix_orders_delivered_at_crossing', 'orders', ['delivered_at'], unique=False, postgresql_where=sa.text('delivered_at IS NOT NULL'))
     # ### end Alembic commands ###
+    op.execute("ALTER TABLE messages SET (fillfactor = 55)")
+    op.execute("UPDATE messages SET doubted_at = created_at WHERE state = 'unknown'")

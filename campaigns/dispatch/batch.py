@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,13 +81,10 @@ async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
     """One job for each batch that has messages left, in place of those that wait; none for an experiment's rest
     before it is decided."""
     await withdraw(conn, send_batch, "run_id", run_id)
-    left = select(messages.c.batch).where(messages.c.run_id == run_id, messages.c.state == State.QUEUED).distinct()
-    held = await conn.scalar(select(held_from(run_id)))
-    if held is not None:
-        left = left.where(messages.c.batch < held)
     rank = await rank_of(conn, run_id)
     first = await present_turn(conn, send_batch.name, rank)
-    batches = (await conn.execute(left.order_by(messages.c.batch))).scalars()
+    held = await conn.scalar(select(held_from(run_id)))
+    batches = (await conn.execute(_BATCHES_LEFT, {"run": run_id, "held": held})).scalars()
     await defer_all(
         conn,
         send_batch,
@@ -201,3 +198,12 @@ async def _defer(
             batch=batch,
             waits=waits,
         )
+
+
+# Each batch is asked for one message: as a rule the first one seen is such a one.
+_BATCHES_LEFT = text("""
+    SELECT number FROM runs CROSS JOIN generate_series(0, coalesce(CAST(:held AS integer), batches) - 1) AS number
+        CROSS JOIN LATERAL (
+            SELECT FROM messages WHERE run_id = runs.id AND batch = number AND state = 'queued' LIMIT 1) AS left_over
+    WHERE runs.id = :run ORDER BY number
+""")

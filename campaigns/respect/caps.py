@@ -1,7 +1,7 @@
 """Frequency caps, counted from the ledger: what went out, and what other campaigns are about to send.
 
 A message counts in the period in which it went out; one that waits in a running campaign, in that for which it is
-planned; one whose answer never came, in that in which it was written. Campaigns that were paused count with what they
+planned; one whose answer never came, in that in which it was tried. Campaigns that were paused count with what they
 sent alone. Under a lock (`take_turn`) one freeze sees what another wrote, so two at the same time cannot both fill the
 last place. While a batch is sent, it is counted again: what others sent, and what waits in runs with a lower number.
 
@@ -88,10 +88,8 @@ def contacts(run_id: int | None, caps: Sequence[Cap], since: datetime, now: date
     planned = func.greatest(messages.c.not_before, literal(now, _Instant))
     others = select(runs.c.id).where(runs.c.state == RunState.SENDING, runs.c.id.is_distinct_from(run_id))
     waiting = _counted(caps, planned).where(messages.c.run_id.in_(others), messages.c.state.in_(OPEN))
-    recent = select(runs.c.id).where(or_(runs.c.finished_at.is_(None), runs.c.finished_at >= since))
-    doubtful = _counted(caps, messages.c.created_at).where(
-        messages.c.run_id.in_(recent), messages.c.state == State.UNKNOWN
-    )
+    doubted = messages.c.doubted_at
+    doubtful = _counted(caps, doubted).where(doubted >= since, messages.c.state == State.UNKNOWN)
     return union_all(sent, waiting, doubtful).subquery("contacts")
 
 
@@ -161,7 +159,7 @@ def counted_meanwhile(
     ahead = [number for number, state in others.states.items() if state == RunState.SENDING and number < run_id]
     present = literal(now, _Instant)
     waiting = and_(row.run_id.in_(ahead), row.state.in_(OPEN), func.coalesce(row.not_before, present) <= present)
-    at = case((waiting, present), (row.state == State.UNKNOWN, row.created_at), else_=row.sent_at)
+    at = case((waiting, present), (row.state == State.UNKNOWN, row.doubted_at), else_=row.sent_at)
     people: FromClause = asked if narrowed is None else asked.join(*narrowed(asked.c))
     counted = (
         select(asked.c.customer_id, reason(row.channel, at, asked.c).label("reason"))

@@ -88,8 +88,9 @@ def some_messages(rng: Random, person: int, now: datetime) -> list[Row]:
             "campaign_id": run,
             "channel": rng.choice(["email", "email", "sms"]),
         }
-        when = {"sent_at": sent, "not_before": later if state == "queued" else None, "created_at": near(rng, now)}
-        found.append({**own, **when, "state": state, "step": 0})
+        when = {"sent_at": sent, "not_before": later if state == "queued" else None}
+        doubted = near(rng, now) if state == "unknown" else None
+        found.append({**own, **when, "doubted_at": doubted, "state": state, "step": 0})
     return found
 
 
@@ -135,8 +136,8 @@ def counted_at(row: Row, planned: datetime, now: datetime, waiting: set[int]) ->
         sent: datetime | None = row["sent_at"]
         return sent
     if row["state"] == "unknown":
-        written: datetime = row["created_at"]
-        return written
+        tried: datetime = row["doubted_at"]
+        return tried
     if row["state"] in ("queued", "sending") and row["run_id"] in waiting:
         return max(now, row["not_before"] or now)
     return None

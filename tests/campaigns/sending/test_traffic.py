@@ -259,6 +259,7 @@ async def test_campaigns_take_turns_and_ranks_come_first(house: House) -> None:
     for run_id in run_ids:
         await prepare_run(house, run_id=run_id)
     async with house.database.begin() as conn:
+        await conn.execute(update(runs).values(batches=4))
         for run_id in run_ids:
             spread = text("UPDATE messages SET batch = customer_id % 4 WHERE run_id = :id AND state = 'queued'")
             await conn.execute(spread, {"id": run_id})
