@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
 
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import StreamingResponse
 
+from customers.imports.rejects import harmless
 from customers.imports.uploads import get_import, rejects_csv
 from runtime.database import Database
 from runtime.errors import NotFound
 from segments.audiences import LINE_KINDS, Audience
+
+ROWS_AT_ONCE = 1_000
 
 
 async def csv_download(
@@ -40,6 +47,26 @@ async def lines_download(database: Database, found: Audience, kind: str | None) 
                 yield piece.encode()
 
     return _csv(stream(), f"audience-{found.id}-{kind or 'rejects'}.csv")
+
+
+async def rows_csv(
+    database: Database, header: Sequence[str], statement: Select[Any], line: Callable[[Any], Sequence[str]], name: str
+) -> StreamingResponse:
+    """The rows of a statement, each as `line` has it, streamed; formulas neutralised. The first line is `header`."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield "\ufeff".encode() + _lines([header])  # by which spreadsheets know UTF-8
+        async with database.connect() as conn, conn.stream(statement) as found:
+            async for rows in found.partitions(ROWS_AT_ONCE):
+                yield _lines(line(row) for row in rows)
+
+    return _csv(stream(), name)
+
+
+def _lines(lines: Iterable[Sequence[str]]) -> bytes:
+    made = io.StringIO()
+    csv.writer(made, lineterminator="\r\n").writerows(map(harmless, cells) for cells in lines)
+    return made.getvalue().encode()
 
 
 def _csv(pieces: AsyncIterator[bytes], filename: str) -> StreamingResponse:

@@ -51,6 +51,7 @@ SECTIONS = (
         (
             Item("salespeople", N_("Salespeople"), "trophy"),
             Item("follow_ups", N_("Follow-ups"), "checklist"),
+            Item("surveys", N_("Survey results"), "star"),
         ),
     ),
     Section(
