@@ -23,10 +23,12 @@ class LinkTables:
 
     async def template(self, run_id: int, link: int) -> str:
         """The address of link number `link`, with Jinja where it is personal. Raises NotFound where there is none."""
-        links = self._tables.get(run_id) or await self._load(run_id)
-        if not 0 <= link < len(links):
-            raise NotFound("this link is not one of ours, or it was cut off; open it from the message again")
-        return links[link]
+        return _nth(self._tables.get(run_id) or await self._load(run_id), link)
+
+    def known(self, run_id: int, link: int) -> str | None:
+        """The same without a look into the database; None where the table is not in memory."""
+        links = self._tables.get(run_id)
+        return None if links is None else _nth(links, link)
 
     async def _load(self, run_id: int) -> Sequence[str]:
         async with self._database.connect() as conn:
@@ -37,3 +39,9 @@ class LinkTables:
         if len(self._tables) > MOST_RUNS:
             self._tables.popitem(last=False)
         return self._tables[run_id]
+
+
+def _nth(links: Sequence[str], link: int) -> str:
+    if not 0 <= link < len(links):
+        raise NotFound("this link is not one of ours, or it was cut off; open it from the message again")
+    return links[link]

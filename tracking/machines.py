@@ -27,6 +27,7 @@ CRAWLER = "crawler"  # search engines, link previews, monitors
 FAST = "fast"  # sooner after sending than a person can be
 
 FASTEST_PERSON = timedelta(seconds=2)
+TELLING = ("sec-purpose", "purpose", "x-purpose", "x-moz")  # headers by which browsers say that they only fetch ahead
 _LONGEST_AGENT = 512  # longer ones are cut before any pattern looks at them
 
 _PATTERNS = {
@@ -79,5 +80,5 @@ def _judged(agent: str) -> str | None:
 
 
 def _ahead(headers: Mapping[str, str]) -> bool:
-    said = " ".join(headers.get(name, "") for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"))
+    said = " ".join(headers.get(name, "") for name in TELLING)
     return "prefetch" in said or "preview" in said or "prerender" in said

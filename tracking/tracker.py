@@ -1,31 +1,90 @@
-"""What a web process keeps for tracking: the collector of facts and the link tables."""
+"""What a web process keeps for tracking, and what it does when somebody comes by an address of a message."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.consents import MARKETING
-from runtime.database import Database
+from runtime.clock import utc_now
 from runtime.errors import NotFound
-from tracking.collector import Collector
+from runtime.house import House
+from runtime.signing import Purpose, Signer
+from tracking.collector import Collector, Kept
+from tracking.facts import Fact, FactKind
 from tracking.ledger import MessageKey
 from tracking.links import LinkTables
+from tracking.machines import machine_reason
+from tracking.tokens import TokenRef, read_token
+
+Personal = Callable[[TokenRef], Awaitable[str]]  # where a link leads that is not the same for everybody
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What a request says of who sent it; `headers` with lower-case names, of them `machines.TELLING` are looked
+    at."""
+
+    agent: str = ""
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def machine(self) -> str | None:
+        return machine_reason(self.agent, self.method, self.headers)
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """One a process."""
+    """One a process. Each verb raises NotFound for a token that is not ours, and returns once the fact is kept
+    (Collector)."""
 
+    signer: Signer
     collector: Collector
     links: LinkTables
 
     @classmethod
-    def over(cls, database: Database) -> Tracker:
-        return cls(Collector(database), LinkTables(database))
+    def over(cls, house: House) -> Tracker:
+        return cls(house.signer, Collector(house.database), LinkTables(house.database))
+
+    def open_at_once(self, token: str, visitor: Visitor, kept: Kept) -> None:
+        """Tells `kept` once the open is kept."""
+        ref = read_token(self.signer, token, Purpose.OPEN)
+        self.collector.take(_seen(ref.key, FactKind.OPENED, visitor), kept)
+
+    def click_at_once(self, token: str, visitor: Visitor, kept: Kept) -> str | None:
+        """Where the run's own link leads; tells `kept` once the click is kept. None, and nothing done, where that takes
+        a look into the database."""
+        ref = read_token(self.signer, token, Purpose.CLICK)
+        template = self.links.known(ref.key.run_id, ref.link)
+        if template is None or "{" in template:
+            return None
+        self.collector.take(_seen(ref.key, FactKind.CLICKED, visitor, template, ref.link), kept)
+        return template
+
+    async def opened(self, token: str, visitor: Visitor) -> None:
+        ref = read_token(self.signer, token, Purpose.OPEN)
+        await self.collector.record(_seen(ref.key, FactKind.OPENED, visitor))
+
+    async def clicked(self, token: str, visitor: Visitor, personal: Personal) -> str:
+        """Where the run's own link leads, and nowhere else."""
+        ref = read_token(self.signer, token, Purpose.CLICK)
+        template = await self.links.template(ref.key.run_id, ref.link)
+        target = await personal(ref) if "{" in template else template
+        fact = _seen(ref.key, FactKind.CLICKED, visitor, template, ref.link)
+        await self.collector.record(fact)
+        return target
+
+    async def viewed(self, key: MessageKey, visitor: Visitor) -> None:
+        await self.collector.record(_seen(key, FactKind.VIEWED, visitor))
+
+
+def _seen(key: MessageKey, kind: FactKind, visitor: Visitor, link: str | None = None, index: int | None = None) -> Fact:
+    return Fact(key, kind, utc_now(), machine=visitor.machine, agent=visitor.agent, link=link, link_index=index)
 
 
 @dataclass(frozen=True)

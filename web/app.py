@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from runtime.house import House
+from tracking.tracker import Tracker
 from web.errors import handlers
 from web.i18n import compile_catalogues
 from web.live import close_hub
@@ -43,7 +44,7 @@ def create_app(house: House) -> Starlette:
         exception_handlers=handlers(),
         lifespan=_lifespan,
     )
-    app.state.house = house
+    app.state.house, app.state.tracker = house, Tracker.over(house)
     return app
 
 
@@ -51,4 +52,5 @@ def create_app(house: House) -> Starlette:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     compile_catalogues()
     yield
+    await app.state.tracker.collector.close()
     await close_hub(app.state.house)

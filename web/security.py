@@ -30,6 +30,7 @@ MAIL_CSP = (
     "frame-ancestors 'self'"
 )
 
+HSTS = "max-age=31536000"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -58,7 +59,7 @@ class Shell:
                 headers = MutableHeaders(scope=message)
                 complete(headers)
                 if self.hsts:
-                    headers["Strict-Transport-Security"] = "max-age=31536000"
+                    headers["Strict-Transport-Security"] = HSTS
                 set_visit_cookie(request, headers)
             await send(message)
 

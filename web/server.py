@@ -1,4 +1,4 @@
-"""The web process: uvicorn in the house's own loop."""
+"""The web process: uvicorn in the house's own loop, with a short cut for pixels and clicks (`web.front`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import socket
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from runtime.errors import Unavailable
 from runtime.house import House
 from web.app import create_app
+from web.front import Front
+from web.protocol import shortened
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +36,26 @@ class Server(uvicorn.Server):
 async def serve(house: House, host: str, port: int) -> None:
     """Answer HTTP on `host:port` until SIGTERM or SIGINT. Raises Unavailable when it cannot listen there."""
     listener = _listen(host, port)
-    config = uvicorn.Config(
-        create_app(house),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    app = create_app(house)
+    config = configured(app, Front(app.state.tracker, hsts=house.settings.public_url.startswith("https:")))
     port = listener.getsockname()[1]
     log.info("listening on http://%s:%s", host, port)
     told = urlsplit(house.settings.public_url)
     if told.hostname in LOCAL and told.port not in (None, port):
         log.warning("mails lead to %s, not here: set HEARTH_PUBLIC_URL to http://%s:%s", told.geturl(), host, port)
     await Server(config, house).serve(sockets=[listener])
+
+
+def configured(app: ASGIApp, front: Front | None = None) -> uvicorn.Config:
+    """How uvicorn serves an app of ours: httptools and uvloop, which set-up installs."""
+    return uvicorn.Config(
+        app,
+        http=shortened(front) if front is not None else "httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

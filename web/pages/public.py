@@ -14,15 +14,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from campaigns.revisit import click_target, in_browser
-from runtime.clock import utc_now
 from runtime.errors import NotFound, Unavailable
 from runtime.signing import Purpose
-from tracking.facts import Fact, FactKind
-from tracking.machines import machine_reason
 from tracking.tokens import TokenRef, read_token
-from tracking.tracker import Tracker, standing
+from tracking.tracker import Tracker, Visitor, standing
 from web.access import KIB, PUBLIC, Endpoint, Route, house_of
-from web.i18n import LANGUAGES, use_language
+from web.i18n import LANGUAGES, current_language, use_language
 from web.render import page
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -32,6 +29,7 @@ VIEW_CSP = (
     "img-src data: https: http:; font-src data: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TEST = "test"
+RETRY_SECONDS = 5
 MEMO_LIMIT = 16 * KIB
 
 
@@ -49,28 +47,28 @@ def friendly(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except NotFound:
-            return page(request, "public/unknown.html", status=404)
+            return unknown(request)
         except Unavailable as error:  # whose words name our machines, which is nothing for strangers
-            raise HTTPException(503, headers={"Retry-After": "5"}) from error
+            raise HTTPException(503, headers={"Retry-After": str(RETRY_SECONDS)}) from error
 
     return serve
 
 
 @friendly
 async def open_pixel(request: Request) -> Response:
-    """One transparent pixel, never cached."""
-    ref = _read(request, Purpose.OPEN)
-    await tracker_of(request).collector.record(_seen(request, ref, FactKind.OPENED))
+    """One transparent pixel, never cached. Most are answered by `web.front` already."""
+    await tracker_of(request).opened(request.path_params["token"], _visitor(request))
     return Response(GIF, media_type="image/gif", headers=UNCACHED)
 
 
 @friendly
 async def follow_link(request: Request) -> Response:
     """On to where the run's own link leads, and nowhere else."""
-    ref, tracker = _read(request, Purpose.CLICK), tracker_of(request)
-    template = await tracker.links.template(ref.key.run_id, ref.link)
-    target = await _personal(request, ref) if "{" in template else template
-    await tracker.collector.record(_seen(request, ref, FactKind.CLICKED, template))
+
+    async def personal(ref: TokenRef) -> str:
+        return await _personal(request, ref)
+
+    target = await tracker_of(request).clicked(request.path_params["token"], _visitor(request), personal)
     return RedirectResponse(target, 302, headers=UNCACHED)
 
 
@@ -80,17 +78,31 @@ async def view(request: Request) -> Response:
     ref, house = _read(request, Purpose.VIEW), house_of(request)
     async with house.database.connect() as conn:
         mail = await in_browser(conn, house, await standing(conn, ref.key))
-    await tracker_of(request).collector.record(_seen(request, ref, FactKind.VIEWED))
+    await tracker_of(request).viewed(ref.key, _visitor(request))
     html = mail.html if mail.html is not None else f"<pre>{escape(mail.text)}</pre>"
     return HTMLResponse(html, headers={**UNCACHED, "Content-Security-Policy": VIEW_CSP})
 
 
+def unknown(request: Request) -> Response:
+    """The page for a token that is none of ours, in the language of the request. It says the same to everybody: a flood
+    of them is answered from memory."""
+    language = current_language()
+    if language not in _unknown:
+        _unknown[language] = bytes(page(request, "public/unknown.html", status=404).body)
+    return HTMLResponse(_unknown[language], 404, headers={"Cache-Control": "no-store"})
+
+
+def known_unknown(language: str) -> bytes | None:
+    """The body of that page, once it has been made."""
+    return _unknown.get(language)
+
+
+_unknown: dict[str, bytes] = {}
+
+
 def tracker_of(request: Request) -> Tracker:
-    """The process's tracker, made at the first request."""
-    state = request.app.state
-    if not hasattr(state, "tracker"):
-        state.tracker = Tracker.over(house_of(request).database)
-    tracker: Tracker = state.tracker
+    """The process's tracker."""
+    tracker: Tracker = request.app.state.tracker
     return tracker
 
 
@@ -104,11 +116,8 @@ async def _personal(request: Request, ref: TokenRef) -> str:
         return await click_target(conn, house, await standing(conn, ref.key), ref.link)
 
 
-def _seen(request: Request, ref: TokenRef, kind: FactKind, link: str | None = None) -> Fact:
-    agent = request.headers.get("user-agent", "")
-    machine = machine_reason(agent, request.method, request.headers)
-    index = ref.link if link is not None else None
-    return Fact(ref.key, kind, utc_now(), machine=machine, agent=agent, link=link, link_index=index)
+def _visitor(request: Request) -> Visitor:
+    return Visitor(request.headers.get("user-agent", ""), request.method, request.headers)
 
 
 ROUTES = [
