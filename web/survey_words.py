@@ -50,10 +50,12 @@ def answer_meaning(survey: str, score: int) -> str:
 
 
 def answer_label(survey: str, score: int) -> str:
-    """An answer for those who hear it: `4 of 5, satisfied`."""
-    said = _("%(score)s of %(most)s", score=score, most=SURVEYS[survey].high)
+    """An answer for those who hear it: `4 of 5: satisfied`."""
     meaning = answer_meaning(survey, score)
-    return f"{said}{_(', ')}{meaning}" if meaning else said
+    values = {"score": score, "most": SURVEYS[survey].high}
+    if not meaning:
+        return _("%(score)s of %(most)s", **values)
+    return _("%(score)s of %(most)s: %(meaning)s", meaning=meaning, **values)
 
 
 def group_name(group: str) -> str:

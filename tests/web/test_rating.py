@@ -100,7 +100,7 @@ async def test_one_tap_is_an_answer_once_the_page_saw_somebody(
     assert await rows_of(house) == []
     shown = await client.get(address, headers=BROWSER)
     assert "data-answer" in shown.text
-    assert "2 of 5, dissatisfied" in text_of(shown)
+    assert "2 of 5: dissatisfied" in text_of(shown)
     thanked = await post(client, address, score=2, how="seen")
     assert "Thank you!" in thanked.text
     assert "data-answer" not in thanked.text
@@ -120,11 +120,11 @@ async def test_the_last_answer_counts_and_takes_a_comment(
     address = await tap(client, house, key, "CSAT 2")
     await post(client, address, score=2, how="touched")
     changed = await post(client, address, score=4)
-    assert "4 of 5, satisfied" in text_of(changed)
+    assert "4 of 5: satisfied" in text_of(changed)
     said = await post(client, str(changed.url), comment="Came on time <b>")
     assert "We read every comment." in said.text
     other = await post(client, await tap(client, house, key, "NPS 10"), score=10, how="touched")
-    assert "10 of 10, very likely" in text_of(other)
+    assert "10 of 10: very likely" in text_of(other)
     rows = await rows_of(house)
     assert [(row.score, row.counts, row.comment) for row in rows] == [
         (2, False, None),

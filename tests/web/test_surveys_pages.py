@@ -65,8 +65,8 @@ async def test_salespeople_have_no_page_of_everybodys_answers(sign_in: SignIn, p
     client = await sign_in("salesperson", salesperson="s1")
     assert (await client.get("/surveys")).status_code == 403
     shown = text_of(await client.get(f"/customers/{people[0]}"))
-    assert "Rated: Satisfaction 2 of 5, dissatisfied" in shown
-    assert "4 of 5, satisfied changed later" in shown
+    assert "Rated: Satisfaction 2 of 5: dissatisfied" in shown
+    assert "4 of 5: satisfied changed later" in shown
 
 
 async def test_the_list_of_ratings(api: OpenApi, people: list[int]) -> None:
