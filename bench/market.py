@@ -175,9 +175,9 @@ ALIASES = f"""
     SELECT n, NULL, n - 1, {_CREATED} FROM {_NUMBERS} WHERE NOT {_OWN}
 """
 ACTIVITY = f"""
-    INSERT INTO activity (customer_id, last_contacted_at, last_opened_at, last_clicked_at, engagement_score)
+    INSERT INTO activity (customer_id, last_contacted_at, last_opened_at, last_clicked_at, engaged_until)
     SELECT n, contacted, CASE WHEN {draw(41)} < 0.5 THEN contacted + INTERVAL '3 hours' END,
-        CASE WHEN {draw(41)} < 0.12 THEN contacted + INTERVAL '4 hours' END, round(({draw(42)} * 100)::numeric, 2)
+        CASE WHEN {draw(41)} < 0.12 THEN contacted + INTERVAL '4 hours' END, {_NOW} + log(2, (0.01 + {draw(42)} * 100)::numeric)::float8 * INTERVAL '90 days'
     FROM (SELECT n, CASE WHEN {draw(43)} < 0.7 THEN {_NOW} - power({draw(40)}, 2) * INTERVAL '700 days' END AS contacted
           FROM {_NUMBERS} WHERE {_OWN}) written_to
 """

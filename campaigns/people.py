@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.engagement import ENGAGEMENT
 from customers.models import (
     activity,
     appliances,
@@ -46,7 +47,7 @@ _CUSTOMER_NAMES = (
     "household_size birthday tags created_at attributes"
 )
 _ACTIVITY_NAMES = (
-    "engagement_score orders_count total_spent average_order_value gross_margin order_gap_days first_order_at "
+    "orders_count total_spent average_order_value gross_margin order_gap_days first_order_at "
     "last_order_at next_order_expected_at last_opened_at last_clicked_at last_contacted_at last_replied_at "
     "last_rating last_rated_at nps_group"
 )
@@ -68,6 +69,7 @@ SINGLE: Mapping[str, Columns] = {
     "customer": {
         **_columns(customers, _CUSTOMER_NAMES),
         **_columns(activity, _ACTIVITY_NAMES),
+        "engagement_score": ENGAGEMENT.value_sql(activity.c.engaged_until),
         "rfm": func.jsonb_build_object(
             *("recency", activity.c.rfm_recency),
             *("frequency", activity.c.rfm_frequency),
@@ -153,7 +155,7 @@ async def load_people(
 def joined(needs: Needs) -> FromClause:
     """`customers` with the tables of the single groups that are needed."""
     source: FromClause = customers
-    if needs.groups.get("customer", frozenset()) & {*_ACTIVITY_NAMES.split(), "rfm"}:
+    if needs.groups.get("customer", frozenset()) & {*_ACTIVITY_NAMES.split(), "engagement_score", "rfm"}:
         source = source.outerjoin(activity, activity.c.customer_id == customers.c.id)
     if "salesperson" in needs.groups:
         source = source.outerjoin(salespeople, salespeople.c.code == customers.c.salesperson)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Table
 
+from customers.engagement import ENGAGEMENT
 from customers.models import activity, customers
 from runtime.registry import Field, Kind, fields, text_fields
 
@@ -32,15 +33,17 @@ CUSTOMER_FIELDS: Mapping[str, Field] = {
 """Columns of `customers` itself. Rows whose `merged_into` is set are aliases, no customers."""
 
 ACTIVITY_FIELDS: Mapping[str, Field] = {
+    "engagement_score": Field("engagement_score", Kind.NUMBER, activity.c.engaged_until, fading=ENGAGEMENT),
     **fields(
         activity,
         Kind.NUMBER,
-        "engagement_score",
         "orders_count",
         "total_spent",
         "average_order_value",
         "gross_margin",
         "order_gap_days",
+        "chance_active",
+        "orders_expected",
         "last_rating",
     ),
     **fields(

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.activity import fold_orders
 from customers.bulk import put, take_turn
 from customers.changes import EVERYTHING, note_changed
+from customers.engagement import ENGAGEMENT
 from customers.known import COLUMNS
 from customers.models import activity, contact_addresses, customers, standing_consents
 from customers.people import customer_row
@@ -28,15 +29,14 @@ STAY = "stay"
 `info={"stays_with": ("messages", ("run_id", "step"))}`: rows about a record that stays, by those columns, stay with it.
 """
 
-_FOLD_ACTIVITY = text("""
+_FOLD_ACTIVITY = text(f"""
     UPDATE activity SET last_contacted_at = greatest(activity.last_contacted_at, gone.last_contacted_at),
         last_opened_at = greatest(activity.last_opened_at, gone.last_opened_at),
         last_clicked_at = greatest(activity.last_clicked_at, gone.last_clicked_at),
         last_replied_at = greatest(activity.last_replied_at, gone.last_replied_at),
-        engagement_score = coalesce(activity.engagement_score + gone.engagement_score,
-            activity.engagement_score, gone.engagement_score)
+        engaged_until = {ENGAGEMENT.joined_sql("activity.engaged_until", "gone.engaged_until")}
     FROM activity gone WHERE activity.customer_id = :keep AND gone.customer_id = :lose
-""")
+""")  # noqa: S608 -- put together from our own words
 _STAND = text("""
     INSERT INTO standing_consents (customer_id, channel, purpose, granted, at, source, source_folded)
     SELECT DISTINCT ON (channel, purpose) customer_id, channel, purpose, granted, at, source, source_folded

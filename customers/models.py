@@ -392,7 +392,7 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
     Column("last_opened_at", Instant),
     Column("last_clicked_at", Instant),
     Column("last_replied_at", Instant),
-    Column("engagement_score", Numeric(8, 2)),
+    Column("engaged_until", Instant),  # when the engagement score will have fallen to 1 (customers/engagement.py)
     Column("orders_count", Integer, nullable=False, server_default=text("0")),
     Column("total_spent", Money, nullable=False, server_default=text("0")),
     Column("average_order_value", Money),
@@ -404,13 +404,15 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
     Column("last_rating", SmallInteger),  # of the last CSAT survey that they answered, 1 to 5
     Column("last_rated_at", Instant),  # the last survey of any kind
     Column("nps_group", Text),  # by their last answer: promoter passive detractor
+    Column("chance_active", Numeric(5, 3)),  # of those who bought more than once (customers/chances.py)
+    Column("orders_expected", Numeric(8, 2)),  # purchases within a year
     Column("rfm_recency", SmallInteger),
     Column("rfm_frequency", SmallInteger),
     Column("rfm_monetary", SmallInteger),
-    # Not of what a message moves (last_contacted_at …): those updates are many, and stay within their page.
+    # Not of what every message moves (last_contacted_at …): those updates are many, and stay within their page.
     *(
         crossing_index("activity", name)
-        for name in ("first_order_at", "last_order_at", "next_order_expected_at", "last_rated_at")
+        for name in ("first_order_at", "last_order_at", "next_order_expected_at", "last_rated_at", "engaged_until")
     ),
     info=PERSON,
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, exists, literal, or_, select, text
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, exists, literal, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.addresses import read_email, read_phone
 from customers.bulk import among
+from customers.engagement import ENGAGEMENT
 from customers.known import COLUMNS
 from customers.merging import resolve
 from customers.models import (
@@ -22,6 +24,7 @@ from customers.models import (
     standing_consents,
 )
 from customers.values import Context
+from runtime.clock import utc_now
 from runtime.errors import Invalid, NotFound, Problem
 from runtime.settings import Settings
 from runtime.text import fold
@@ -34,7 +37,7 @@ SORTS: Mapping[str, ColumnElement[Any]] = {
     "orders_count": activity.c.orders_count,
     "total_spent": activity.c.total_spent,
     "last_order_at": activity.c.last_order_at,
-    "engagement_score": activity.c.engagement_score,
+    "engagement_score": activity.c.engaged_until,
 }
 """What a list of customers can be sorted by; `customers.id` makes the order whole."""
 
@@ -121,8 +124,14 @@ async def load_records(conn: AsyncConnection, ids: Sequence[int]) -> list[dict[s
             records[row["customer_id"]][name].append({column: row[column] for column in columns})
     folds = await conn.execute(select(activity).where(among(activity.c.customer_id, ids)))
     for row in folds.mappings():
-        records[row["customer_id"]]["activity"] = {column.name: row[column.name] for column in _ACTIVITY}
+        records[row["customer_id"]]["activity"] = _activity(row, utc_now())
     return [records[number] for number in ids if number in records]
+
+
+def _activity(row: RowMapping, now: datetime) -> dict[str, Any]:
+    """The folds as they are told: the score as it is now."""
+    found = {column.name: row[column.name] for column in _ACTIVITY}
+    return {**found, "engagement_score": ENGAGEMENT.value(found.pop("engaged_until"), now)}
 
 
 def _conditions(search: Search, context: Context) -> list[ColumnElement[bool]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table
 
+from runtime.fading import Fading
 from runtime.settings import Settings
 
 
@@ -31,12 +32,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One thing that a rule can ask: its type, its column and, for text, the column that holds it folded."""
+    """One thing that a rule can ask: its type, its column and, for text, the column that holds it folded.
+
+    `fading`: a number that fades by itself; `column` then holds the instant that it is stored as (runtime/fading.py).
+    """
 
     name: str
     kind: Kind
     column: ColumnElement[Any]
     folded: ColumnElement[Any] | None = None
+    fading: Fading | None = None
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
 """Who crosses: whom the mere passing of time can bring into a segment or out of it.
 
-A condition relative to now compares a field with bounds that move as time passes. Between two moments it can only turn
-for records whose field lies in what a bound has moved over: `installed_on` "8 years ago or earlier" turns for the
-appliances installed between 8 years before the one moment and 8 years before the other. Each such field has an index,
-so they are found without looking at anybody else. The bounds are those of an evaluation (segments/bounds.py), month
-ends, leap days and the clocks of the time zone included.
+A condition relative to now, or about a number that fades, compares a field with bounds that move as time passes.
+Between two moments it can only turn for records whose field lies in what a bound has moved over: `installed_on`
+"8 years ago or earlier" turns for the appliances installed between 8 years before the one moment and 8 years before the
+other. Each such field has an index, so they are found without looking at anybody else. The bounds are those of an
+evaluation (segments/bounds.py), month ends, leap days and the clocks of the time zone included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -36,11 +37,12 @@ from sqlalchemy.sql.util import find_tables
 from customers.changes import ACTIVITY, AUDIENCES, CONSENTS, CUSTOMERS, EVERYTHING, SUPPRESSIONS
 from customers.models import activity, contact_addresses, order_items, orders, suppressed_addresses, suppressions
 from customers.suppressions import DOMAIN, domain_of
+from runtime.fading import Fading
 from runtime.registry import Field, Kind
 from segments.bounds import Bound, anniversary, window
 from segments.compiler import Evaluation, compile_where
 from segments.operators import NEGATED, OPERATORS, Takes
-from segments.predicates import Condition
+from segments.predicates import Condition, faded_bounds
 from segments.schema import PERSON, REACHABLE
 from segments.tree import Condition as Node
 from segments.tree import FieldTest, InAudience, Measure, Related, Rule, conditions, tests
@@ -118,7 +120,13 @@ def _moving(node: Node) -> Iterator[FieldTest | Measure]:
 
 
 def _relative(test: FieldTest | Measure) -> bool:
-    return OPERATORS[test.kind].get(test.op) is Takes.DURATION
+    return OPERATORS[test.kind].get(test.op) is Takes.DURATION or _fades(test)
+
+
+def _fades(test: FieldTest | Measure) -> bool:
+    """Whether it compares a number that fades by itself; only fields of the customers do."""
+    found = PERSON.fields.get(test.name) if isinstance(test, FieldTest) else None
+    return found is not None and found.fading is not None and test.operand is not None
 
 
 def _crossed(node: Node, before: Evaluation, after: Evaluation) -> Iterator[Select[Any]]:
@@ -183,6 +191,9 @@ def _moved_over(field: Field, test: FieldTest | Measure, before: Evaluation, aft
     op = NEGATED.get(test.op, test.op)
     if not _relative(test):
         return
+    if field.fading is not None:
+        yield from _faded_over(field, field.fading, op, test, before, after)
+        return
     if op == _YEARLY:
         yield from _days_moved_over(field, test, before, after)
         return
@@ -193,6 +204,15 @@ def _moved_over(field: Field, test: FieldTest | Measure, before: Evaluation, aft
         if one is not None and other is not None and one != other:
             low, high = min(one, other), max(one, other)
             yield _between(field.column, of_type, low, high, upper=upper)
+
+
+def _faded_over(
+    field: Field, fading: Fading, op: str, test: FieldTest | Measure, before: Evaluation, after: Evaluation
+) -> Iterator[Condition]:
+    old, new = (faded_bounds(fading, op, test.operand, each.now) for each in (before, after))
+    for one, other in zip(chain.from_iterable(old), chain.from_iterable(new), strict=True):
+        if one != other:
+            yield _between(field.column, DateTime(True), min(one, other), max(one, other), upper=False)
 
 
 def _days_moved_over(

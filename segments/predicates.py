@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from runtime.fading import Fading
 from runtime.registry import Field, Kind
 from runtime.text import fold
 from segments.bounds import Bound, Window, YearDays, anniversary, window
@@ -38,6 +39,8 @@ from segments.values import Operand, Value
 Condition = ColumnElement[bool]
 
 _LARGEST = 2**63
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def predicate(field: Field, op: str, operand: Operand, now: datetime, zone: ZoneInfo) -> Condition:
@@ -46,6 +49,8 @@ def predicate(field: Field, op: str, operand: Operand, now: datetime, zone: Zone
         return _empty(field)
     if field.kind is Kind.TEXT or field.kind is Kind.CODE:
         return _text(field, op, operand)
+    if field.fading is not None:
+        return _fading(field.column, faded_bounds(field.fading, op, operand, now))
     if field.kind is Kind.NUMBER or field.kind is Kind.RANK:
         return compare_number(field.column, op, operand)
     if field.kind is Kind.YES_NO:
@@ -74,6 +79,35 @@ def compare_number(column: ColumnElement[Any], op: str, operand: Operand, times:
         return or_(*(column == bound(value) for value in values))
     compared: Condition = _COMPARISONS[op](column, bound(values[0]))
     return compared
+
+
+Bounds = Sequence[tuple[datetime, datetime]]
+
+
+def faded_bounds(fading: Fading, op: str, operand: Operand, now: datetime) -> Bounds:
+    """A number operator on a number that fades, as ranges of what is stored: from the first, up to before the last."""
+    values = _many(operand) if isinstance(operand, tuple) else (_one(operand),)
+
+    def at_least(value: Value) -> datetime:
+        assert isinstance(value, Decimal)
+        return fading.at_least(value, now)
+
+    def above(value: Value) -> datetime:
+        assert isinstance(value, Decimal)
+        return fading.more_than(value, now)
+
+    if op in ("gte", "gt"):
+        return [(at_least(values[0]) if op == "gte" else above(values[0]), _LATEST)]
+    if op in ("lt", "lte"):
+        return [(_EARLIEST, at_least(values[0]) if op == "lt" else above(values[0]))]
+    if op == "between":
+        return [(at_least(values[0]), above(values[1]))]
+    return [(at_least(value), above(value)) for value in values]
+
+
+def _fading(column: ColumnElement[Any], bounds: Bounds) -> Condition:
+    kind = DateTime(timezone=True)
+    return or_(*(and_(column >= literal(low, kind), column < literal(high, kind)) for low, high in bounds))
 
 
 def _is_whole(value: Value) -> bool:

@@ -34,6 +34,8 @@ FIELDS: Mapping[str, Words] = {
     "last_order_at": ("last order", "最近下单"),
     "order_gap_days": ("usual days between orders", "平均下单间隔天数"),
     "next_order_expected_at": ("next expected order", "预计下次下单"),
+    "chance_active": ("chance that they still buy", "仍会购买的概率"),
+    "orders_expected": ("orders expected within a year", "一年内预计订单数"),
     "last_opened_at": ("last opening of a message", "最近打开消息"),
     "last_clicked_at": ("last click", "最近点击"),
     "last_contacted_at": ("last contact", "最近联系"),

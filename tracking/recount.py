@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.activity import fold_orders
 from customers.changes import ACTIVITY, change_and_note
 from customers.ratings import fold_ratings
-from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SCORE_FOLD, SEEN_KINDS
+from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SCORES, SEEN_KINDS
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,15 @@ async def recount(conn: AsyncConnection) -> Differences:
     activity = await change_and_note(conn, ACTIVITY, _ACTIVITY)
     return Differences(messages, activity, await fold_orders(conn), await fold_ratings(conn))
 
+
+async def fold_missing_scores(conn: AsyncConnection) -> int:
+    """Give a score to those whose messages were answered before scores faded; how many rows differed."""
+    return await change_and_note(conn, ACTIVITY, _FOLD_LACKING)
+
+
+# In whatever order points are joined, the sum differs in its last digit: by microseconds a time, of a half-life of
+# months. More than a second is a difference.
+LAST_DIGIT = 1.0
 
 _KINDS = ", ".join(f"'{kind}'" for kind in SEEN_KINDS)
 
@@ -75,13 +84,12 @@ _MESSAGES = f"""
 
 _ACTIVITY = f"""
     UPDATE activity a SET last_contacted_at = f.last_contacted_at, last_opened_at = f.last_opened_at,
-        last_clicked_at = f.last_clicked_at, engagement_score = f.engagement_score
+        last_clicked_at = f.last_clicked_at, engaged_until = f.engaged_until
     FROM (
-        SELECT a.customer_id, sent.last_contacted_at, seen.last_opened_at, seen.last_clicked_at, sent.engagement_score
+        SELECT a.customer_id, sent.last_contacted_at, seen.last_opened_at, seen.last_clicked_at, score.engaged_until
         FROM activity a
         LEFT JOIN (
-            SELECT coalesce(c.merged_into, c.id) AS customer_id, max(m.sent_at) AS last_contacted_at,
-                {SCORE_FOLD} AS engagement_score
+            SELECT coalesce(c.merged_into, c.id) AS customer_id, max(m.sent_at) AS last_contacted_at
             FROM messages m JOIN customers c ON c.id = m.customer_id GROUP BY 1
         ) sent ON sent.customer_id = a.customer_id
         LEFT JOIN (
@@ -89,11 +97,19 @@ _ACTIVITY = f"""
             FROM events e JOIN customers c ON c.id = e.customer_id
             WHERE e.run_id IS NOT NULL AND e.kind IN ({_KINDS}) GROUP BY 1
         ) seen ON seen.customer_id = a.customer_id
+        LEFT JOIN ({SCORES.format(which="true")}) score ON score.customer_id = a.customer_id
     ) f
     WHERE a.customer_id = f.customer_id AND (
-        a.last_contacted_at, a.last_opened_at, a.last_clicked_at, a.engagement_score
-    ) IS DISTINCT FROM (
-        f.last_contacted_at, f.last_opened_at, f.last_clicked_at, CAST(f.engagement_score AS numeric)
+        (a.last_contacted_at, a.last_opened_at, a.last_clicked_at)
+            IS DISTINCT FROM (f.last_contacted_at, f.last_opened_at, f.last_clicked_at)
+        OR (a.engaged_until IS NULL) <> (f.engaged_until IS NULL)
+        OR abs(extract(epoch FROM a.engaged_until - f.engaged_until)) > {LAST_DIGIT}
     )
     RETURNING a.customer_id
+"""  # noqa: S608
+
+_FOLD_LACKING = f"""
+    UPDATE activity a SET engaged_until = score.engaged_until
+    FROM ({SCORES.format(which="true")}) score
+    WHERE a.customer_id = score.customer_id AND a.engaged_until IS NULL RETURNING a.customer_id
 """  # noqa: S608

@@ -16,7 +16,15 @@ SUBJECTS: Mapping[str, Sequence[str]] = {
     ),
     N_("What they bought"): (
         *("last_order_at", "first_order_at", "orders_count", "total_spent", "average_order_value", "gross_margin"),
-        *("order_gap_days", "next_order_expected_at", "rfm.recency", "rfm.frequency", "rfm.monetary"),
+        *(
+            "order_gap_days",
+            "next_order_expected_at",
+            "chance_active",
+            "orders_expected",
+            "rfm.recency",
+            "rfm.frequency",
+            "rfm.monetary",
+        ),
     ),
     N_("What they do with messages"): (
         *("engagement_score", "last_contacted_at", "last_opened_at", "last_clicked_at", "last_replied_at"),

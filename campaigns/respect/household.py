@@ -96,7 +96,7 @@ _RIVALS = """
         SELECT m.customer_id, coalesce(c.household_id, -c.id) AS home, m.address,
                count(*) OVER (PARTITION BY coalesce(c.household_id, -c.id)) AS at_home,
                count(*) OVER (PARTITION BY m.address) AS at_address,
-               row_number() OVER (ORDER BY a.engagement_score DESC NULLS LAST,
+               row_number() OVER (ORDER BY a.engaged_until DESC NULLS LAST,
                                   greatest(a.last_opened_at, a.last_clicked_at) DESC NULLS LAST, m.customer_id) AS place
         FROM {standing} m JOIN customers c ON c.id = m.customer_id LEFT JOIN activity a ON a.customer_id = m.customer_id
     ) standing

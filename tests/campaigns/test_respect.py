@@ -212,7 +212,7 @@ async def test_a_household_gets_one_message(house: House, memory: MemoryChannel)
         await conn.execute(update(customers).where(customers.c.id.in_(ids[:3])).values(household_id=7))
         own = contact_addresses.c
         await conn.execute(update(contact_addresses).where(own.customer_id == ids[3]).values(value="p1@example.com"))
-        await conn.execute(text("UPDATE activity SET engagement_score = 9 WHERE customer_id = :id"), {"id": ids[1]})
+        await conn.execute(text("UPDATE activity SET engaged_until = now() WHERE customer_id = :id"), {"id": ids[1]})
     campaign_id = await campaign(house, options={"one_per_household": True})
     await work_off(house, future=True)
     assert await sent_and_skipped(house, campaign_id) == (4, {"same_household": 2})

@@ -333,7 +333,7 @@ async def test_one_message_a_household_is_as_chosen_one_by_one(conn: AsyncConnec
     engaged = [
         {
             "customer_id": number,
-            "engagement_score": one["score"],
+            "engaged_until": one["score"] and now + timedelta(days=one["score"]),
             "last_opened_at": one["opened"],
             "last_clicked_at": one["clicked"],
         }

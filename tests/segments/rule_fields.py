@@ -6,6 +6,7 @@ TEXT_FIELDS = ["name", "email", "phone", "gender", "city", "district", "address"
 CODE_FIELDS = ["external_id", "community", "dealer", "salesperson"]
 ACTIVITY_NUMBERS = [
     "engagement_score", "orders_count", "total_spent", "average_order_value", "gross_margin", "order_gap_days",
+    "chance_active", "orders_expected",
 ]  # fmt: skip
 ACTIVITY_INSTANTS = [
     "first_order_at", "last_order_at", "next_order_expected_at", "last_opened_at", "last_clicked_at",
@@ -76,7 +77,14 @@ NEVER_NULL = {
     "status", "amount", "refunded", "ordered_at", "quantity", "price", "repairs_count", "granted", "at", "channel",
     "purpose", "orders_count", "total_spent", "created_at", "machine", "state", "kind",
 }  # fmt: skip
-ROUNDED = {"engagement_score", "order_gap_days", "satisfaction", "power_watts"}  # columns of fewer digits than money
+ROUNDED = {
+    "engagement_score",
+    "order_gap_days",
+    "chance_active",
+    "orders_expected",
+    "satisfaction",
+    "power_watts",
+}  # columns of fewer digits than money
 WHOLE = {"household_size", "orders_count", "repairs_count", *RANKS}
 WORDED = {"status": "text", "channel": "text", "purpose": "text", "use": "text", "state": "text"}
 """Texts of a fixed vocabulary."""

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -101,6 +102,8 @@ def _field(rule: Any, row: Row, world: World) -> bool:
 
 
 def _value(row: Row, name: str, world: World) -> Any:
+    if name == "engagement_score":
+        return faded(row[name], world.now)
     if not name.startswith("attributes."):
         return row[name]
     key = name.removeprefix("attributes.")
@@ -108,6 +111,13 @@ def _value(row: Row, name: str, world: World) -> Any:
     if key not in world.attributes and stored is not None:
         return stored if isinstance(stored, str) else json.dumps(stored)
     return typed(stored, world.attributes.get(key, "text"))
+
+
+def faded(until: datetime | None, now: datetime) -> Decimal | None:
+    """What a score is worth that will have fallen to one point at `until`: it halves every 90 days."""
+    if until is None:
+        return None
+    return Decimal(2 ** ((until - now) / timedelta(days=90))).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def typed(stored: Any, kind: str) -> Any:

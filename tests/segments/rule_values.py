@@ -71,6 +71,7 @@ class Pools:
 
     def __init__(self, world: World, rng: Random, buckets: list[int]) -> None:
         self.zone = world.zone
+        self.now = world.now
         self.durations = rng.sample(DURATIONS, 4)
         self.clocks = rng.sample(CLOCKS, 2)
         self.buckets = buckets

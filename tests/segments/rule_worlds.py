@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from math import log2
 from random import Random
 from typing import Any
 
@@ -67,6 +68,7 @@ def people(rng: Random, world: World, count: int) -> tuple[list[Person], Pools]:
 
 def _customer(rng: Random, pools: Pools, number: int) -> Person:
     row: Person = {"id": number, "merged_into": None, **pools.row(rng, COLUMNS)}
+    row["engagement_score"] = _until(row["engagement_score"], pools.now)
     row["attributes"] = stored_attributes(rng, pools)
     row["records"] = {
         source: [_record(rng, pools, number, index, fields) for index in range(rng.choice([0, 0, 1, 2, 3]))]
@@ -84,6 +86,11 @@ def _customer(rng: Random, pools: Pools, number: int) -> Person:
     row["suppressions"] = [_suppression(rng, pools)] if rng.random() < 0.5 else []
     row["audiences"] = rng.choice([[], [1]])
     return row if rng.random() < 0.95 else without_row(row)
+
+
+def _until(score: Decimal | None, now: datetime) -> datetime | None:
+    """A score as it is stored: the instant at which it will have fallen to one point."""
+    return now + timedelta(days=90) * log2(score) if score is not None and score > 0 else None
 
 
 def _merged(one: Person, into: int) -> Person:
@@ -215,7 +222,8 @@ def _customer_row(one: Person) -> dict[str, Any]:
 
 
 def _activity_row(one: Person) -> dict[str, Any]:
-    return {"customer_id": one["id"], **{name.replace("rfm.", "rfm_"): one[name] for name in _ACTIVITY}}
+    stored = {name: name.replace("rfm.", "rfm_") for name in _ACTIVITY} | {"engagement_score": "engaged_until"}
+    return {"customer_id": one["id"], **{column: one[name] for name, column in stored.items()}}
 
 
 def _folded_attributes(attributes: dict[str, Any]) -> dict[str, Any]:

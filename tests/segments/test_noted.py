@@ -232,7 +232,7 @@ def consent() -> dict[str, Any]:
 
 async def meddle(conn: AsyncConnection) -> None:
     """Folds that are wrong, written by nobody."""
-    wrong = {"orders_count": 9, "next_order_expected_at": None, "engagement_score": 5}
+    wrong = {"orders_count": 9, "next_order_expected_at": None, "engaged_until": NOW}
     bought = records.activity.c.last_order_at.is_not(None)
     await conn.execute(update(records.activity).where(bought).values(**wrong))
     await conn.execute(text("TRUNCATE traced"))

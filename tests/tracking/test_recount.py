@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.engagement import ENGAGEMENT
 from customers.merging import merge
 from customers.models import activity
 from tests.tracking.people_with_mail import SENT_AT, activity_of, make_messages, make_people, message
@@ -15,7 +16,7 @@ from tracking.facts import Fact, FactKind
 from tracking.ingest import store
 from tracking.ledger import MessageKey, Outcome, record_outcomes
 from tracking.models import events, messages
-from tracking.recount import Differences, recount
+from tracking.recount import Differences, fold_missing_scores, recount
 from tracking.states import State
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -28,7 +29,7 @@ def anything(rng: random.Random, key: MessageKey, second: int) -> Fact:
     kind = rng.choice(list(FactKind))
     seen = kind in (FactKind.OPENED, FactKind.CLICKED, FactKind.VIEWED)
     machine = rng.choice([None, None, "proxy"]) if seen else None
-    at = SENT_AT + timedelta(seconds=rng.randrange(5_000) if seen else second)
+    at = SENT_AT + timedelta(seconds=rng.randrange(5_000_000) if seen else second)
     return Fact(key, kind, at, machine=machine, agent="x")
 
 
@@ -41,6 +42,10 @@ async def test_nothing_differs_after_any_history(conn: AsyncConnection) -> None:
     await record_outcomes(conn, [Outcome(key, State.SENT, SENT_AT) for key in keys[12:]])
     for turn in range(60):
         await store(conn, [anything(rng, rng.choice(keys), 10 * turn + n) for n in range(rng.randrange(1, 8))], NOW)
+    assert await recount(conn) == NONE
+    standing = (await conn.execute(select(activity.c.customer_id, activity.c.engaged_until))).all()
+    await conn.execute(update(activity).values(engaged_until=None))  # as before there were any
+    assert await fold_missing_scores(conn) == sum(until is not None for _, until in standing) > 0
     assert await recount(conn) == NONE
 
 
@@ -65,7 +70,7 @@ async def test_a_merge_keeps_every_count_and_old_links_go_on_counting(conn: Asyn
     rows = [await message(conn, key) for key in (*keys, MessageKey(keep, 2))]
     assert [(row.clicks, row.opens) for row in rows] == [(1, 1)] * 3
     person = await activity_of(conn, keep)
-    assert (person.engagement_score, person.last_opened_at) == (12, hour + timedelta(minutes=5))
+    assert (ENGAGEMENT.value(person.engaged_until, hour), person.last_opened_at) == (12, hour + timedelta(minutes=5))
     assert await recount(conn) == NONE
 
 

@@ -62,7 +62,8 @@ def sent(field: str, op: str, value: Any = None) -> dict[str, Any]:
         (sent("opened_at", "within_last", "P2D"), 1),
         (sent("sent_at", "empty"), 1),
         ({"field": "last_clicked_at", "op": "within_last", "value": "P2D"}, 1),
-        ({"field": "engagement_score", "op": "gte", "value": 4}, 1),
+        ({"field": "engagement_score", "op": "between", "value": [3.95, 3.95]}, 1),  # 4 points, 38 hours ago
+        ({"field": "engagement_score", "op": "empty"}, 3),
     ],
 )
 async def test_rules_ask_about_messages_and_events(

@@ -76,6 +76,8 @@ class Activity(BaseModel):
     last_order_at: datetime | None
     order_gap_days: Decimal | None
     next_order_expected_at: datetime | None
+    chance_active: Decimal | None
+    orders_expected: Decimal | None
     last_rating: int | None
     last_rated_at: datetime | None
     nps_group: str | None
