@@ -14,7 +14,9 @@ _FOLD_ORDERS = """
     UPDATE activity SET orders_count = folded.orders_count, total_spent = folded.total_spent,
         average_order_value = folded.average_order_value, gross_margin = folded.gross_margin,
         first_order_at = folded.first_order_at, last_order_at = folded.last_order_at,
-        order_gap_days = folded.order_gap_days, next_order_expected_at = folded.next_order_expected_at
+        order_gap_days = folded.order_gap_days, next_order_expected_at = folded.next_order_expected_at,
+        chance_active = CASE WHEN activity.last_order_at = folded.last_order_at THEN activity.chance_active END,
+        orders_expected = CASE WHEN activity.last_order_at = folded.last_order_at THEN activity.orders_expected END
     FROM (
         SELECT customer_id, orders_count, total_spent, average_order_value, gross_margin, first_order_at, last_order_at,
             round(seconds / nullif(pauses, 0) / 86400, 4) AS order_gap_days,
@@ -57,6 +59,7 @@ async def fold_orders(conn: AsyncConnection, ids: Collection[int] | None = None)
 
     Completed and partly refunded orders count; money is amount − refunded. Who bought more than once has a rhythm:
     `order_gap_days`, the mean pause between purchases; `next_order_expected_at` is the last order plus one such pause.
+    Another last order makes what was estimated of them void (customers/chances.py).
     """
     if ids is None:
         return await change_and_note(conn, ACTIVITY, _FOLD_ALL)

@@ -10,12 +10,18 @@ from sqlalchemy import ColumnElement, Select, Table, func, select
 from customers.fields import as_text
 from customers.timeline import contribute, entry, newest
 from runtime.house import House
+from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
+from runtime.models import workspace
 from runtime.registry import Field, Kind, Source, fields, register_source, text_fields
 from runtime.scheduler import tick
+from runtime.workspace import put
 from tracking.models import campaign_names, events, messages
 from tracking.partitions import make_ahead
+from tracking.recount import fold_missing_scores
 from tracking.tallies import forget_tallies
+
+_SCORES_FADE_SINCE = "scores_fade_since"
 
 
 def install() -> None:
@@ -40,6 +46,22 @@ async def forget_old_tallies(house: House, term: Term, now: datetime) -> None:
     async with house.database.begin() as conn:
         await check_term(conn, term)
         await forget_tallies(conn, now)
+
+
+@job("tracking.fold_missing_scores")
+async def fold_missing_scores_job(house: House) -> None:
+    async with house.database.begin() as conn:
+        await fold_missing_scores(conn)
+
+
+@tick(every=timedelta(minutes=5))
+async def give_old_messages_their_scores(house: House, term: Term, now: datetime) -> None:
+    """Once in a database's life: messages answered before scores faded."""
+    async with house.database.begin() as conn:
+        await check_term(conn, term)
+        if await conn.scalar(select(workspace.c.value).where(workspace.c.key == _SCORES_FADE_SINCE)) is None:
+            await put(conn, _SCORES_FADE_SINCE, now.isoformat())
+            await defer(conn, fold_missing_scores_job)
 
 
 def _messages() -> Source:
