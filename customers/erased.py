@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.bulk import among, put_new
@@ -21,6 +21,12 @@ async def remember_erased(conn: AsyncConnection, pairs: Iterable[Pair]) -> None:
     """Keep the hashes of an erased person's identities and phones."""
     key = await lasting_key(conn, _PURPOSE)
     await put_new(conn, erased, [{"hash": _hash(key, pair)} for pair in pairs])
+
+
+async def forget_erased(conn: AsyncConnection, pairs: Iterable[Pair]) -> None:
+    """Let somebody in again by these: they came back by their own, confirmed word."""
+    key = await lasting_key(conn, _PURPOSE)
+    await conn.execute(delete(erased).where(among(erased.c.hash, [_hash(key, pair) for pair in pairs])))
 
 
 async def erased_among(conn: AsyncConnection, people: Mapping[int, Person]) -> list[int]:

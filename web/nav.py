@@ -33,6 +33,7 @@ SECTIONS = (
             Item("segments", N_("Segments"), "filter"),
             Item("audiences", N_("Lists"), "list-check"),
             Item("imports", N_("Imports"), "file-import"),
+            Item("forms", N_("Signup forms"), "forms"),
             Item("suppressed", N_("Suppressions"), "mail-off"),
         ),
     ),
@@ -58,6 +59,7 @@ SECTIONS = (
         N_("Set-up"),
         (
             Item("categories", N_("Appliance categories"), "category"),
+            Item("topics", N_("Topics"), "tags"),
             Item("contact_rules", N_("Contact rules"), "bell-off"),
             Item("users", N_("Users"), "user-cog"),
             Item("tokens", N_("API tokens"), "key"),
