@@ -6,12 +6,12 @@ for each other instead of locking up. The caller owns the transaction.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -127,8 +127,8 @@ async def _apply(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Out
     if not outcomes:
         return []
     ordered = sorted(outcomes, key=attrgetter("key"))
-    rows = json.dumps([_as_row(place, outcome) for place, outcome in enumerate(ordered)])
-    return [ordered[place] for (place,) in await run_straight(conn, _RECORD, {"rows": rows})]
+    rows = orjson.dumps([_as_row(place, outcome) for place, outcome in enumerate(ordered)])
+    return [ordered[place] for (place,) in await run_straight(conn, _RECORD, {"rows": rows.decode()})]
 
 
 async def _at_survivors(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -164,25 +164,27 @@ def _key_arrays(keys: Sequence[MessageKey]) -> dict[str, list[Any]]:
 
 
 def _as_row(place: int, outcome: Outcome) -> dict[str, Any]:
-    key, reason, later = outcome.key, outcome.reason, outcome.not_before
+    key, reason = outcome.key, outcome.reason
     return {
         "place": place,
         "customer_id": key.customer_id,
         "run_id": key.run_id,
         "step": key.step,
         "state": outcome.state,
-        "at": outcome.at.isoformat(),
+        "at": outcome.at,
         "provider_id": outcome.provider_id,
         "reason": None if reason is None else _printable(reason),
         "answer": alike(_printable(reason)) if reason and outcome.state in ANSWERED else "",
-        "not_before": None if later is None else later.isoformat(),
+        "not_before": outcome.not_before,
         "tried": int(outcome.tried and outcome.state in _TRIES),
     }
 
 
 def _printable(reason: str) -> str:
-    """A server's words may hold anything; PostgreSQL refuses NUL, and nobody reads more than 1,000 characters."""
-    return reason.replace("\0", "")[:1000]
+    """A server's words may hold anything; PostgreSQL refuses NUL and halves of characters, and nobody reads more than
+    1,000 characters."""
+    short = reason.replace("\0", "")[:1000]
+    return short if short.isascii() else short.encode(errors="replace").decode()
 
 
 _TRIES = frozenset({State.QUEUED, State.SENT, State.FAILED, State.UNKNOWN})
