@@ -5,6 +5,10 @@ goes to. The written rule: months and years are counted from the anchor itself, 
 (31 January, every month: 28 February, 31 March); where the month that is reached is too short, its last day counts, so
 29 February is kept on the 28th in other years. Instants fall on days of the workspace.
 Each anchor date meets a day once, and each day is run once: nobody is written to twice for the same date.
+
+Hours ("3 hours after a service visit is done") are counted from the very instant; such a campaign runs every hour,
+each run for those whose hour has come: 3 to 4 hours after it, or 3 to 4 hours before it. What is recorded too late
+for its hour or day is missed.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ import re
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,17 +32,19 @@ PATH = "schedule.anchor"
 MOST_TIMES = 240  # of `every`: twenty years of months, and a rule that stays small
 MOST_YEARS = 120  # of a span; a longer one would lead to dates before those that are looked for
 _EARLIEST = date(1900, 1, 1)
-_SPAN = re.compile(r"P(?=\d)(?:(\d{1,3})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?", re.ASCII)
+_SPAN = re.compile(r"P(?=[\dT])(?:(\d{1,3})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(\d{1,4})H)?", re.ASCII)
+_HOUR = timedelta(hours=1)
 _KEYS = ("has", "field", "where", "after", "before", "every", "times")
 
 
 @dataclass(frozen=True)
 class Span:
-    """Whole months, then whole days; `text` as written (ISO 8601: P3M, P14D)."""
+    """Whole months, then whole days; or whole hours alone. `text` as written (ISO 8601: P3M, P14D, PT6H)."""
 
     text: str
     months: int
     days: int
+    hours: int = 0
 
     @classmethod
     def read(cls, path: str, given: Any) -> Self:
@@ -45,10 +52,12 @@ class Span:
         found = _SPAN.fullmatch(given) if isinstance(given, str) else None
         if found is None:
             raise Invalid(Problem(path, f"{given!r} is not a number of days, weeks, months or years like P14D or P3M"))
-        years, months, weeks, days = (int(part or 0) for part in found.groups())
-        if not (years or months or weeks or days):
+        years, months, weeks, days, hours = (int(part or 0) for part in found.groups())
+        if not (years or months or weeks or days or hours):
             raise Invalid(Problem(path, "must be longer than nothing; leave it out for the day itself"))
-        return cls(given, 12 * years + months, 7 * weeks + days)
+        if hours and (years or months or weeks or days):
+            raise Invalid(Problem(path, "hours stand alone, as in PT36H"))
+        return cls(given, 12 * years + months, 7 * weeks + days, hours)
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,34 @@ class Anchor:
     def to_json(self) -> dict[str, Any]:
         return {name: _plain(value) for name in _KEYS if (value := getattr(self, name)) is not None}
 
+    @property
+    def hourly(self) -> bool:
+        """Whether it is counted in hours."""
+        return any(span is not None and span.hours for span in (self.after, self.before))
+
+    def rule_of(self, occurrence: datetime, timezone: str) -> dict[str, Any]:
+        """The rule of those whom the run of that due time is about: whose day it is there, or whose hour."""
+        if not self.hourly:
+            return self.rule(occurrence.astimezone(ZoneInfo(timezone)).date())
+        low = self._hour_of(occurrence)
+        ends = [moment.isoformat() for moment in (low, low + _HOUR - timedelta(microseconds=1))]
+        return self._of_records({"field": self.field, "op": "between", "value": ends})
+
     def rule(self, day: date) -> dict[str, Any]:
         """The rule of those whose day `day` is."""
-        tests = [_on(self.field, low, high) for low, high in self.dates(day)]
-        dated: dict[str, Any] = {"any": tests}
+        return self._of_records({"any": [_on(self.field, low, high) for low, high in self.dates(day)]})
+
+    def _of_records(self, dated: dict[str, Any]) -> dict[str, Any]:
         if self.has is None:
             return dated
         return {"has": self.has, "where": {"all": [dated, *([self.where] if self.where else [])]}}
+
+    def _hour_of(self, occurrence: datetime) -> datetime:
+        """The beginning of the hour of anchor times that the run is about."""
+        if self.after is not None:
+            return occurrence - timedelta(hours=self.after.hours) - _HOUR
+        assert self.before is not None
+        return occurrence + timedelta(hours=self.before.hours)
 
     def dates(self, day: date) -> list[tuple[date, date]]:
         """The anchor dates that meet `day`, from and to; the latest first."""
@@ -127,8 +157,11 @@ async def check_anchor(conn: AsyncConnection, anchor: Anchor) -> list[Problem]:
         return [
             Problem(f"{PATH}.has", f"unknown records {anchor.has!r}; there are: {', '.join(sorted(schema.sources))}")
         ]
-    if schema.kind_of(source, anchor.field) not in (Kind.DATE, Kind.INSTANT):
+    kind = schema.kind_of(source, anchor.field)
+    if kind not in (Kind.DATE, Kind.INSTANT):
         return [Problem(f"{PATH}.field", f"{anchor.field!r} is no date of {source.name}")]
+    if anchor.hourly and kind is Kind.DATE:
+        return [Problem(f"{PATH}.field", f"{anchor.field!r} is a day without a time; hours cannot be counted from it")]
     try:
         await check_rule(conn, Anchor(anchor.field, anchor.has, anchor.where).rule(date(2028, 2, 29)))
     except Invalid as error:
@@ -150,6 +183,8 @@ def _together(spans: Mapping[str, Span], times: Any) -> Iterator[Problem]:
     if "after" in spans and len(spans) > 1:
         yield Problem(f"{PATH}.after", "cannot stand beside before or every")
     every = spans.get("every")
+    if every is not None and "before" in spans and spans["before"].hours:
+        yield Problem(f"{PATH}.before", "must be days, weeks, months or years beside every")
     if every is not None and not every.months and every.days < 7:
         yield Problem(f"{PATH}.every", "must be a week at least")
     if times is None:
@@ -162,7 +197,7 @@ def _together(spans: Mapping[str, Span], times: Any) -> Iterator[Problem]:
 
 def _too_long(anchor: Anchor) -> Iterator[Problem]:
     for name, span in (("after", anchor.after), ("before", anchor.before), ("every", anchor.every)):
-        if span is not None and span.months / 12 + span.days / 365.25 > MOST_YEARS:
+        if span is not None and span.months / 12 + span.days / 365.25 + span.hours / 8766 > MOST_YEARS:
             yield Problem(f"{PATH}.{name}", f"{span.text!r} meets nobody's day; {MOST_YEARS} years at most")
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.anchors import read_anchor
-from campaigns.due import day_of
 from campaigns.store import Campaign
 from runtime.errors import Invalid, Problem
 from segments import engine
@@ -41,10 +40,10 @@ async def written_out(conn: AsyncConnection, campaign: Campaign) -> dict[str, An
 
 
 def of_run(audience: Stored, occurrence: datetime) -> Stored:
-    """The audience of one run: of those who belong, with an anchor those whose day it is."""
+    """The audience of one run: of those who belong, with an anchor those whose day (or hour) it is."""
     if "anchor" not in audience:
         return audience
-    about = read_anchor(audience["anchor"]).rule(day_of(occurrence, audience["timezone"]))
+    about = read_anchor(audience["anchor"]).rule_of(occurrence, audience["timezone"])
     kept = {name: value for name, value in audience.items() if name not in ("anchor", "timezone")}
     return {**kept, "rule": {"all": [audience["rule"], about]}, "about": about}
 

@@ -4,7 +4,8 @@ Daylight saving, the written rule (Debian cron's, by cronsim): a fixed time that
 instant after it; a time that exists twice is due the first time only. Schedules with `*` in hour or minute follow the
 real clock instead and skip or repeat the hour with it.
 
-Anchors (campaigns/anchors.py) are due every day at a local time; the day is that of the schedule's time zone.
+Anchors (campaigns/anchors.py) are due every day at a local time; the day is that of the schedule's time zone. Those
+that count hours are due every hour, at a minute (`*:00`).
 
 Being late, the written rule: of the due times that lie behind, the latest is started once if it is at most the
 campaign's `catch_up_hours` late; all others are missed, and shown. The days of an anchor concern other people each, so
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,7 +33,8 @@ RECORDED_AT_MOST = 1_000  # missed due times that are noted one by one, the late
 NOTED_FOR = timedelta(days=30)
 ON_TIME = timedelta(minutes=1)  # what is not later than this is not late
 _EARLIEST, _LATEST = 1970, 2999  # years, so that all clocks of the world can show it
-_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+_CLOCK = re.compile(r"([01]\d|2[0-3]|\*):([0-5]\d)", re.ASCII)
+_EVERY_HOUR = "*"
 _FORMS = 'a schedule is null, {"at": …}, {"cron": …, "timezone": …} or {"anchor": …, "time": …, "timezone": …}'
 _KEYS = ({"at"}, {"cron", "timezone"}, {"anchor", "time", "timezone"})
 
@@ -57,11 +59,11 @@ class Schedule:
 
     @property
     def time(self) -> str | None:
-        """Of an anchor: the time of day, as 09:30."""
+        """Of an anchor: the time of day, as 09:30; *:30 for every hour."""
         if self.anchor is None or self.cron is None:
             return None
         minute, hour = self.cron.split()[:2]
-        return f"{int(hour):02}:{int(minute):02}"
+        return f"{hour if hour == _EVERY_HOUR else hour.zfill(2)}:{minute.zfill(2)}"
 
     def to_json(self) -> dict[str, Any] | None:
         if self.anchor is not None:
@@ -141,11 +143,6 @@ def reckon(
     return Reckoning(tuple(start), tuple(missed[-RECORDED_AT_MOST:]), coming)
 
 
-def day_of(occurrence: datetime, timezone: str) -> date:
-    """The day that an occurrence of an anchor is about."""
-    return occurrence.astimezone(ZoneInfo(timezone)).date()
-
-
 def _walk(cron: str, timezone: str, due: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
     behind = [due]
     for moment in _due_times(cron, timezone, max(due, now - NOTED_FOR)):
@@ -202,9 +199,13 @@ def _anchored(given: Mapping[str, Any]) -> Schedule:
         anchor = read_anchor(given["anchor"])
     except Invalid as error:
         problems += error.problems
+    if clock is not None and anchor is not None and anchor.hourly is not (clock[1] == _EVERY_HOUR):
+        way = "hours are counted at every hour: write *:00" if anchor.hourly else "*:00 is for spans of hours alone"
+        problems.append(Problem("schedule.time", way))
     if clock is None or problems:
         raise Invalid(problems)
-    return Schedule(cron=f"{int(clock[2])} {int(clock[1])} * * *", timezone=zone, anchor=anchor)
+    hour = _EVERY_HOUR if clock[1] == _EVERY_HOUR else str(int(clock[1]))
+    return Schedule(cron=f"{int(clock[2])} {hour} * * *", timezone=zone, anchor=anchor)
 
 
 def _zone(name: Any) -> str:

@@ -135,6 +135,8 @@ def conflicts(schedule: Schedule, options: Options) -> list[Problem]:
     own, best = options.recipient_local_time, options.send_time_optimisation is not None
     if own and schedule == Schedule():
         found.append(("recipient_local_time", "needs a schedule: a time of day that all clocks will show"))
+    if own and schedule.anchor is not None and schedule.anchor.hourly:
+        found.append(("recipient_local_time", "cannot stand beside hours, which are the same everywhere"))
     if own and best:
         found.append(("send_time_optimisation", "cannot be had together with a time that each one's own clock shows"))
     if timed(options) and options.experiment is not None:

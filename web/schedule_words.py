@@ -50,10 +50,14 @@ def repeated(cron: str) -> str:
 
 
 def anchored(anchor: Anchor, time: str) -> str:
-    """Whose day it is, every day at that time."""
+    """Whose day it is, every day at that time; or whose hour."""
     spans = {"every": anchor.every, "before": anchor.before, "after": anchor.after}
     said = {name: span_in_words(span) for name, span in spans.items() if span is not None}
     values = {"time": time, "field": date_label(anchor.has, anchor.field), **said}
+    if anchor.hourly and anchor.before is not None:
+        return _("Every hour it goes to each person %(before)s before: %(field)s.", **values)
+    if anchor.hourly:
+        return _("Every hour it goes to each person %(after)s after: %(field)s.", **values)
     if anchor.every is not None and (anchor.every.months, anchor.every.days) == (12, 0):
         if anchor.before is None:
             return _("At %(time)s it goes to each person on the day, every year: %(field)s.", **values)
@@ -100,7 +104,7 @@ def date_label(has: str | None, field: str) -> str:
 
 
 def span_in_words(span: Span) -> str:
-    """3 months, 14 days; of several parts one after the other."""
+    """3 months, 14 days, 6 hours; of several parts one after the other."""
     years, months = divmod(span.months, 12)
     weeks, days = divmod(span.days, 7) if "W" in span.text else (0, span.days)
     parts = [
@@ -108,6 +112,7 @@ def span_in_words(span: Span) -> str:
         ngettext("%(num)s month", "%(num)s months", months) if months else "",
         ngettext("%(num)s week", "%(num)s weeks", weeks) if weeks else "",
         ngettext("%(num)s day", "%(num)s days", days) if days else "",
+        ngettext("%(num)s hour", "%(num)s hours", span.hours) if span.hours else "",
     ]
     return " ".join(part for part in parts if part)
 

@@ -14,14 +14,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.anchors import MOST_TIMES, read_anchor
-from campaigns.models import occurrences, schedules
+from campaigns.due import read_schedule
+from campaigns.models import occurrences, runs, schedules
 from campaigns.schedule import start_due
-from customers.models import appliances, customers, orders
+from campaigns.store import create_campaign
+from customers.models import appliances, customers, orders, service_visits
 from runtime.errors import Invalid
 from runtime.house import House
 from segments import engine
 from segments.context import EvaluationContext
-from tests.campaigns.scene import add_people, record, work_off
+from tests.campaigns.scene import add_people, body, record, work_off
 from tests.campaigns.test_schedule import elected, scheduled, started
 from tracking.models import messages
 
@@ -99,7 +101,7 @@ def test_a_rule_stays_small() -> None:
         ({"field": "birthday", "on": 1}, ".on"),
         ({"field": "birthday", "after": "3 months"}, ".after"),
         ({"field": "birthday", "after": "P0D"}, ".after"),
-        ({"field": "birthday", "after": "PT5H"}, ".after"),
+        ({"field": "birthday", "after": "PT5M"}, ".after"),
         ({"field": "birthday", "after": "P1D", "before": "P1D"}, ".after"),
         ({"field": "birthday", "every": "P1D"}, ".every"),
         ({"field": "birthday", "times": 3}, ".times"),
@@ -243,3 +245,77 @@ async def test_a_day_is_found_by_an_index(conn: AsyncConnection, anchor: dict[st
     compiled = chosen.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     plan = "\n".join((await conn.execute(text(f"EXPLAIN {compiled}".replace(":", r"\:")))).scalars())
     assert f"ix_customers_{anchor['field']}" in plan
+
+
+HOURLY = {"anchor": {"has": "service_visits", "field": "completed_at", "after": "PT3H"}, "time": "*:30"}
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=3_000)), st.integers(1, 2_000))
+def test_hours_meet_every_instant_once(since: timedelta, hours: int) -> None:
+    """Of the due times around, exactly one is about it: as many hours after it and less than one more."""
+    instant = datetime(2020, 1, 1, tzinfo=UTC) + since
+    for side, sign in (("after", 1), ("before", -1)):
+        anchor = read_anchor({"field": "created_at", side: f"PT{hours}H"})
+        first = instant.replace(minute=30, second=0, microsecond=0) + timedelta(hours=sign * hours - 3)
+        about = []
+        for due in (first + timedelta(hours=step) for step in range(8)):
+            low, high = map(datetime.fromisoformat, anchor.rule_of(due, "Asia/Shanghai")["value"])
+            if low <= instant <= high:
+                about.append(sign * (due - instant))
+        assert len(about) == 1
+        assert timedelta(0) <= about[0] - timedelta(hours=hours) <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "path"),
+    [
+        ({**HOURLY, "time": "09:30"}, "schedule.time"),
+        ({"anchor": {"field": "birthday"}, "time": "*:00"}, "schedule.time"),
+        ({**HOURLY, "anchor": {"field": "created_at", "after": "P1DT3H"}}, "schedule.anchor.after"),
+        ({**HOURLY, "anchor": {"field": "created_at", "after": "PT0H"}}, "schedule.anchor.after"),
+        ({**HOURLY, "anchor": {"field": "created_at", "after": "PT"}}, "schedule.anchor.after"),
+        ({**HOURLY, "anchor": {"field": "created_at", "every": "PT48H"}}, "schedule.anchor.every"),
+        ({**HOURLY, "anchor": {"field": "d", "every": "P1Y", "before": "PT2H"}}, "schedule.anchor.before"),
+    ],
+)
+def test_hours_where_they_cannot_be(schedule: dict[str, Any], path: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        read_schedule({**schedule, "timezone": "Asia/Shanghai"})
+    assert path in [problem.path for problem in caught.value.problems]
+
+
+async def test_a_campaign_hours_after_a_visit(house: House) -> None:
+    """The visit of 09:10 is asked about at 12:30, that of 09:40 an hour later; a day has no hours."""
+    launched_at = datetime(2026, 11, 23, 1, tzinfo=UTC)  # 09:00 in Shanghai
+    at_shanghai = {**HOURLY, "timezone": "Asia/Shanghai"}
+    async with house.database.begin() as conn:
+        people = await add_people(conn, 3)
+        for person, minute in zip(people, (10, 40, 40), strict=True):
+            done = launched_at + timedelta(minutes=minute)
+            kind = {"kind": "repair", "kind_folded": "repair", "completed_at": done}
+            await conn.execute(insert(service_visits).values(customer_id=person, number=f"V{person}", **kind))
+        with pytest.raises(Invalid) as caught:
+            await create_campaign(
+                conn,
+                body(schedule={**at_shanghai, "anchor": {"field": "birthday", "after": "PT3H"}}),
+                settings=house.settings,
+                by="me",
+            )
+        assert [problem.path for problem in caught.value.problems] == ["schedule.anchor.field"]
+        with pytest.raises(Invalid):
+            await create_campaign(
+                conn,
+                body(schedule=at_shanghai, options={"recipient_local_time": True}),
+                settings=house.settings,
+                by="me",
+            )
+    campaign = await scheduled(house, at_shanghai, now=launched_at)
+    term = await elected(house, "a")
+    for hour in range(1, 7):
+        await start_due(house, term, launched_at + timedelta(hours=hour, minutes=31))
+    await work_off(house)
+    async with house.database.connect() as conn:
+        asked = select(messages.c.customer_id, runs.c.occurrence).join(runs, runs.c.id == messages.c.run_id)
+        found = (await conn.execute(asked.where(messages.c.campaign_id == campaign))).all()
+    at = {row.customer_id: (row.occurrence - launched_at) for row in found}
+    assert [at[person] for person in people] == [timedelta(hours=3, minutes=30)] + 2 * [timedelta(hours=4, minutes=30)]

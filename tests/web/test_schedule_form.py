@@ -104,6 +104,25 @@ async def test_an_anchor_is_kept_and_shown_again(
     assert "09:00" in text_of(await client.get(f"/campaigns/{campaign}"))
 
 
+async def test_hours_are_counted_at_every_hour(sign_in: SignIn, house: House) -> None:
+    client, segment = await sign_in("marketer"), str(await town(house))
+    sent = {"anchor": "service_visits/completed_at", "way": "after", "many": "3", "unit": "H"}
+    form = {**FORM, "segment_id": segment, "when": "anchor", "time": "09:00", **sent}
+    made = await client.post("/campaigns/new", data=form)
+    assert made.status_code == 303, text_of(made)
+    campaign = int(made.headers["location"].rpartition("/")[2])
+    kept = {"has": "service_visits", "field": "completed_at", "after": "PT3H"}
+    assert (await record(house, campaign))["schedule"] == {**anchored(**kept), "time": "*:00"}
+    page = await client.get(f"/campaigns/{campaign}/edit")
+    again = {**form, **{name: fields_of(page, "campaign-form")[name] for name in SHOWN}}
+    assert (again["unit"], again["time"]) == ("H", "09:00")
+    assert (await client.post(f"/campaigns/{campaign}/edit", data=again)).status_code == 303
+    assert (await record(house, campaign))["schedule"] == {**anchored(**kept), "time": "*:00"}
+    assert "Every hour" in text_of(await client.get(f"/campaigns/{campaign}"))
+    refused = await client.post("/campaigns/new", data={**form, "anchor": "/birthday"})
+    assert invalid_fields(refused) == {"anchor"}
+
+
 async def test_what_of_an_anchor_the_form_does_not_show_is_kept(sign_in: SignIn, house: House) -> None:
     where = {"field": "category", "op": "contains", "value": "air"}
     given = anchored(has="appliances", field="installed_on", where=where, every="P6M", times=4)
@@ -224,6 +243,12 @@ async def test_the_next_times_follow_the_form(sign_in: SignIn, sent: dict[str, s
         ({"cron": "0 10 * * 1-5", "timezone": ZONE}, "from Monday to Friday at 10:00.", ""),
         (anchored(field="birthday", every="P1Y"), "on the day, every year: Birthday.", "每年"),
         (anchored(has="orders", field="ordered_at", after="P3M"), "3 months after: Order date (Orders).", "3 个月"),
+        (
+            {**anchored(has="orders", field="delivered_at", after="PT36H"), "time": "*:00"},
+            "Every hour it goes to each person 36 hours after: Delivery (Orders).",
+            "36 小时",
+        ),
+        ({**anchored(has="service_visits", field="visited_at", before="PT2H"), "time": "*:15"}, "2 hours before", ""),
     ],
 )
 def test_a_schedule_in_words(given: dict[str, Any], english: str, chinese: str) -> None:

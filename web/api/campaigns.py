@@ -30,7 +30,8 @@ CONTENT_EXAMPLE = {"subject": "Dear {{ customer.name }}", "html": "<p>Your filte
 SCHEDULE = (
     'null: at once; {"at": a time with its offset}; {"cron", "timezone"}; or {"anchor", "time", "timezone"}: on each'
     ' person\'s own day. An anchor is {"has"?: records, "field": a date, "where"?: a rule about the records, "after" |'
-    ' "before" | "every"?: a span like P14D or P3M, 120 years at most, "times"?: of every, 240 at most and 240 if'
+    ' "before" | "every"?: a span like P14D or P3M, 120 years at most (after and before an instant also hours like'
+    ' PT6H, with "time" "*:00": at every full hour), "times"?: of every, 240 at most and 240 if'
     ' not given}; "before" may stand beside "every", which is "P1Y" for each year'
 )
 SCHEDULE_EXAMPLE = {

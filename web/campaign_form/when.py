@@ -35,6 +35,7 @@ LOCAL = "%Y-%m-%dT%H:%M"
 DATED = ("orders", "appliances", "service_visits")  # the records whose dates are offered
 BIRTHDAY = "/birthday"
 _YEAR = "P1Y"
+HOURS, EVERY_HOUR = "H", "*:00"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class When(Section):
         }
         if schedule.anchor is not None:
             shown_anchor = _shown_anchor(schedule.anchor)
-            return replace(cls.fresh(), when="anchor", time=str(schedule.time), **shown_anchor, **timed)
+            clock = cls.time if schedule.anchor.hourly else str(schedule.time)
+            return replace(cls.fresh(), when="anchor", time=clock, **shown_anchor, **timed)
         return replace(
             cls.fresh(),
             when="cron" if schedule.cron else "at" if schedule.at else "now",
@@ -194,7 +196,8 @@ class When(Section):
         if self.when == "cron":
             return {"cron": self._cron(), "timezone": settings.timezone}
         if self.when == "anchor":
-            return {"anchor": self._anchor(), "time": self.time, "timezone": settings.timezone}
+            time = EVERY_HOUR if self.unit == HOURS and self.way in ("after", "before") else self.time
+            return {"anchor": self._anchor(), "time": time, "timezone": settings.timezone}
         return {"at": self._instant(settings).isoformat()} if self.when == "at" else None
 
     def _cron(self) -> str:
@@ -235,7 +238,7 @@ class When(Section):
         return {"times": int(self.times) if self.times.isdecimal() and len(self.times) < 9 else self.times}
 
     def _span(self) -> dict[str, str]:
-        length = f"P{self.many}{self.unit}"
+        length = f"PT{self.many}H" if self.unit == HOURS else f"P{self.many}{self.unit}"
         known = {"yearly": {"every": _YEAR}, "before_yearly": {"every": _YEAR, "before": length}}
         return {name: {name: length} for name in ("after", "before", "every")}.get(self.way, known.get(self.way, {}))
 
@@ -302,6 +305,8 @@ def _way(anchor: Anchor) -> tuple[str, Span | None]:
 
 def _parts(span: Span) -> tuple[str, str]:
     """A span of one unit; one of several is shown in days or months as they are, the smaller unit."""
+    if span.hours:
+        return str(span.hours), HOURS
     if span.months and not span.days:
         return (str(span.months // 12), "Y") if span.months % 12 == 0 else (str(span.months), "M")
     return (str(span.days // 7), "W") if span.text.endswith("W") else (str(span.days), "D")
