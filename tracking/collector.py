@@ -1,10 +1,13 @@
-"""Facts as they come in, written by group commit; with the database away they wait in the spool."""
+"""Facts as they come in, written by group commit; while the database is away they wait in the spool."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 
+import psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.clock import utc_now
@@ -13,40 +16,60 @@ from runtime.errors import Unavailable
 from runtime.group_commit import Group, GroupCommit
 from tracking.facts import Fact
 from tracking.ingest import store
+from tracking.spool import Refused, Spool
+
+log = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000  # beyond, a flood is refused instead of kept in memory
+LOOK_SECONDS = 1.0  # between two tries to replay
 
 Kept = Callable[[BaseException | None], None]  # is told once the fact is kept, or what kept it from that
 
 
 class Collector:
-    """One a process, on its event loop."""
+    """One a process, on its event loop. Without a `spool` nothing is kept while the database is away.
 
-    def __init__(self, database: Database) -> None:
+    From the first fact that the database did not take until the spool is replayed, all facts go to the spool: so they
+    come in their order, and nobody waits for a database that does not answer.
+    """
+
+    def __init__(self, database: Database, spool: Spool | None = None) -> None:
+        self._database = database
         self._commits = GroupCommit(database, _store)
-        self._waiting: dict[Group[Fact], list[Kept]] = {}
+        self._groups: dict[Group[Fact], list[Kept]] = {}
+        self._spool = spool
+        self._away = False
+        self._aside: list[tuple[Fact, Kept]] = []  # on their way to the spool
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Replay what an earlier process left in the spool, now and whenever there is some."""
+        if self._spool is not None and self._watch is None:
+            self._watch = asyncio.create_task(self._look_after(self._spool))
 
     def take(self, fact: Fact, kept: Kept) -> None:
-        """Calls `kept` when the fact is committed. Raises Unavailable when too many wait already."""
-        if self._commits.waiting >= MOST_WAITING:
+        """Calls `kept` when the fact is committed or, with the database away, in the spool. Raises Unavailable when too
+        many wait already."""
+        if self._commits.waiting + len(self._aside) >= MOST_WAITING:
             raise Unavailable("more opens and clicks arrive than can be written; try again in a moment")
+        if self._away:
+            self._put_aside([(fact, kept)])
+            return
         group = self._commits.submit(fact)
-        waiting = self._waiting.get(group)
+        waiting = self._groups.get(group)
         if waiting is None:
-            waiting = self._waiting[group] = []
-            task = asyncio.create_task(self._see_through(group))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            waiting = self._groups[group] = []
+            self._begin(self._see_through(group))
         waiting.append(kept)
 
     async def record(self, fact: Fact) -> None:
-        """Returns when the fact is committed. Raises what kept it from that (Unavailable, DBAPIError), and Unavailable
-        when too many wait already."""
+        """Returns when the fact is kept. Raises what kept it from that (Unavailable, DBAPIError), and Unavailable when
+        too many wait already."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def kept(error: BaseException | None) -> None:
-            if done.cancelled():
+            if done.done():  # it was cancelled
                 return
             if error is None:
                 done.set_result(None)
@@ -60,15 +83,88 @@ class Collector:
         """Wait until all that was taken in is written."""
         await self._commits.close()
         await asyncio.gather(*self._tasks)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        if self._spool is not None:
+            await self._spool.close()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _see_through(self, group: Group[Fact]) -> None:
         [error] = await asyncio.gather(_committed(group), return_exceptions=True)
-        for kept in self._waiting.pop(group):
+        waiting = self._groups.pop(group)
+        if error is not None and self._spool is not None and _away(error):
+            self._away = True
+            self.open()
+            self._put_aside(list(zip(group.items, waiting, strict=True)))
+            return
+        for kept in waiting:
             kept(error)
+
+    def _put_aside(self, facts: Sequence[tuple[Fact, Kept]]) -> None:
+        first = not self._aside
+        self._aside += facts
+        if first:
+            self._begin(self._write_aside())
+
+    async def _write_aside(self) -> None:
+        """Those that come while others are written share the next write."""
+        assert self._spool is not None
+        while self._aside:
+            taken = self._aside[:]
+            try:
+                await self._spool.keep([fact for fact, _ in taken])
+                error = None
+            except Unavailable as refused:
+                log.error("%s", refused)
+                error = refused
+            del self._aside[: len(taken)]
+            for _, kept in taken:
+                kept(error)
+
+    async def _look_after(self, spool: Spool) -> None:
+        while True:
+            if self._away or spool.anything():
+                await self._replay(spool)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _replay(self, spool: Spool) -> None:
+        """Until nothing waits any more, or the database is still away."""
+        try:
+            while count := await spool.replay(self._write):
+                log.info("%s opens and clicks that waited for the database are written", count)
+        except (Unavailable, DBAPIError) as error:
+            log.warning("opens and clicks wait in the spool: %s", error)
+            return
+        except OSError as error:
+            log.error("HEARTH_DATA_DIR: the spool cannot be read: %s", error)
+            return
+        if not self._aside:
+            self._away = False
+
+    async def _write(self, facts: Sequence[Fact]) -> None:
+        try:
+            async with self._database.begin() as conn:
+                await _store(conn, facts)
+        except DBAPIError as error:
+            if _away(error):
+                raise
+            raise Refused(str(error.orig)) from error
 
 
 async def _committed(group: Group[Fact]) -> None:
     await group
+
+
+def _away(error: BaseException) -> bool:
+    """Whether the database cannot, rather than will not."""
+    return isinstance(error, Unavailable) or (
+        isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.OperationalError)
+    )
 
 
 async def _store(conn: AsyncConnection, facts: Sequence[Fact]) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from tracking.ledger import MessageKey
@@ -47,18 +45,7 @@ class Fact:
         said = (self.key, self.kind, self.at.timestamp(), self.link_index, self.agent, self.source)
         return event_key(repr(said))
 
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """The raw facts that the event keeps."""
-        raw = {"user_agent": _storable(self.agent) or None, "link": self.link_index, "source": self.source}
-        return {name: value for name, value in raw.items() if value is not None}
-
 
 def event_key(said: str) -> UUID:
     """The key of an event: a hash of what its origin calls it, so that a repeated report is one row."""
     return UUID(bytes=hashlib.sha256(said.encode(errors="surrogatepass")).digest()[:16])
-
-
-def _storable(agent: str) -> str:
-    """PostgreSQL takes neither NUL nor half a surrogate pair; nobody needs more than 500 characters."""
-    return agent[:500].replace("\0", "").encode(errors="replace").decode()

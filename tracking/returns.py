@@ -34,8 +34,9 @@ from customers.models import suppressed_addresses
 from customers.suppressions import SuppressedAddress, Suppression, in_force, suppress, suppress_addresses
 from runtime.text import printable
 from tracking.facts import Fact, FactKind, event_key
-from tracking.ingest import MESSAGE, store
+from tracking.ingest import store
 from tracking.ledger import MessageKey, Outcome, record_outcomes
+from tracking.seen import MESSAGE
 from tracking.states import State
 
 SOFT_DAYS = 3

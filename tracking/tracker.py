@@ -19,7 +19,10 @@ from tracking.facts import Fact, FactKind
 from tracking.ledger import MessageKey
 from tracking.links import LinkTables
 from tracking.machines import machine_reason
+from tracking.spool import Spool
 from tracking.tokens import TokenRef, read_token
+
+SPOOL = "spool"  # in the data directory
 
 Personal = Callable[[TokenRef], Awaitable[str]]  # where a link leads that is not the same for everybody
 
@@ -49,7 +52,8 @@ class Tracker:
 
     @classmethod
     def over(cls, house: House) -> Tracker:
-        return cls(house.signer, Collector(house.database), LinkTables(house.database))
+        spool = Spool(house.settings.data_dir / SPOOL)
+        return cls(house.signer, Collector(house.database, spool), LinkTables(house.database))
 
     def open_at_once(self, token: str, visitor: Visitor, kept: Kept) -> None:
         """Tells `kept` once the open is kept."""

@@ -51,6 +51,7 @@ def create_app(house: House) -> Starlette:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     compile_catalogues()
+    app.state.tracker.collector.open()
     yield
     await app.state.tracker.collector.close()
     await close_hub(app.state.house)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 import uvicorn
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, make_url, select
+from starlette.applications import Starlette
 
 from runtime.clock import utc_now
+from runtime.database import Database
 from runtime.house import House
+from runtime.settings import Settings
 from tests.tracking.people_with_mail import make_messages, make_people
 from tests.waiting import until
 from tracking.ledger import MessageKey
@@ -45,24 +49,34 @@ class Wire:
         return int(first.split()[1]), headers, await self.reader.readexactly(length)
 
 
-@pytest.fixture
-async def serving(house: House) -> AsyncIterator[uvicorn.Server]:
+@contextlib.asynccontextmanager
+async def running(house: House) -> AsyncIterator[tuple[Starlette, uvicorn.Server]]:
+    """The web process's server over the app, on a port of its own."""
     app = create_app(house)
     config = configured(app, Front(app.state.tracker, hsts=False))
     config.port, config.lifespan = 0, "off"
-    served = uvicorn.Server(config)
-    task = asyncio.create_task(served.serve())
-    await until(lambda: served.started)
-    yield served
-    served.should_exit = True
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    yield app, server
+    server.should_exit = True
     await task
     await app.state.tracker.collector.close()
 
 
+async def connected(server: uvicorn.Server) -> Wire:
+    return Wire(*await asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1]))
+
+
+@pytest.fixture
+async def serving(house: House) -> AsyncIterator[uvicorn.Server]:
+    async with running(house) as (_, server):
+        yield server
+
+
 @pytest.fixture
 async def wire(serving: uvicorn.Server) -> AsyncIterator[Wire]:
-    port = serving.servers[0].sockets[0].getsockname()[1]
-    made = Wire(*await asyncio.open_connection("127.0.0.1", port))
+    made = await connected(serving)
     yield made
     made.writer.close()
 
@@ -171,3 +185,77 @@ async def test_a_stop_waits_for_what_is_being_committed(
     serving.should_exit = True
     assert (await wire.hear())[0] == 200
     assert await stored(house) == [("opened", None)]
+
+
+@dataclass
+class Gate:
+    """The way to the database, which can be shut: a port of this machine in front of its socket."""
+
+    socket: str
+    server: asyncio.Server | None = None
+    port: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def open(self) -> None:
+        self.server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        for writer in self.writers:
+            writer.transport.abort()
+        self.writers.clear()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_unix_connection(self.socket)
+        self.writers += [writer, inner_writer]
+        await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@pytest.fixture
+async def gate(settings: Settings) -> AsyncIterator[Gate]:
+    url = make_url(str(settings.database_url))
+    made = Gate(f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}")
+    await made.open()
+    yield made
+    await made.shut()
+
+
+async def test_with_the_database_away_links_lead_on_and_the_facts_come_later_and_once(
+    house: House, gate: Gate, own: MessageUrls
+) -> None:
+    url = make_url(str(house.settings.database_url)).difference_update_query(["host", "port"])
+    through = Database(url.set(host="127.0.0.1", port=gate.port).render_as_string(hide_password=False))
+    async with running(replace(house, database=through)) as (app, server):
+        app.state.tracker.collector.open()
+        wire = await connected(server)
+        first, second = own.clicks(2)
+        wire.say(first)
+        assert (await wire.hear())[0] == 302
+        await gate.shut()
+        wire.say(own.open, second, own.open)
+        assert [(await wire.hear())[0] for _ in range(3)] == [200, 302, 200]
+        wire.say(MessageUrls(house.signer, "", MessageKey(1, 2)).clicks(1)[0])
+        status, headers, _ = await wire.hear()
+        assert (status, "retry-after" in headers) == (503, True)
+        assert await stored(house) == [("clicked", None)]
+        await gate.open()
+        await until(lambda: _count(house, 4))
+        wire.say(own.open)
+        assert (await wire.hear())[0] == 200
+        assert sorted(kind for kind, _ in await stored(house)) == ["clicked"] * 2 + ["opened"] * 3
+        wire.writer.close()
+    await through.close()
+
+
+async def _count(house: House, wanted: int) -> bool:
+    return len(await stored(house)) == wanted
