@@ -105,8 +105,8 @@ class Delivery:
     async def _hand_over(self, letter: Letter | None, line: Line) -> None:
         """This one, and over the same line those that can follow at once, each announced with the one before."""
         while letter is not None:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(2):  # before each letter the others get their turn: a commit waits for no more than that
+                await asyncio.sleep(0)
             following = self._following(letter) if line.free else None
             if not self._capabilities.commit_before_submit or await self._marked(letter.message):
                 await self._send(letter, line, following)
