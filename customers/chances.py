@@ -63,7 +63,8 @@ async def estimate_chances(house: House, now: datetime) -> Estimate:
     async with house.database.connect() as conn:
         buyers, came_back = (await conn.execute(_COUNT)).one()
         histories = await _histories(conn, buyers, now) if came_back >= FEWEST else None
-    model, lacking = None, TOO_FEW
+    model: Model | None = None
+    lacking: str | None = TOO_FEW
     if histories is not None:
         try:
             model, lacking = await asyncio.to_thread(bgnbd.fit, histories), None

@@ -15,12 +15,12 @@ _ITEMS_SHOWN = 5
 
 def contribute_records() -> None:
     """Enter this room's contributions."""
-    contribute("orders", _orders)
-    contribute("service_visits", _service_visits)
-    contribute("consents", _consents)
-    contribute("appliances", _appliances)
-    contribute("lifts", _lifts)
-    contribute("ratings", _ratings)
+    contribute("orders", _orders, {"order"})
+    contribute("service_visits", _service_visits, {"service_visit"})
+    contribute("consents", _consents, {"consent_granted", "consent_withdrawn"})
+    contribute("appliances", _appliances, {"appliance_installed", "appliance_purchased"})
+    contribute("lifts", _lifts, {"suppression_lifted"})
+    contribute("ratings", _ratings, {"rated"})
 
 
 def _orders(customer_id: int, before: datetime, limit: int) -> Select[Any]:

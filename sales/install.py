@@ -9,4 +9,4 @@ from sales.outcomes import timeline_entries
 
 def install() -> None:
     """Register once a process; harmless when repeated."""
-    contribute("follow_ups", timeline_entries)
+    contribute("follow_ups", timeline_entries, {"follow_up"})

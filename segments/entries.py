@@ -13,7 +13,7 @@ from segments.models import segment_changes, segments
 
 def contribute_segments() -> None:
     """Enter this room's contribution."""
-    contribute("segments", _moves)
+    contribute("segments", _moves, {"segment_entered", "segment_left"})
 
 
 def _moves(customer_id: int, before: datetime, limit: int) -> Select[Any]:

@@ -28,7 +28,7 @@ def install() -> None:
     """Register the records of this room; called once a process, harmless when repeated."""
     register_source(_messages())
     register_source(_events())
-    contribute("messages", _message_entries)
+    contribute("messages", _message_entries, {"message"})
     contribute("events", _event_entries)
 
 

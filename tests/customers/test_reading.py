@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import func
 
 from customers.models import orders
 from customers.reading import SORTS, Search, find_customers, get_customer, list_customers
-from customers.timeline import contribute, entry, newest, timeline
+from customers.timeline import Looked, contribute, entry, newest, timeline
 from runtime.errors import Invalid, NotFound
 from tests.customers.door import Door
 
@@ -129,3 +130,37 @@ async def test_a_room_contributes_to_timelines(door: Door, monkeypatch: pytest.M
     contribute("again", doubled)
     contribute("again", doubled)  # replaces itself
     assert [item.kind for item in (await timeline(door.conn, 1)).items] == ["again"] * 4
+
+
+@pytest.mark.parametrize(
+    ("looked", "kinds"),
+    [
+        (Looked(kinds=frozenset({"order"})), ["order"] * 4),
+        (Looked(kinds=frozenset({"consent_withdrawn", "service_visit"})), ["service_visit", "consent_withdrawn"]),
+        (Looked(kinds=frozenset({"consent_granted"})), []),
+        (Looked(kinds=frozenset({"unheard of"})), []),
+        (Looked(channel="email"), ["consent_withdrawn"]),
+        (Looked(q="MARKET"), ["consent_withdrawn"]),
+        (Looked(q="status"), []),  # a name, no value
+        (Looked(q='%_"\\'), []),
+        (Looked(kinds=frozenset({"order"}), q="marketing"), []),
+    ],
+)
+async def test_a_timeline_is_looked_through(door: Door, looked: Looked, kinds: list[str]) -> None:
+    await fill_timeline(door)
+    for limit in (1, 2, 50):
+        found: list[Any] = []
+        page = await timeline(door.conn, 1, looked, limit=limit)
+        found += page.items
+        while page.next is not None:
+            page = await timeline(door.conn, 1, looked, cursor=page.next, limit=limit)
+            found += page.items
+        assert [item.kind for item in found] == kinds
+
+
+async def test_a_timeline_of_some_days(door: Door) -> None:
+    await fill_timeline(door)
+    whole = (await timeline(door.conn, 1)).items
+    newest_at, oldest_at = whole[0].at, whole[-1].at
+    inner = (await timeline(door.conn, 1, Looked(since=oldest_at + timedelta(seconds=1), until=newest_at))).items
+    assert list(inner) == [item for item in whole if oldest_at < item.at < newest_at]

@@ -13,13 +13,14 @@ from customers.erasing import erase
 from customers.merging import merge
 from customers.reading import Search, get_customer, list_customers
 from customers.results import Consent
-from customers.timeline import timeline
+from customers.timeline import Looked, timeline
 from customers.upsert import upsert
 from runtime.errors import Conflict, Invalid, Problem
 from runtime.registry import channel_kinds
 from web.access import KEEPERS, SIGNED_IN, Route
 from web.api.contract import Ask, Body, Id, call
 from web.api.shapes import PAGE_QUERY, Page
+from web.exports import export_of
 from web.lifting import lift_of_person
 from web.listing import read_listing
 
@@ -184,6 +185,12 @@ async def remove(ask: Ask) -> None:
     await erase(ask.conn, ask.id)
 
 
+@call(ROUTES, "GET", "/customers/{id:int}/export", name="export_customer")
+async def export(ask: Ask) -> Any:
+    """Everything about a customer as a zip: everything.json and, to read, everything.html."""
+    return await export_of(ask.request, ask.conn, ask.id)
+
+
 @call(ROUTES, "POST", "/customers/{id:int}/merge", name="merge_customers", body=MergeIn, answer=Customer)
 async def merge_with(ask: Ask) -> Any:
     """Move all that another customer has to this one; the other id leads here from now on."""
@@ -207,13 +214,21 @@ async def lift_from(ask: Ask) -> Any:
     name="get_timeline",
     answer=Page[Entry],
     allow=SIGNED_IN,
-    query=PAGE_QUERY,
+    query={
+        **PAGE_QUERY,
+        "kind": "only these kinds, with commas between them",
+        "channel": "only of this channel",
+        "q": "only what says this somewhere",
+    },
 )
 async def history(ask: Ask) -> Any:
     """What happened to a customer and what they did, newest first."""
     found = await get_customer(ask.conn, ask.id, salesperson=ask.salesperson)
     asked = read_listing(ask.request, ("id",), default="id", limit=100)
-    return await timeline(ask.conn, found["id"], cursor=asked.cursor, limit=asked.limit)
+    given = ask.request.query_params
+    kinds = frozenset(kind for kind in given.get("kind", "").replace("\0", "").split(",") if kind)
+    looked = Looked(kinds, channel=given.get("channel", "").replace("\0", "") or None, q=asked.q)
+    return await timeline(ask.conn, found["id"], looked, cursor=asked.cursor, limit=asked.limit)
 
 
 @call(
