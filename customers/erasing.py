@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Text, any_, cast, delete, exists, func, literal, or_, select, tuple_
+from sqlalchemy import LargeBinary, Text, any_, cast, delete, exists, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,19 +19,21 @@ from customers.models import (
     households,
     identities,
     import_rejects,
+    signups,
     suppressed_addresses,
 )
 from customers.person import Pair
 from customers.spread import lookup_tables, person_tables
+from runtime.database import metadata
 
 
 async def erase(conn: AsyncConnection, customer_id: int) -> None:
     """Forget a customer, in every room's tables and under every old id. Raises NotFound."""
     await take_turn(conn)
     customer_id = await resolve(conn, customer_id)
-    pairs = await _signs(conn, customer_id)
+    pairs = await signs_of(conn, customer_id)
     await remember_erased(conn, pairs)
-    ids = await _all_ids(conn, customer_id)
+    ids = await all_ids(conn, customer_id)
     homes = (await conn.execute(select(customers.c.household_id).where(among(customers.c.id, ids)))).scalars().all()
     for table in (*person_tables(), *lookup_tables()):
         await conn.execute(delete(table).where(among(table.c.customer_id, ids)))
@@ -40,7 +42,8 @@ async def erase(conn: AsyncConnection, customer_id: int) -> None:
     await note_changed(conn, (EVERYTHING, ERASED), ids)
 
 
-async def _signs(conn: AsyncConnection, customer_id: int) -> list[Pair]:
+async def signs_of(conn: AsyncConnection, customer_id: int) -> list[Pair]:
+    """By what a customer is known and reached: identities and contact addresses."""
     who = select(identities.c.kind, identities.c.value).where(identities.c.customer_id == customer_id)
     where = select(contact_addresses.c.kind, contact_addresses.c.value).where(
         contact_addresses.c.customer_id == customer_id
@@ -48,13 +51,15 @@ async def _signs(conn: AsyncConnection, customer_id: int) -> list[Pair]:
     return [(kind, value) for kind, value in await conn.execute(who.union(where))]
 
 
-async def _all_ids(conn: AsyncConnection, customer_id: int) -> list[int]:
+async def all_ids(conn: AsyncConnection, customer_id: int) -> list[int]:
+    """A customer's own id and those that were merged into it."""
     own = or_(customers.c.id == customer_id, customers.c.merged_into == customer_id)
     return list((await conn.execute(select(customers.c.id).where(own))).scalars())
 
 
 async def _forget_traces(conn: AsyncConnection, pairs: Collection[Pair], homes: Collection[int]) -> None:
-    """What is not keyed by customer: rejected lines that name them, their suppressed addresses, an empty household."""
+    """What is not keyed by customer: rejected lines that name them, their suppressed addresses, sign-ups that were not
+    confirmed, texts with their address, an empty household."""
     held = exists().where(
         contact_addresses.c.kind == suppressed_addresses.c.kind,
         contact_addresses.c.value == suppressed_addresses.c.value,
@@ -62,6 +67,8 @@ async def _forget_traces(conn: AsyncConnection, pairs: Collection[Pair], homes: 
     if pairs:
         key = tuple_(suppressed_addresses.c.kind, suppressed_addresses.c.value)
         await conn.execute(delete(suppressed_addresses).where(key.in_(pairs), ~held))
+        await conn.execute(delete(signups).where(tuple_(signups.c.kind, signups.c.value).in_(pairs)))
+        await _forget_texts(conn, [value for _, value in pairs if len(value) >= _TELLING])
         cells = cast(import_rejects.c.cells, Text)
         named = any_(literal([_pattern(value) for _, value in pairs], ARRAY(Text)))
         phones = [f"%{national_digits(value)}%" for kind, value in pairs if kind == "phone"]
@@ -71,10 +78,25 @@ async def _forget_traces(conn: AsyncConnection, pairs: Collection[Pair], homes: 
     await conn.execute(delete(households).where(among(households.c.id, homes), ~lived_in))
 
 
+async def _forget_texts(conn: AsyncConnection, values: Collection[str]) -> None:
+    """Rows of tables that are about nobody in particular, where one of their `traces` holds one of `values`."""
+    patterns = literal([f"%{_plain(value)}%" for value in values], ARRAY(Text))
+    for table in metadata.sorted_tables:
+        for name in table.info.get("traces", ()):
+            column = table.c[name]
+            written = func.encode(column, "escape") if isinstance(column.type, LargeBinary) else column
+            await conn.execute(delete(table).where(func.lower(written).like(any_(patterns))))
+
+
+_TELLING = 6  # a shorter sign stands in texts of other people too
 _BETWEEN_DIGITS = " -.()\u00a0"  # a phone number stands in a file as somebody wrote it
 
 
 def _pattern(value: str) -> str:
     """A cell that holds `value`, within a list of cells as JSON text."""
-    plain = value.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f'%"{plain}"%'
+    return f'%"{_plain(value)}"%'
+
+
+def _plain(value: str) -> str:
+    """`value` as LIKE takes it literally."""
+    return value.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

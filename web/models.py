@@ -105,5 +105,5 @@ idempotency_keys = Table(
     Column("response", LargeBinary),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index(None, "created_at"),
-    info=LOCAL,
+    info={**LOCAL, "traces": ("response",)},
 )

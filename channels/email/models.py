@@ -17,5 +17,5 @@ mailbox = Table(
     Column("raw", LargeBinary, nullable=False),
     Index(None, "recipient"),
     Index(None, "received_at"),
-    info=LOCAL,
+    info={**LOCAL, "traces": ("recipient",)},
 )
