@@ -24,6 +24,7 @@ PREFETCH = "prefetch"  # fetched in advance, by its own word or Apple's Mail Pri
 SCANNER = "scanner"  # a security gateway looks where links lead
 TOOL = "tool"  # a command-line client or a program's HTTP library
 CRAWLER = "crawler"  # search engines, link previews, monitors
+TRAP = "trap"  # followed the link that nobody sees
 FAST = "fast"  # sooner after sending than a person can be
 
 FASTEST_PERSON = timedelta(seconds=2)

@@ -21,7 +21,9 @@ from runtime.database import run_straight
 from runtime.text import fold
 from tracking.facts import Fact
 from tracking.folds import EARNED, MESSAGE_FOLD, PERSON_FOLD, SCORES
+from tracking.ledger import MessageKey
 from tracking.machines import FAST, FASTEST_PERSON
+from tracking.rejudging import LOOK_BACK, rejudge
 
 # The message m that a fact f of customer c is about: after a merge it is the survivor's, unless the survivor had one of
 # the same run and the old id kept its own.
@@ -37,9 +39,12 @@ MESSAGE = """
 async def store_seen(conn: AsyncConnection, facts: Sequence[Fact]) -> None:
     """Record facts of SEEN_KINDS. Repeating one changes nothing; one about a message that is not there is dropped."""
     moved = await run_straight(conn, _STORE, fact_arrays(facts))
-    earlier = sorted({customer for customer, before in moved if before})
+    earlier = sorted({customer for customer, _, _, before, _ in moved if before})
     if earlier:  # points that were counted already were earned before that: with the row of activity in hand, anew
         await conn.execute(_REFOLD_SCORES, {"ids": earlier})
+    doubtful = [MessageKey(*key) for *key, _, doubt in moved if doubt]
+    if doubtful:
+        await rejudge(conn, doubtful, min(fact.at for fact in facts))
 
 
 def fact_arrays(facts: Sequence[Fact]) -> dict[str, str]:
@@ -120,7 +125,10 @@ _STORE = f"""
                 AS opened_at,
             CASE WHEN f.clicks > 0 AND m.clicks = f.clicks THEN f.clicked_at END AS clicked_at,
             coalesce((m.opens + m.clicks > f.opens + f.clicks AND m.opened_at = f.opened_at)
-                OR (m.clicks > f.clicks AND m.clicked_at = f.clicked_at), false) AS earlier
+                OR (m.clicks > f.clicks AND m.clicked_at = f.clicked_at), false) AS earlier,
+            coalesce(f.clicks > 0 OR m.machine_clicked_at > f.opened_at - interval '{LOOK_BACK.total_seconds()} s'
+                OR f.machine_clicked_at IS NOT NULL, false) AS doubt,
+            m.run_id, m.step
     ), points AS (
         SELECT coalesce(c.merged_into, c.id) AS customer_id, earned.until,
             max(earned.until) OVER (PARTITION BY coalesce(c.merged_into, c.id)) AS top
@@ -143,7 +151,7 @@ _STORE = f"""
         INSERT INTO changed_customers (sources, ids)
         SELECT ARRAY['{ACTIVITY}', 'events', 'messages'], array_agg(DISTINCT customer_id) FROM seen HAVING count(*) > 0
     )
-    SELECT customer_id, earlier FROM moved
+    SELECT customer_id, run_id, step, earlier, doubt FROM moved
 """  # noqa: S608 -- put together from our own words
 
 _REFOLD_SCORES = text(f"""
