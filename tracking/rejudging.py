@@ -55,8 +55,8 @@ _FLAG = text(f"""
         FROM {_ASKED} JOIN events e ON {_OF_MESSAGE.format(e="e", k="k")}
         WHERE e.kind = 'clicked' AND e.at >= :since
     ), found AS (
-        SELECT c.customer_id, c.run_id, c.step, c.at AS low, c.at + interval '{AT_ONCE.total_seconds()} s' AS high,
-               '{SWEEP}' AS reason
+        SELECT c.customer_id, c.run_id, c.step, c.at - interval '{AT_ONCE.total_seconds()} s' AS low,
+               c.at + interval '{AT_ONCE.total_seconds()} s' AS high, '{SWEEP}' AS reason
         FROM clicks c JOIN link_tables l ON l.run_id = c.run_id
         WHERE jsonb_array_length(l.links) > 1 AND (
             SELECT count(DISTINCT o.link) FROM clicks o

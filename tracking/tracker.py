@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import text
@@ -18,7 +18,7 @@ from tracking.collector import Collector, Kept
 from tracking.facts import Fact, FactKind
 from tracking.ledger import MessageKey
 from tracking.links import LinkTables
-from tracking.machines import machine_reason
+from tracking.machines import TRAP, machine_reason
 from tracking.spool import Spool
 from tracking.tokens import TokenRef, read_token
 
@@ -82,6 +82,11 @@ class Tracker:
         fact = _seen(ref.key, FactKind.CLICKED, visitor, template, ref.link)
         await self.collector.record(fact)
         return target
+
+    async def trapped(self, token: str, visitor: Visitor) -> None:
+        """Somebody followed the link that nobody sees."""
+        ref = read_token(self.signer, token, Purpose.OPEN)
+        await self.collector.record(replace(_seen(ref.key, FactKind.CLICKED, visitor), machine=TRAP))
 
     async def viewed(self, key: MessageKey, visitor: Visitor) -> None:
         await self.collector.record(_seen(key, FactKind.VIEWED, visitor))

@@ -49,7 +49,7 @@ class Front:
         """Answer a GET, at once or when the fact is committed; False: this is not for the short cut, and nothing was
         done."""
         route = _ROUTES.get(url[:3])
-        if route is None or b"?" in url or b"%" in url:
+        if route is None or b"?" in url or b"%" in url or b"/" in url[3:]:
             return False
         visitor = _visitor(headers)
         token = url[3:].decode("latin-1")

@@ -22,8 +22,10 @@ from runtime.errors import Invalid, Problem
 DOCTYPE = "<!DOCTYPE html>"
 MAX_RULES = 2_000
 MAX_MATCHES = 2_000_000  # rules times elements, each a few microseconds of compiling
+# The pixel, and beside it a link that nobody sees: who follows it follows all links, and is a machine.
 PIXEL = (
-    '{% if _pixel %}<img src="{{ _pixel }}" width="1" height="1" alt=""'
+    '{% if _pixel %}\n<a href="{{ _pixel }}/more" rel="nofollow" tabindex="-1" aria-hidden="true"'
+    ' style="display:none"></a><img src="{{ _pixel }}" width="1" height="1" alt=""'
     ' style="display:block;border:0;width:1px;height:1px">{% endif %}'
 )
 

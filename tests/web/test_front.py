@@ -27,7 +27,7 @@ from web.front import Front
 from web.server import configured
 
 AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120 Safari/537.36"
-LINKS = ["https://shop.example.com/air?x=1&y=é", "https://b.example.com/"]
+LINKS = ["https://shop.example.com/air?x=1&y=é", "https://b.example.com/", "https://c.example.com/"]
 
 
 @dataclass

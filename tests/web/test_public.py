@@ -250,3 +250,39 @@ async def test_strangers_are_told_nothing_of_our_machines(house: House, key: Mes
             assert "HEARTH_DATABASE_URL" not in answer.text
             assert "127.0.0.1" not in answer.text
     await gone.close()
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_a_scanner_that_tries_every_link_unsubscribes_nobody_and_is_no_reader(
+    house: House, client: httpx.AsyncClient, key: MessageKey, hidden: bool
+) -> None:
+    """Row 22: with a browser's name, HEAD and GET of all that stands in the mail, with and without what is hidden."""
+    own = urls(house, key)
+    links = [own.open, own.view, *own.clicks(len(LINKS)), own.unsubscribe, own.preferences.partition("#")[0]]
+    for address in [*links, f"{own.open}/more"] if hidden else links:
+        for method in ("HEAD", "GET"):
+            assert (await client.request(method, address, headers=BROWSER)).status_code < 400
+    row = await stored_message(house, key)
+    assert (row.opens, row.clicks, row.opened_at, row.clicked_at, row.unsubscribed_at) == (0, 0, None, None, None)
+    assert row.machine_opened_at is not None
+    assert row.machine_clicked_at is not None
+    assert {reason for _, reason in await stored(house)} - {"head", "sweep"} == ({"trap"} if hidden else set())
+    async with house.database.begin() as conn:
+        person = await activity_of(conn, key.customer_id)
+        assert (person.last_opened_at, person.engaged_until) == (None, None)
+        assert (await conn.scalar(select(func.count()).select_from(standing_consents))) == 0
+    for _ in range(2):
+        posted = await client.post(own.unsubscribe, data={"List-Unsubscribe": "One-Click"}, headers=BROWSER)
+        assert posted.status_code == 200
+    assert [kind for kind, _ in await stored(house)].count("unsubscribed") == 1
+
+
+async def test_a_forged_hidden_link_leaves_no_trace(house: House, client: httpx.AsyncClient, key: MessageKey) -> None:
+    for token in (urls(house, key).unsubscribe.rpartition("/")[2], "x"):
+        assert (await client.get(f"/o/{token}/more", headers=BROWSER)).status_code == 404
+    assert await stored(house) == []
+
+
+async def stored_message(house: House, key: MessageKey) -> Any:
+    async with house.database.connect() as conn:
+        return await message(conn, key)

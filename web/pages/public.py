@@ -62,6 +62,13 @@ async def open_pixel(request: Request) -> Response:
 
 
 @friendly
+async def hidden_link(request: Request) -> Response:
+    """No reader sees the link beside the pixel, and whoever follows it stays where they are."""
+    await tracker_of(request).trapped(request.path_params["token"], _visitor(request))
+    return Response(status_code=204, headers=UNCACHED)
+
+
+@friendly
 async def follow_link(request: Request) -> Response:
     """On to where the run's own link leads, and nowhere else."""
 
@@ -122,6 +129,7 @@ def _visitor(request: Request) -> Visitor:
 
 ROUTES = [
     Route("/o/{token}", open_pixel, "open_pixel", PUBLIC),
+    Route("/o/{token}/more", hidden_link, "hidden_link", PUBLIC),
     Route("/c/{token}", follow_link, "follow_link", PUBLIC),
     Route("/v/{token}", view, "view", PUBLIC),
 ]
