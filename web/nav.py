@@ -30,6 +30,7 @@ SECTIONS = (
         N_("People"),
         (
             Item("customers", N_("Customers"), "users"),
+            Item("at_risk", N_("At risk"), "heart-handshake"),
             Item("segments", N_("Segments"), "filter"),
             Item("audiences", N_("Lists"), "list-check"),
             Item("imports", N_("Imports"), "file-import"),
@@ -50,6 +51,7 @@ SECTIONS = (
     Section(
         N_("Sales"),
         (
+            Item("today", N_("Today"), "checkbox"),
             Item("salespeople", N_("Salespeople"), "trophy"),
             Item("follow_ups", N_("Follow-ups"), "checklist"),
             Item("surveys", N_("Survey results"), "star"),

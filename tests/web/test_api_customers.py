@@ -180,6 +180,9 @@ async def test_a_timeline_goes_on_behind_the_cursor(api: OpenApi) -> None:
     assert (len(first["items"]), len(times)) == (3, 6)
     assert times == sorted(times, reverse=True)
     assert problem(await client.get(f"/customers/{customer_id}/timeline?cursor=x"), 422)[0][0] == "cursor"
+    for query, found in (("kind=order", 5), ("kind=order,consent_granted", 6), ("kind=opened", 0), ("q=N3", 1)):
+        some = (await client.get(f"/customers/{customer_id}/timeline?{query}")).json()
+        assert (len(some["items"]), some["next"]) == (found, None)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from customers.models import consents, customers
+from customers.chances import estimate_chances
+from customers.models import activity, consents, customers
 from runtime.clock import utc_now
 from runtime.house import House
 from tests.tracking.people_with_mail import make_messages
@@ -99,7 +100,7 @@ async def test_a_timeline_tells_machines_apart_and_goes_on(sign_in: SignIn, hous
     await put(house, "orders", *(order("C1", f"N{number}") for number in range(40)))
     client = await sign_in("analyst")
     first = await client.get(f"/customers/{customer_id}")
-    entries = re.findall(r"<li>.*?</li>", first.text, flags=re.S)
+    entries = re.findall(r"<li tabindex.*?</li>", first.text, flags=re.S)
     assert ["by a machine" in entry for entry in entries if "Clicked" in entry] == [True]
     assert ["by a machine" in entry for entry in entries if "Opened" in entry] == [False]
     part = await client.get(next_page(first), headers={"HX-Request": "true", "HX-Target": "entries"})
@@ -179,3 +180,62 @@ async def test_what_people_typed_is_shown_escaped(sign_in: SignIn, house: House,
         assert page.status_code == 200
         assert "<script>alert" not in page.text
         assert "<img src=x" not in page.text
+
+
+async def test_a_timeline_is_looked_through(sign_in: SignIn, house: House) -> None:
+    [customer_id] = await put(house, "customers", WANG)
+    await put(house, "orders", order("C1", "N1", "300", ordered_at="2026-09-30T23:00:00+08:00"), order("C1", "N2"))
+    client = await sign_in("analyst")
+    page = f"/customers/{customer_id}"
+
+    async def numbers(query: str) -> set[str]:
+        answer = await client.get(f"{page}?{query}")
+        assert answer.status_code == 200
+        return set(re.findall(r"<strong>Order (N\d)</strong>", answer.text))
+
+    assert await numbers("") == await numbers("kind=orders") == await numbers("kind=order") == {"N1", "N2"}
+    assert await numbers("since=x&until=2026-13-01&channel=pigeon") == {"N1", "N2"}
+    assert await numbers("q=300") == await numbers("until=2026-09-30") == {"N1"}
+    assert await numbers("since=2026-10-01") == {"N2"}
+    assert await numbers("kind=seen") == await numbers("channel=email") == set()
+    assert "Nothing found" in (await client.get(f"{page}?q=nowhere")).text
+    assert "Sep 30, 2026" in (await client.get(page)).text
+
+
+async def test_the_risk_of_losing_somebody_is_said_with_its_reason(sign_in: SignIn, house: House) -> None:
+    ids = await put(house, "customers", WANG, LI)
+    client = await sign_in("analyst")
+    assert "Risk of losing them" not in text_of(await client.get(f"/customers/{ids[0]}"))  # never bought
+    await put(house, "orders", order("C1", "N1"), order("C1", "N2", ordered_at="2026-09-01"), order("C2", "N3"))
+    assert "They bought once" in text_of(await client.get(f"/customers/{ids[1]}"))
+    await estimate_chances(house, utc_now())
+    assert "1 of 100" in text_of(await client.get(f"/customers/{ids[0]}"))
+    async with house.database.begin() as conn:
+        judged = {"chance_active": "0.31", "orders_expected": "2.5"}
+        await conn.execute(update(activity).where(activity.c.customer_id == ids[0]).values(**judged))
+    said = text_of(await client.get(f"/customers/{ids[0]}"))
+    assert "They order every 30 days or so" in said
+    assert "the chance that they still buy is 31%, with 2.5 orders" in said
+
+
+async def test_who_is_at_risk_stands_in_the_order_of_what_is_at_stake(sign_in: SignIn, house: House) -> None:
+    people = [{"external_id": f"C{n}", "name": f"Person {n}", "salesperson": f"s{n % 2}"} for n in range(4)]
+    ids = await put(house, "customers", *people)
+    for n in range(4):
+        amount = str(100 * (n + 1))
+        await put(
+            house, "orders", order(f"C{n}", f"A{n}", amount), order(f"C{n}", f"B{n}", amount, ordered_at="2026-09-01")
+        )
+    client = await sign_in("analyst")
+    assert "Nobody is at risk" in (await client.get("/at-risk")).text
+    async with house.database.begin() as conn:
+        for customer_id, chance in zip(ids, ("0.2", "0.3", "0.9", "0.6"), strict=True):
+            judged = update(activity).where(activity.c.customer_id == customer_id).values(chance_active=chance)
+            await conn.execute(judged)
+    page = await client.get("/at-risk")
+    assert links(page, ROW) == ["Person 3", "Person 1", "Person 0"]  # 160, 140 and 80 of a month each
+    assert "¥1,946.67" in text_of(page)
+    assert links(await client.get("/at-risk?salesperson=s0"), ROW) == ["Person 0"]
+    assert links(await client.get("/at-risk?sort=chance_active"), ROW) == ["Person 0", "Person 1", "Person 3"]
+    own = await sign_in("salesperson", salesperson="s1")
+    assert links(await own.get("/at-risk?salesperson=s0"), ROW) == ["Person 3", "Person 1"]

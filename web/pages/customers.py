@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from customers.chances import estimate_of
 from customers.consents import MARKETING, record_consent
 from customers.erasing import erase
 from customers.models import communities, customers, dealers, salespeople
@@ -17,37 +20,21 @@ from customers.timeline import timeline
 from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid
 from runtime.registry import ChannelKind, channel_kinds
+from tracking.habits import engagement_at, habits_of
 from web.access import KEEPERS, MARKETERS, SIGNED_IN, Role, Route, Viewer, house_of, viewer_of
 from web.i18n import _
 from web.lifting import COMPLAINED
 from web.listing import fetch_page, read_listing
 from web.names import names_of
 from web.render import page, redirect
+from web.risk_words import risk_of
 from web.sentences import category_names
+from web.timeline_words import GROUPS, ICONS, by_day, read_sought
+from web.view import month_day
 from web.vocabulary import channel_label
 
 ENTRIES = 30
-KINDS = {
-    "order": "shopping-cart",
-    "service_visit": "tool",
-    "consent_granted": "circle-check",
-    "consent_withdrawn": "circle-x",
-    "appliance_installed": "device-desktop",
-    "appliance_purchased": "device-desktop",
-    "message": "mail",
-    "opened": "mail-opened",
-    "clicked": "click",
-    "viewed": "eye",
-    "unsubscribed": "mail-off",
-    "resubscribed": "mail-check",
-    "bounced": "mail-x",
-    "complained": "alert-triangle",
-    "replied": "message",
-    "suppression_lifted": "mail-check",
-    "rated": "star",
-    "segment_entered": "user-plus",
-    "segment_left": "user-minus",
-}
+_WEEKS = 52  # of the picture of their engagement
 
 
 async def listing(request: Request) -> Response:
@@ -77,11 +64,16 @@ async def show(request: Request) -> Response:
         customer = await get_customer(conn, request.path_params["id"], salesperson=_own(viewer))
         if customer["id"] != request.path_params["id"]:  # merged: the survivor has one address
             return redirect(request, "customer", id=customer["id"])
-        entries = await timeline(conn, customer["id"], cursor=request.query_params.get("cursor"), limit=ENTRIES)
+        zone, sought = house.settings.zone, read_sought(request)
+        cursor = request.query_params.get("cursor")
+        entries = await timeline(conn, customer["id"], sought.looked(zone), cursor=cursor, limit=ENTRIES)
         context: dict[str, Any] = {
             "suppressions": await suppressions_of(conn, customer["id"], now),
             "suppressed_addresses": await suppressed_addresses_of(conn, customer["id"], now),
             "categories": await category_names(conn),
+            "engagement": await _engagement(conn, customer["id"], now),
+            "habits": await habits_of(conn, customer["id"], now, house.settings.timezone),
+            "risk": risk_of(customer["activity"], await estimate_of(conn), now),
             "names": {
                 name: (await names_of(conn, table, [customer[name]])).get(customer[name], customer[name])
                 for name, table in (("salesperson", salespeople), ("community", communities), ("dealer", dealers))
@@ -93,9 +85,12 @@ async def show(request: Request) -> Response:
         partial="entries",
         customer=customer,
         entries=entries,
+        days=by_day(entries.items, zone),
+        sought=sought,
+        groups=[(key, _(label)) for key, (label, _kinds) in GROUPS.items()],
         now=now,
         today=local_date(now, house.settings.timezone),
-        icons=KINDS,
+        icons=ICONS,
         channels=_channels(customer, context),
         may_lift_complaints=viewer.role is Role.ADMIN,
         complained=COMPLAINED,
@@ -127,6 +122,15 @@ async def remove(request: Request) -> Response:
             raise Invalid(_("Nothing was erased: the name that was typed is another."))
         await erase(conn, customer["id"])
     return redirect(request, "customers", flash=_("The customer is erased."))
+
+
+async def _engagement(conn: AsyncConnection, customer_id: int, now: datetime) -> dict[str, Any] | None:
+    """The score by weeks for a year, as a chart's categories and data; None where nothing was ever opened."""
+    weeks = [now - timedelta(weeks=back) for back in range(_WEEKS, -1, -1)]
+    scores = await engagement_at(conn, customer_id, weeks)
+    if not any(scores):
+        return None
+    return {"categories": [month_day(week.date()) for week in weeks], "data": scores}
 
 
 def _own(viewer: Viewer) -> str | None:
