@@ -6,12 +6,13 @@ TEXT_FIELDS = ["name", "email", "phone", "gender", "city", "district", "address"
 CODE_FIELDS = ["external_id", "community", "dealer", "salesperson"]
 ACTIVITY_NUMBERS = [
     "engagement_score", "orders_count", "total_spent", "average_order_value", "gross_margin", "order_gap_days",
-    "chance_active", "orders_expected",
+    "chance_active", "orders_expected", "last_rating",
 ]  # fmt: skip
 ACTIVITY_INSTANTS = [
     "first_order_at", "last_order_at", "next_order_expected_at", "last_opened_at", "last_clicked_at",
-    "last_contacted_at", "last_replied_at",
+    "last_contacted_at", "last_replied_at", "last_rated_at",
 ]  # fmt: skip
+ACTIVITY_WORDS = {"nps_group": "group"}
 RANKS = ["rfm.recency", "rfm.frequency", "rfm.monetary"]
 ATTRIBUTES = {
     "size": "number", "colour": "text", "signed": "date", "seen": "instant", "vip": "yes_no", "likes": "list",
@@ -28,6 +29,7 @@ COLUMNS = {
     "tags": "list",
     **dict.fromkeys(ACTIVITY_NUMBERS, "number"),
     **dict.fromkeys(ACTIVITY_INSTANTS, "instant"),
+    **ACTIVITY_WORDS,
     **dict.fromkeys(RANKS, "number"),
 }
 CUSTOMER_FIELDS = {
@@ -38,7 +40,7 @@ CUSTOMER_FIELDS = {
 RECORD_COLUMNS = {
     "orders": {
         "number": "code", "platform": "text", "status": "status", "amount": "number", "refunded": "number",
-        "margin": "number", "ordered_at": "instant",
+        "margin": "number", "ordered_at": "instant", "delivered_at": "instant",
     },
     "order_items": {
         "sku": "code", "name": "text", "brand": "text", "category": "text", "platform": "text", "status": "status",
@@ -55,6 +57,10 @@ RECORD_COLUMNS = {
         "requested_at": "instant", "visited_at": "instant", "completed_at": "instant",
     },
     "consents": {"channel": "channel", "purpose": "purpose", "source": "text", "granted": "yes_no", "at": "instant"},
+    "ratings": {
+        "survey": "survey", "channel": "channel", "provider": "text", "category": "text", "comment": "text",
+        "salesperson": "code", "score": "number", "at": "instant",
+    },
     "messages": {
         "channel": "channel", "campaign": "text", "state": "state",
         "sent_at": "instant", "opened_at": "instant", "clicked_at": "instant",
@@ -75,7 +81,7 @@ RECORD_FIELDS = {
 NEVER_NULL = {
     "tags",
     "status", "amount", "refunded", "ordered_at", "quantity", "price", "repairs_count", "granted", "at", "channel",
-    "purpose", "orders_count", "total_spent", "created_at", "machine", "state", "kind",
+    "purpose", "orders_count", "total_spent", "created_at", "machine", "state", "kind", "survey", "score",
 }  # fmt: skip
 ROUNDED = {
     "engagement_score",
@@ -85,6 +91,14 @@ ROUNDED = {
     "satisfaction",
     "power_watts",
 }  # columns of fewer digits than money
-WHOLE = {"household_size", "orders_count", "repairs_count", *RANKS}
-WORDED = {"status": "text", "channel": "text", "purpose": "text", "use": "text", "state": "text"}
+WHOLE = {"household_size", "orders_count", "repairs_count", "last_rating", "score", *RANKS}
+WORDED = {
+    "status": "text",
+    "channel": "text",
+    "purpose": "text",
+    "use": "text",
+    "state": "text",
+    "survey": "text",
+    "group": "text",
+}
 """Texts of a fixed vocabulary."""

@@ -84,6 +84,8 @@ class Pools:
             "state": ["queued", "sent", "delivered", "skipped"],
             "channel": ["email", "sms"],
             "purpose": ["marketing", "service"],
+            "survey": ["csat", "nps"],
+            "group": ["promoter", "passive", "detractor"],
             "number": rng.sample(NUMBERS, 5),
             "cents": rng.sample(CENTS, 5),
             "whole": [0, 1, 2, 3, 4, 5],

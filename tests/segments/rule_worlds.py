@@ -16,6 +16,7 @@ from segments import models
 from tests.segments.rule_fields import (
     ACTIVITY_INSTANTS,
     ACTIVITY_NUMBERS,
+    ACTIVITY_WORDS,
     ATTRIBUTES,
     COLUMNS,
     RANKS,
@@ -33,13 +34,14 @@ ADDRESSES = [
     {"kind": "email", "value": "b@example.com"},
     {"kind": "phone", "value": "+8613800138000"},
 ]
-_ACTIVITY = [*ACTIVITY_NUMBERS, *ACTIVITY_INSTANTS, *RANKS]
+_ACTIVITY = [*ACTIVITY_NUMBERS, *ACTIVITY_INSTANTS, *ACTIVITY_WORDS, *RANKS]
 _TABLES = {
     "orders": records.orders,
     "order_items": records.order_items,
     "appliances": records.appliances,
     "service_visits": records.service_visits,
     "consents": records.standing_consents,
+    "ratings": records.ratings,
     "messages": tracking.messages,
     "events": tracking.events,
 }
@@ -206,10 +208,13 @@ def _record_row(row: dict[str, Any], table: Table, index: int, campaigns: dict[s
     number = f"{row['customer_id']}-{index}"
     keys = {"number": number, "order_number": number, "position": index, "run_id": index, "step": 0}
     found = {**row, **{name: value for name, value in keys.items() if name in table.c}}
-    if table is tracking.events:
+    if "key" in table.c:
         found["key"] = f"00000000-0000-0000-0000-{index:012d}"
+    if table is records.ratings:
+        found |= {"counts": True, "how": "button", "recipient": row["customer_id"]}
+    if table is tracking.events:
         found["attributes_folded"] = _folded_attributes(row["attributes"]) if row["told"] else {}
-    if "campaign_id" in table.c:
+    if "campaign" in row:
         found["campaign_id"] = campaigns.get(row["campaign"], 0)
     return _folded({name: value for name, value in found.items() if name in table.c}, table)
 

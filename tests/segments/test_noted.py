@@ -24,6 +24,7 @@ from customers.erasing import erase
 from customers.imports.uploads import append_chunk
 from customers.merging import merge
 from customers.ranks import refresh_ranks
+from customers.ratings import Answer, Asked, How, comment_rating, disown, fold_ratings, record_rating
 from customers.reference import Category, delete_category, save_category
 from customers.results import Consent
 from customers.suppressions import (
@@ -214,6 +215,22 @@ async def others_tell_events_of_a_campaign(house: House, ids: dict[str, int]) ->
 
 
 @verb
+async def surveys_are_answered(house: House, ids: dict[str, int]) -> None:
+    asked = Asked(ids["a"], 1, 0, "csat")
+    for score in (2, 4):
+        async with begun(house) as conn:
+            assert await record_rating(conn, Answer(ids["a"], asked, score, NOW + timedelta(hours=score), How.SEEN))
+    async with begun(house) as conn:
+        assert await comment_rating(conn, ids["a"], asked, "better", NOW)
+    async with begun(house) as conn:
+        await disown(conn, ids["a"], asked, NOW, "together")
+    async with begun(house) as conn:
+        await conn.execute(update(records.ratings).values(counts=True))
+        await conn.execute(text("TRUNCATE traced"))
+        assert await fold_ratings(conn)
+
+
+@verb
 async def lists_are_matched_and_deleted(house: House, ids: dict[str, int]) -> None:
     async with begun(house) as conn:
         made = await create_audience(conn, name="list", filename="list.csv")
@@ -251,6 +268,7 @@ async def test_every_table_that_rules_ask_about_is_written(house: House) -> None
     for name in ("people_are_suppressed_and_released", "records_are_taken_in", "messages_go_out_and_come_back"):
         await _verbs[name](house, ids)
     await _verbs["consent_is_given_and_withdrawn"](house, ids)
+    await _verbs["surveys_are_answered"](house, ids)
     await _verbs["lists_are_matched_and_deleted"](house, ids)
     assert set(WATCHED) == _seen
 

@@ -135,11 +135,11 @@ BREAKS: dict[str, Break] = {
 }  # fmt: skip
 WORD = {
     "orders": "status", "order_items": "sku", "appliances": "brand", "service_visits": "kind", "messages": "state",
-    "events": "kind", "consents": "purpose",
+    "events": "kind", "consents": "purpose", "ratings": "provider",
 }  # fmt: skip
 TIME = {
     "orders": "ordered_at", "order_items": "ordered_at", "appliances": "installed_on", "service_visits": "visited_at",
-    "messages": "sent_at", "events": "at", "consents": "at",
+    "messages": "sent_at", "events": "at", "consents": "at", "ratings": "at",
 }  # fmt: skip
 
 

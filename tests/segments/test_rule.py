@@ -32,9 +32,9 @@ FIELDS_OF_RULES_MD = {
     None: "external_id name email phone gender city district address community platform language timezone dealer"
     " salesperson household_size engagement_score orders_count total_spent average_order_value gross_margin"
     " order_gap_days birthday created_at first_order_at last_order_at next_order_expected_at last_opened_at"
-    " last_clicked_at last_contacted_at last_replied_at"
+    " last_clicked_at last_contacted_at last_replied_at last_rating last_rated_at nps_group"
     " reachable.email tags rfm.recency rfm.frequency rfm.monetary attributes.size",
-    "orders": "number platform status amount refunded margin ordered_at",
+    "orders": "number platform status amount refunded margin ordered_at delivered_at",
     "order_items": "sku name brand category platform status quantity price amount ordered_at",
     "appliances": "category brand model serial status source power_watts repairs_count purchased_on installed_on"
     " warranty_until expires_on next_consumable_due_on",
@@ -42,6 +42,7 @@ FIELDS_OF_RULES_MD = {
     "messages": "channel campaign state sent_at opened_at clicked_at",
     "events": "kind campaign channel link value at attributes.anything machine",
     "consents": "channel purpose source granted at",
+    "ratings": "survey channel provider category comment salesperson score at",
 }
 
 

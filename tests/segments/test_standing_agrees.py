@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers import models as records
 from customers.changes import ACTIVITY, AUDIENCES, CONSENTS, CUSTOMERS, SUPPRESSIONS, note_changed
+from customers.ratings import RATINGS
 from runtime.database import Database
 from segments import engine
 from segments import models as ours
@@ -47,6 +48,7 @@ PLACES: Mapping[str, tuple[Table, ...]] = {
     "orders": (records.orders, records.order_items),
     "appliances": (records.appliances,),
     "service_visits": (records.service_visits,),
+    RATINGS: (records.ratings,),
     "messages": (tracking.messages,),
     "events": (tracking.events,),
 }
