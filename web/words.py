@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from web.i18n import N_, _
+from customers.topics import Topic
+from web.i18n import N_, _, current_language
 from web.told import told
 from web.view import hour
 from web.vocabulary import channel_label, field_label
@@ -90,6 +91,11 @@ def channel_name(channel: str | None) -> str:
     return channel_label(channel or "")
 
 
+def topic_name(topic: Topic) -> str:
+    """A topic's name in the language in use."""
+    return topic.name_zh if current_language() == "zh" and topic.name_zh else topic.name
+
+
 def hour_labels(hours: Sequence[Mapping[str, Any]]) -> list[str]:
     """The hours of a series as a chart names them."""
     return [hour(one["at"]) for one in hours]
@@ -111,6 +117,7 @@ GLOBALS: Mapping[str, Callable[..., Any]] = {
     "gender_name": gender_name,
     "channel_name": channel_name,
     "field_label": field_label,
+    "topic_name": topic_name,
     "hour_labels": hour_labels,
     "year_labels": year_labels,
 }

@@ -15,6 +15,7 @@ from tests.web.test_api_frame import problem
 
 WANG_AT = {"kind": "email", "value": "wang@example.com"}
 NOTE = {"note": "mended his mailbox"}
+TYPED = {"confirm": "wang@example.com"}
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def test_both_kinds_are_lifted_from_the_customer_s_page(sign_in: SignIn) -
     page = (await client.get("/customers/1")).text
     assert 'action="/suppressed/lift"' in page
     assert 'action="/customers/1/lift"' in page
-    lifted = await client.post("/suppressed/lift", data={**WANG_AT, **NOTE, "customer": "1"})
+    lifted = await client.post("/suppressed/lift", data={**WANG_AT, **NOTE, **TYPED, "customer": "1"})
     assert lifted.headers["location"] == "/customers/1"
     about = {"channel": "email", "reason": "unsubscribed"}
     assert (await client.post("/customers/1/lift", data={**about, "note": " "})).status_code == 422
@@ -77,19 +78,20 @@ async def test_both_kinds_are_lifted_from_the_customer_s_page(sign_in: SignIn) -
         assert words in told, words
     assert "by Mei: mended his mailbox" in text_of(await client.get("/suppressed?state=ended"))
     assert (await client.post("/customers/1/lift", data={**about, **NOTE})).status_code == 404
-    assert (await client.post("/suppressed/lift", data={**WANG_AT, **NOTE})).status_code == 404
+    assert (await client.post("/suppressed/lift", data={**WANG_AT, **NOTE, **TYPED})).status_code == 404
 
 
 @pytest.mark.usefixtures("against")
 async def test_a_complaint_is_lifted_by_administrators_alone(sign_in: SignIn, api: OpenApi) -> None:
     complaint = {"kind": "email", "value": "li@example.com", **NOTE}
+    typed = {**complaint, "confirm": "li@example.com"}
     marketer = await sign_in("marketer")
     assert "/suppressed/lift" not in (await marketer.get("/customers/2")).text
-    assert (await marketer.post("/suppressed/lift", data=complaint)).status_code == 403
+    assert (await marketer.post("/suppressed/lift", data=typed)).status_code == 403
     problem(await (await api("marketer")).post("/suppressed-addresses/lift", json=complaint), 403)
     admin = await sign_in("admin")
     assert "/suppressed/lift" in (await admin.get("/customers/2")).text
-    assert (await admin.post("/suppressed/lift", data=complaint)).headers["location"] == "/suppressed"
+    assert (await admin.post("/suppressed/lift", data=typed)).headers["location"] == "/suppressed"
 
 
 @pytest.mark.usefixtures("against")
@@ -119,3 +121,86 @@ async def test_the_api_lists_adds_and_lifts(api: OpenApi) -> None:
     problem(await client.post("/customers/1/lift", json={"channel": "email", **NOTE}), 404)
     problem(await client.post("/suppressed-addresses/lift", json={**WANG_AT, "note": ""}), 422)
     problem(await client.post("/suppressed-addresses", json={"kind": "email", "value": "x"}), 422)
+
+
+@pytest.mark.usefixtures("against")
+async def test_lifting_takes_the_address_typed(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    for typed in ({}, {"confirm": "li@example.com"}):
+        assert (await client.post("/suppressed/lift", data={**WANG_AT, **NOTE, **typed})).status_code == 422
+    assert "wang@example.com" in text_of(await client.get("/suppressed"))
+
+
+@pytest.mark.usefixtures("against")
+async def test_people_are_suppressed_listed_and_lifted(sign_in: SignIn, api: OpenApi) -> None:
+    client = await sign_in("marketer")
+    assert "王小明" in text_of(await client.get("/suppressed?state=people"))
+    made = await client.post("/suppressed/person", data={"number": "2", "channel": "email", "until": "2099-12-31"})
+    assert made.headers["location"] == "/suppressed?state=people"
+    told = text_of(await client.get("/suppressed?state=people&sort=expires_at"))
+    assert "suppressed by hand" in told
+    assert "2099" in told or "2100" in told
+    assert "李雷" not in text_of(await client.get("/suppressed?state=people&q=wang"))
+    for wrong, field in (({"number": "x"}, "number"), ({"number": "99"}, "number"), ({"channel": "owl"}, "channel")):
+        given = {"number": "2", "channel": "email", **wrong}
+        assert field in invalid_fields(await client.post("/suppressed/person", data=given))
+    old = {"number": "2", "channel": "email", "until": "2020-01-01"}
+    assert invalid_fields(await client.post("/suppressed/person", data=old)) == {"until"}
+    calls = await api("marketer")
+    listed = (await calls.get("suppressed-people")).json()["items"]
+    assert [(one["customer_id"], one["reason"]) for one in listed] == [(2, "manual"), (1, "unsubscribed")]
+    assert (
+        await calls.post("customers/1/suppress", json={"channel": "email", "detail": "at his word"})
+    ).status_code == 204
+    assert len((await calls.get("suppressed-people")).json()["items"]) == 3
+    problem(await calls.post("customers/1/suppress", json={"channel": "owl"}), 422)
+
+
+async def test_a_domain_is_suppressed_until_a_day(sign_in: SignIn, api: OpenApi, house: House) -> None:
+    await put(house, "customers", WANG)
+    client = await sign_in("marketer")
+    given = {"kind": "domain", "value": "@Example.COM", "expires": "2099-12-31"}
+    assert (await client.post("/suppressed/new", data=given)).status_code == 303
+    told = text_of(await client.get("/suppressed"))
+    assert "the whole domain" in told
+    for value in ("wang@example.com", "not a domain", ""):
+        assert invalid_fields(await client.post("/suppressed/new", data={"kind": "domain", "value": value})) == {
+            "value"
+        }
+    calls = await api("marketer")
+    [one] = (await calls.get("suppressed-addresses", params={"kind": "domain", "q": "EXAMPLE"})).json()["items"]
+    assert (one["value"], one["expires_at"][:4]) == ("example.com", "2099")
+    problem(await calls.post("suppressed-addresses", json={**given, "expires_at": "2020-01-01T00:00:00Z"}), 422)
+    both = {"items": [{"kind": "domain", "value": "example.com"}, {"kind": "email", "value": "a@b.example"}]}
+    assert (await calls.post("suppressed-addresses/list", json=both)).json() == {"added": 1, "unchanged": 1}
+    wrong = await calls.post("suppressed-addresses/list", json={"items": [{"kind": "email", "value": "x"}]})
+    assert [path for path, _ in problem(wrong, 422)] == ["items[0].value"]
+    lifted = {"kind": "domain", "value": "example.com", "note": "over"}
+    assert (await calls.post("suppressed-addresses/lift", json=lifted)).status_code == 204
+
+
+@pytest.mark.usefixtures("against")
+async def test_a_list_goes_out_as_csv_and_comes_in_again(sign_in: SignIn) -> None:
+    client = await sign_in("marketer")
+    lines = [
+        "address,reason,note",
+        "new@example.com,bounced,=1+1",
+        "li@example.com,manual,",
+        "x y,,",
+        "rival.example,,",
+    ]
+    text = "\ufeff" + "\r\n".join(lines)
+    taken = await client.post("/suppressed/import", files={"file": ("list.csv", text.encode(), "text/csv")})
+    told = text_of(taken)
+    assert "2 addresses and domains are suppressed now" in told
+    assert "1 was suppressed already" in told
+    assert "Line 4" in told
+    out = (await client.get("/suppressed/export")).text
+    assert "email,li@example.com,complained" in out, "what stood stays as it was"
+    assert "domain,rival.example,manual" in out
+    assert "'=1+1" in out
+    again = text_of(await client.post("/suppressed/import", files={"file": ("again.csv", out.encode(), "text/csv")}))
+    assert "0 addresses and domains are suppressed now" in again
+    assert "could not be used" not in again
+    assert invalid_fields(await client.post("/suppressed/import", data={})) == {"file"}
+    assert (await (await sign_in("analyst")).get("/suppressed/export")).status_code == 403

@@ -44,7 +44,8 @@ OPTIONS = (
     " one_per_household: true; frequency_cap, quiet_hours, service_hold: obey or ignore; recipient_local_time: true,"
     ' each when their own clock shows the time; send_time_optimisation: {"window_hours": 1 to 24}, each at their best'
     " hour; spread_over: minutes; deadline: hours after which the rest is cancelled; catch_up_hours: a time missed by"
-    ' more is let pass; experiment: {"variants": [{"name", "subject"?, "mjml" | "html"?, "text"?, "from"?,'
+    " more is let pass; topic: what it is about, so that who wants nothing about it is skipped;"
+    ' experiment: {"variants": [{"name", "subject"?, "mjml" | "html"?, "text"?, "from"?,'
     ' "delay_minutes" | "send_at"?, "weight"?}, …], "test_percent", "winner": clicks, opens or revenue, "wait_hours",'
     ' "significance"?, "fallback"?: first or leading}'
 )

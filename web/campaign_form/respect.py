@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from campaigns.options import IGNORE
 from campaigns.store import Campaign
+from customers.topics import list_topics
 from runtime.settings import Settings
 from web.campaign_form.section import Offered, Section, number, shown
 from web.i18n import _
+from web.words import topic_name
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,10 @@ class Respect(Section):
         "options.frequency_cap": "ignore_cap",
         "options.quiet_hours": "ignore_quiet",
         "options.service_hold": "ignore_service",
+        "options.topic": "topic",
     }
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
-        {"holdout_percent", "one_per_household", "frequency_cap", "quiet_hours", "service_hold"}
+        {"holdout_percent", "one_per_household", "frequency_cap", "quiet_hours", "service_hold", "topic"}
     )
 
     holdout: str = ""
@@ -31,6 +36,7 @@ class Respect(Section):
     ignore_cap: str = ""
     ignore_quiet: str = ""
     ignore_service: str = ""
+    topic: str = ""
 
     @classmethod
     def fill(cls, found: Campaign, settings: Settings) -> Self:
@@ -41,6 +47,7 @@ class Respect(Section):
             _ticked(options.frequency_cap == IGNORE),
             _ticked(options.quiet_hours == IGNORE),
             _ticked(options.service_hold == IGNORE),
+            options.topic or "",
         )
 
     def options(self) -> dict[str, Any]:
@@ -50,7 +57,11 @@ class Respect(Section):
             "frequency_cap": IGNORE if self.ignore_cap else None,
             "quiet_hours": IGNORE if self.ignore_quiet else None,
             "service_hold": IGNORE if self.ignore_service else None,
+            "topic": self.topic or None,
         }
+
+    async def offers(self, conn: AsyncConnection) -> Offered:
+        return {"topics": [(topic.key, topic_name(topic)) for topic in await list_topics(conn)]}
 
     def say(self, offered: Offered, settings: Settings) -> list[str]:
         said = [

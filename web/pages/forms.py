@@ -18,7 +18,6 @@ from runtime.errors import Invalid
 from web.access import ADMINS, MARKETERS, READERS, Route, house_of, viewer_of
 from web.i18n import LANGUAGES, N_, _, current_language, use_language
 from web.listing import fetch_page, read_listing
-from web.pages.preferences import topic_name
 from web.pages.signup import TRAP, Entered
 from web.render import fragment, page, redirect
 
@@ -140,7 +139,7 @@ def _seen(form: SignupForm, topics: list[Topic]) -> dict[str, Any]:
     title, text = form.wording(current_language())
     chosen = [topic for topic in topics if topic.key in form.topics and topic.offered]
     names = {"form": form, "topics": chosen, "title": title, "text": text, "trap": TRAP}
-    return {**names, "entered": Entered(), "errors": {}, "topic_name": topic_name}
+    return {**names, "entered": Entered(), "errors": {}}
 
 
 def _labels() -> dict[str, str]:

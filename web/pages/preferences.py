@@ -24,10 +24,11 @@ from runtime.clock import utc_now
 from runtime.registry import channel_kinds
 from tracking.facts import Fact, FactKind
 from web.access import KIB, PUBLIC, Route, house_of
-from web.i18n import LANGUAGES, N_, _, current_language, use_language
+from web.i18n import LANGUAGES, N_, _, use_language
 from web.pages.public import friendly, tracker_of
 from web.recipients import Recipient, recipient_of_link, recipient_of_message
 from web.render import page
+from web.words import topic_name
 
 LIMIT = 16 * KIB
 FIELDS = 200
@@ -158,7 +159,6 @@ async def _page(request: Request, recipient: Recipient, done: str | None) -> Res
         stands=stands,
         frequencies=_frequencies(stands),
         pauses=PAUSES,
-        topic_name=topic_name,
     )
 
 
@@ -166,11 +166,6 @@ async def _stands(conn: AsyncConnection, recipient: Recipient) -> Preferences:
     """With the channel that brought them here, whatever is on record of it."""
     found = await preferences_of(conn, recipient.customer_id, utc_now())
     return replace(found, channels={recipient.channel: None, **found.channels})
-
-
-def topic_name(topic: Topic) -> str:
-    """A topic's name in the language in use."""
-    return topic.name_zh if current_language() == "zh" and topic.name_zh else topic.name
 
 
 def _frequencies(stands: Preferences) -> list[tuple[str, str]]:

@@ -25,7 +25,6 @@ from web.access import KIB, PUBLIC, Route, house_of
 from web.confirmations import confirm_signup, count_try, sign_up
 from web.i18n import LANGUAGES, _, current_language, use_language
 from web.pages.account import client_of
-from web.pages.preferences import topic_name
 from web.pages.public import friendly
 from web.recipients import own_token
 from web.render import page
@@ -157,7 +156,6 @@ def _page(
         text=text,
         entered=entered,
         errors=errors or {},
-        topic_name=topic_name,
         trap=TRAP,
     )
 
