@@ -1,7 +1,9 @@
 """Human or machine: who fetched a pixel or followed a link, judged by what the request says of itself.
 
 Machines are kept, flagged with a word, and counted for nothing. The maintained `crawlerdetect` library knows
-crawlers; the patterns below add what fetches *mail*: image proxies, privacy prefetch, security gateways, tools.
+crawlers; the patterns below add what fetches *mail*: image proxies, privacy prefetch, security gateways, tools. Beyond
+names: a browser neither tells its maker's web or mail address nor is called "compatible", and what is built like no
+browser and is no mail client that we know is a program.
 
 An image proxy counts as a machine, Gmail's too. Gmail's fetches mostly when the mail is opened, but also when a list
 shows a preview or a scanner looks, and once for several opens; Apple's fetches every mail, opened or not. An open by
@@ -24,6 +26,7 @@ PREFETCH = "prefetch"  # fetched in advance, by its own word or Apple's Mail Pri
 SCANNER = "scanner"  # a security gateway looks where links lead
 TOOL = "tool"  # a command-line client or a program's HTTP library
 CRAWLER = "crawler"  # search engines, link previews, monitors
+STRANGER = "stranger"  # built like no browser, and no mail client that we know
 TRAP = "trap"  # followed the link that nobody sees
 FAST = "fast"  # sooner after sending than a person can be
 
@@ -50,7 +53,23 @@ _PATTERNS = {
 }
 _KINDS = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _PATTERNS.items()), re.IGNORECASE)
 # Sound like machines to a list made for web sites, and are how people read mail.
-_MAIL_CLIENTS = re.compile(r"microsoft outlook|outlook-(ios|android)|airmail", re.IGNORECASE)
+_MAIL_CLIENTS = re.compile(
+    r"microsoft (office|outlook)|^outlook|^(mail/|safari/?)\d.*cfnetwork|airmail|thunderbird|postbox|foxmail|qq ?mail"
+    r"|yahoomobilemail|lotus-notes|evolution|kmail|eudora|the bat!|incredimail|zimbra|em ?client|mailbird|mailmate"
+    r"|sparrow|mailspring|bluemail|k-9|claws mail|sylpheed|neteasemail|mailmaster|coremail|dingtalk|wxwork"
+    r"|^(e?links|lynx|w3m)\b",
+    re.IGNORECASE,
+)
+_MAKER = re.compile(
+    r"https?:|\bwww\.|\+[a-z-]+\.[a-z]{2}|[\w.-]+@[a-z-]+\.[a-z]|\[at\]"
+    r"|\bcompatible; (?!msie|konqueror|u;|linux|gecko)[\w .-]+(/[\d.]+)?[;)]",
+    re.IGNORECASE,
+)
+_BROWSER = re.compile(
+    r"(mozilla|opera|dalvik|ucweb)/\d|.*(gecko|webkit|khtml|presto|trident|android|symbian|openharmony|midp|opera mini"
+    r"|ucbrowser|windows (ce|phone)|blackberry|nokia|obigo|netfront|teleca|browser|maui)",
+    re.IGNORECASE,
+)
 _PHONES = re.compile(r"cubot|build/\S+", re.IGNORECASE)
 _BARE_BROWSER = re.compile(r"mozilla/[45]\.0( \(compatible\))?", re.IGNORECASE)  # Apple's prefetch says no more
 _crawlers = CrawlerDetect()
@@ -77,7 +96,11 @@ def _judged(agent: str) -> str | None:
     found = _KINDS.search(_PHONES.sub(" ", agent))
     if found is not None:
         return str(found.lastgroup)
-    return CRAWLER if not _MAIL_CLIENTS.search(agent) and _crawlers.is_crawler(agent) else None
+    if _MAIL_CLIENTS.search(agent):
+        return None
+    if _MAKER.search(agent) or _crawlers.is_crawler(agent):
+        return CRAWLER
+    return None if _BROWSER.match(agent) else STRANGER
 
 
 def _ahead(headers: Mapping[str, str]) -> bool:
