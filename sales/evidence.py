@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import salespeople
+from runtime.clock import utc_now
 from runtime.errors import Invalid, NotFound, Problem
 from sales.facts import OWN, PARTS, RECORDS
 from sales.period import Period
@@ -51,8 +52,8 @@ async def evidence(
     if code is None:
         raise NotFound(f"there is no salesperson {salesperson_id}")
     customer, item = _position(cursor)
-    values = {"start": period.start, "end": period.end, "code": code, "customer": customer, "item": item}
-    rows = (await conn.execute(_LISTS[part], {**values, "limit": limit + 1})).all()
+    values = {"start": period.start, "end": period.end, "now": utc_now(), "code": code}
+    rows = (await conn.execute(_LISTS[part], {**values, "customer": customer, "item": item, "limit": limit + 1})).all()
     items = [Evidence(**{**row._mapping, "item": row.item or None}) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     return EvidencePage(items, f"{last.customer_id}.{last.item}" if last else None)
@@ -72,7 +73,7 @@ _LISTS = {
         WITH {OWN.replace("AND created_at", "AND salesperson = :code AND created_at")}
         SELECT r.customer_id, c.external_id, c.name, r.item, r.at, r.counts, r.amount
         FROM ({records}) r JOIN customers c ON c.id = r.customer_id
-        WHERE (r.customer_id, r.item) > (:customer, :item)
+        WHERE r.salesperson = :code AND (r.customer_id, r.item) > (:customer, :item)
         ORDER BY r.customer_id, r.item LIMIT :limit
     """)  # noqa: S608 -- put together from this room's own words
     for part, records in RECORDS.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from customers.timeline import contribute
 from sales import due as _due  # noqa: F401 -- registers its ticks and jobs
+from sales import months as _months  # noqa: F401 -- registers its tick and job
 from sales.outcomes import timeline_entries
 
 

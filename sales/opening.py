@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.changes import news
 from customers.models import customers, salespeople
-from sales.models import follow_up_states, follow_ups
+from runtime.errors import Invalid, Problem
+from sales.models import follow_up_capacity, follow_up_states, follow_ups
 from sales.rules import EVENT, STANDING, FollowUpRule, rules_of
 from sales.signals import SOURCES, appliance_evidence, event_evidence, signal_rows
 from segments.context import EvaluationContext
@@ -25,6 +26,7 @@ from segments.engine import Prepared, limited, prepare, record_condition
 CAPACITY = 12
 """New follow-ups a day for a salesperson of whom nothing else is said."""
 
+MOST_A_DAY = 500
 KEPT_WAITING = timedelta(days=14)
 KEPT_OPEN = timedelta(days=30)  # after they were due
 _FEW = 2_000  # customers whose records are looked up one by one
@@ -60,6 +62,25 @@ async def give_out(conn: AsyncConnection, now: datetime, zone: ZoneInfo) -> None
 async def escalate(conn: AsyncConnection, now: datetime) -> int:
     """Mark those that are late, for the dealer and the admin; how many became so."""
     return (await conn.execute(_ESCALATE, {"now": now})).rowcount
+
+
+def day_begins(now: datetime, zone: ZoneInfo) -> datetime:
+    """The midnight before `now` on the workspace's clock."""
+    return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+async def capacities(conn: AsyncConnection) -> dict[str, int]:
+    """New follow-ups a day by salesperson; '' is whoever has none of their own."""
+    rows = await conn.execute(select(follow_up_capacity.c.salesperson, follow_up_capacity.c.daily))
+    return {"": CAPACITY, **{row.salesperson: row.daily for row in rows}}
+
+
+async def set_capacity(conn: AsyncConnection, salesperson: str, daily: int) -> None:
+    """New follow-ups a day of a salesperson ('': of everybody else). Raises Invalid."""
+    if not 0 <= daily <= MOST_A_DAY:
+        raise Invalid(Problem("daily", f"must be from 0 to {MOST_A_DAY}"))
+    kept = insert(follow_up_capacity).values(salesperson=salesperson, daily=daily)
+    await conn.execute(kept.on_conflict_do_update(index_elements=["salesperson"], set_={"daily": daily}))
 
 
 async def _open(
@@ -161,8 +182,7 @@ async def _keep(conn: AsyncConnection, **values: Any) -> None:
 
 
 def _room_values(now: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    day = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return {"day": day, "capacity": CAPACITY}
+    return {"day": day_begins(now, zone), "capacity": CAPACITY}
 
 
 # Room of the day: capacity less what was given today; what waits already takes it first.

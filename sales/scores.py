@@ -1,26 +1,34 @@
 """A salesperson's monthly score, out of 100, from their own customers; all salespeople at once.
 
-A part's value is a share (coverage, engagement, conversion) or money (margin); it earns its weight in points when
-it reaches the target, and in proportion below. Weights are the same for everybody in a month: a part that can be
-measured for nobody (no campaign ran) is left out and its weight spread over the others. Where it can be measured
-for others only, a salesperson's value is missing and earns nothing: nobody is better off for clicks that never
-came.
+A part's value is a share of records that count (sales/facts.py); for conversion and margin it is a ratio to what
+matched households brought elsewhere (sales/matching.py; 1: as much as those), or, where nobody can be compared, the
+share, the money. A part earns its weight in points when it reaches the target, and in proportion below. Weights are
+the same for everybody in a month: a part that can be measured for nobody is left out and its weight spread over the
+others. Where it can be measured for others only, a salesperson's value is missing and earns nothing: nobody is better
+off for clicks that never came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from runtime.errors import NotFound
-from sales.facts import OWN, PARTS, RECORDS
+from customers.models import salespeople
+from runtime.clock import utc_now
+from runtime.errors import Invalid, NotFound, Problem
+from sales.facts import MATCHED, PARTS
 from sales.models import score_weights
+from sales.months import Count, Measures, month
 from sales.period import Period
+
+PLAIN, RATIO = "plain", "matched"
+"""How a part is measured: as a share or money, or against matched households."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +40,25 @@ class Weight:
 
 
 DEFAULTS: Mapping[str, Weight] = {
-    "coverage": Weight(Decimal(30), Decimal("0.9")),
-    "engagement": Weight(Decimal(25), Decimal("0.3")),
-    "conversion": Weight(Decimal(25), Decimal("0.1")),
-    "margin": Weight(Decimal(20), Decimal(20_000)),
+    "coverage": Weight(Decimal(20), Decimal("0.9")),
+    "freshness": Weight(Decimal(10), Decimal("0.8")),
+    "response": Weight(Decimal(20), Decimal("0.9")),
+    "conversion": Weight(Decimal(15), Decimal("1.2")),
+    "margin": Weight(Decimal(15), Decimal("1.2")),
+    "satisfaction": Weight(Decimal(10), Decimal("0.9")),
+    "growth": Weight(Decimal(10), Decimal("0.02")),
 }
+PLAIN_TARGETS: Mapping[str, Decimal] = {"conversion": Decimal("0.1"), "margin": Decimal(20_000)}
+"""Targets of the matched parts in a month in which nobody can be compared."""
+
+MOST_WEIGHT = 100
+_FINE = Decimal("0.0001")
 
 
 @dataclass(frozen=True)
 class Part:
     """One part of a score. `value` None: there was nothing to measure. `counted` of `total` records count; for margin
-    the others have no known cost."""
+    the others have no known cost. `expected`: what matched households would have brought, where `method` is RATIO."""
 
     name: str
     value: Decimal | None
@@ -51,6 +67,9 @@ class Part:
     points: Decimal
     counted: int
     total: int
+    method: str = PLAIN
+    actual: Decimal | None = None
+    expected: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -66,29 +85,33 @@ class Score:
     rank: int
 
 
-async def score(conn: AsyncConnection, salesperson_id: int, period: Period) -> Score:
+async def score(conn: AsyncConnection, salesperson_id: int, period: Period, now: datetime | None = None) -> Score:
     """One salesperson's score and their place among all. Raises NotFound."""
-    for found in await ranking(conn, period):
+    for found in await ranking(conn, period, now):
         if found.salesperson_id == salesperson_id:
             return found
     raise NotFound(f"there is no salesperson {salesperson_id}")
 
 
-async def ranking(conn: AsyncConnection, period: Period) -> list[Score]:
-    """Every salesperson's score, the best first."""
-    rows = (await conn.execute(_MEASURE, {"start": period.start, "end": period.end})).all()
-    weights = _shared_out(
-        await weights_of(conn), {name for name in PARTS if any(_value(name, row) is not None for row in rows)}
-    )
-    scored = [(row, _parts(row, weights)) for row in rows]
-    points = [sum((part.points for part in parts), Decimal(0)) for _, parts in scored]
-    found = [
+async def ranking(
+    conn: AsyncConnection, period: Period, now: datetime | None = None, *, weights: Mapping[str, Weight] | None = None
+) -> list[Score]:
+    """Every salesperson's score, the best first. `weights`: other than the workspace's, to see their effect."""
+    measures = await month(conn, period, now or utc_now())
+    people = (await conn.execute(select(salespeople.c.id, salespeople.c.code, salespeople.c.name))).all()
+    nobody = {part: Count() for part in PARTS}
+    found = [(row, measures.get(row.code, Measures(row.code, 0, nobody))) for row in people]
+    methods = _methods([each for _, each in found])
+    shared = _shared_out(weights or await weights_of(conn), methods, [each for _, each in found])
+    scored = [(row, each, _parts(each, shared, methods)) for row, each in found]
+    points = [sum((part.points for part in parts), Decimal(0)) for _, _, parts in scored]
+    scores = [
         Score(
-            row.id, row.code, row.name, row.customers, own if weights else None, parts, 1 + sum(p > own for p in points)
+            row.id, row.code, row.name, each.customers, own if shared else None, parts, 1 + sum(p > own for p in points)
         )
-        for (row, parts), own in zip(scored, points, strict=True)
+        for (row, each, parts), own in zip(scored, points, strict=True)
     ]
-    return sorted(found, key=lambda each: (each.rank, each.code))
+    return sorted(scores, key=lambda each: (each.rank, each.code))
 
 
 async def weights_of(conn: AsyncConnection) -> dict[str, Weight]:
@@ -98,59 +121,107 @@ async def weights_of(conn: AsyncConnection) -> dict[str, Weight]:
     return {name: own.get(name, DEFAULTS[name]) for name in PARTS}
 
 
-def _shared_out(weights: Mapping[str, Weight], measured: set[str]) -> dict[str, Weight]:
-    """The weights of the parts that can be measured, made to add up to 100."""
+async def save_weights(conn: AsyncConnection, weights: Mapping[str, Weight]) -> None:
+    """Let these count from now on, for closed months too. Raises Invalid by `weight.<part>` and `target.<part>`."""
+    check_weights(weights)
+    await conn.execute(delete(score_weights))
+    rows = [{"part": name, "weight": each.weight, "target": each.target} for name, each in weights.items()]
+    await conn.execute(insert(score_weights), rows)
+
+
+def check_weights(weights: Mapping[str, Weight]) -> None:
+    """Raises Invalid naming each culprit."""
+    problems = []
+    for name, each in weights.items():
+        if name not in PARTS:
+            problems.append(Problem(name, f"is no part of a score: {', '.join(PARTS)}"))
+        if not 0 <= each.weight <= MOST_WEIGHT:
+            problems.append(Problem(f"weight.{name}", f"must be from 0 to {MOST_WEIGHT}"))
+        if not 0 < each.target < 10**9:
+            problems.append(Problem(f"target.{name}", "must be more than 0"))
+    if not any(each.weight > 0 for each in weights.values()):
+        problems.append(Problem("weight.coverage", "some part must have a weight"))
+    if problems:
+        raise Invalid(problems)
+
+
+def _methods(measures: Sequence[Measures]) -> dict[str, str]:
+    """One method a part for everybody: a ratio only where all who have something to compare can be compared."""
+    found = dict.fromkeys(PARTS, PLAIN)
+    for part in MATCHED:
+        counts = [each.counts[part] for each in measures if each.counts[part].actual is not None]
+        if counts and all(count.expected is not None and count.expected > 0 for count in counts):
+            found[part] = RATIO
+    return found
+
+
+def _shared_out(
+    weights: Mapping[str, Weight], methods: Mapping[str, str], measures: Sequence[Measures]
+) -> dict[str, Weight]:
+    """The weights of the parts that can be measured, made to add up to 100; targets as the method has them."""
+    measured = {part for part in PARTS if any(_value(part, each, methods) is not None for each in measures)}
     total = sum((weights[name].weight for name in measured), Decimal(0))
     if not total:
         return {}
     return {
-        name: Weight(weight.weight * 100 / total if name in measured else Decimal(0), weight.target)
+        name: Weight(
+            weight.weight * 100 / total if name in measured else Decimal(0), _target(name, weight, methods[name])
+        )
         for name, weight in weights.items()
     }
 
 
-def _parts(row: Any, weights: Mapping[str, Weight]) -> list[Part]:
-    return [_part(name, row, weights.get(name, Weight(Decimal(0), DEFAULTS[name].target))) for name in PARTS]
+def _target(name: str, weight: Weight, method: str) -> Decimal:
+    return PLAIN_TARGETS[name] if name in MATCHED and method == PLAIN else weight.target
 
 
-def _part(name: str, row: Any, weight: Weight) -> Part:
-    value = _value(name, row)
-    share = Decimal(1) if weight.target <= 0 else (value or Decimal(0)) / weight.target
+def _parts(measures: Measures, weights: Mapping[str, Weight], methods: Mapping[str, str]) -> list[Part]:
+    return [_part(name, measures, weights.get(name), methods) for name in PARTS]
+
+
+def _part(name: str, measures: Measures, weight: Weight | None, methods: Mapping[str, str]) -> Part:
+    weight = weight or Weight(Decimal(0), _target(name, DEFAULTS[name], methods[name]))
+    value, count = _value(name, measures, methods), measures.counts[name]
+    share = (value or Decimal(0)) / weight.target
     points = Decimal(0) if value is None else weight.weight * min(max(share, Decimal(0)), Decimal(1))
-    counted, total = getattr(row, f"{name}_counted"), getattr(row, f"{name}_total")
-    return Part(name, value, weight.target, _rounded(weight.weight), _rounded(points), counted, total)
+    return Part(
+        name,
+        value,
+        weight.target,
+        _rounded(weight.weight),
+        _rounded(points),
+        count.counted,
+        count.total,
+        methods[name],
+        count.actual,
+        count.expected if methods[name] == RATIO else None,
+    )
 
 
-def _value(name: str, row: Any) -> Decimal | None:
-    """A share of records that count; for margin the money, none without any order."""
-    counted, total = getattr(row, f"{name}_counted"), getattr(row, f"{name}_total")
+def _value(name: str, measures: Measures, methods: Mapping[str, str]) -> Decimal | None:
+    """A share of records that count, a ratio to what was expected; for margin else the money."""
+    count = measures.counts[name]
+    if methods[name] == RATIO:
+        return (
+            (count.actual / count.expected).quantize(Decimal("0.0001"))
+            if count.actual is not None and count.expected
+            else None
+        )
     if name == "margin":
-        return row.margin if counted else Decimal(0) if not total and row.customers else None
-    return Decimal(counted) / total if total else None
+        return count.amount if count.counted else Decimal(0) if not count.total and measures.customers else None
+    if name == "growth":
+        before = count.total - count.counted
+        return Decimal(count.counted) / before if before else None
+    return Decimal(count.counted) / count.total if count.total else None
+
+
+def _ratio(count: Count) -> Decimal | None:
+    return None if count.actual is None or not count.expected else (count.actual / count.expected).quantize(_FINE)
+
+
+def _place(own: Decimal, points: Sequence[Decimal]) -> int:
+    return 1 + sum(each > own for each in points)
 
 
 def _rounded(number: Decimal) -> Decimal:
     return number.quantize(Decimal("0.01"))
-
-
-def _counting(name: str) -> str:
-    amount = ", sum(amount) FILTER (WHERE counts) AS amount" if name == "margin" else ""
-    return f"""
-        LEFT JOIN (
-            SELECT salesperson, count(*) AS total, count(*) FILTER (WHERE counts) AS counted{amount}
-            FROM ({RECORDS[name]}) records GROUP BY salesperson
-        ) {name} ON {name}.salesperson = s.code
-    """  # noqa: S608 -- put together from this room's own words
-
-
-_COLUMNS = ", ".join(
-    f"coalesce({name}.counted, 0) AS {name}_counted, coalesce({name}.total, 0) AS {name}_total" for name in PARTS
-)
-_MEASURE = text(f"""
-    WITH {OWN}
-    SELECT s.id, s.code, s.name, coalesce(mine.customers, 0) AS customers, margin.amount AS margin, {_COLUMNS}
-    FROM salespeople s
-    LEFT JOIN (SELECT salesperson, count(*) AS customers FROM own GROUP BY 1) mine ON mine.salesperson = s.code
-    {"".join(map(_counting, PARTS))}
-    ORDER BY s.code
-""")  # noqa: S608

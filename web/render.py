@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from web import survey_words, words
+from web import follow_up_words, survey_words, words
 from web.access import found_viewer, house_of
 from web.guard import redirect as plain_redirect
 from web.guard import secure
@@ -98,6 +98,7 @@ def environment() -> Environment:
     made.globals.update(GLOBALS)
     made.globals.update(words.GLOBALS)
     made.globals.update(survey_words.GLOBALS)
+    made.globals.update(follow_up_words.GLOBALS)
     made.globals["schedule_in_words"] = schedule_in_words
     made.filters.update(FILTERS)
     made.filters["told"] = told

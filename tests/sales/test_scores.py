@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,12 +13,15 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.models import campaigns, runs, snapshots
-from customers.models import appliances, customers, orders, salespeople
+from customers.models import appliances, customers, orders, ratings, salespeople, service_visits
 from runtime.errors import Invalid, NotFound
-from sales.evidence import evidence
-from sales.models import score_weights
+from sales.evidence import Evidence, evidence
+from sales.facts import PARTS
+from sales.matching import FEWEST
+from sales.models import follow_ups
+from sales.months import close_month, measure, month, over
 from sales.period import period_of, read_period
-from sales.scores import Score, ranking, score
+from sales.scores import DEFAULTS, RATIO, Score, Weight, ranking, save_weights, score
 from tests.tracking.people_with_mail import make_people
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
@@ -111,13 +115,29 @@ async def test_a_score_worked_out_by_hand(conn: AsyncConnection, team: Team) -> 
     found = await score(conn, wang, NOVEMBER)
     assert values(found) == {
         "coverage": Decimal("0.6"),
-        "engagement": Decimal("0.375"),
+        "freshness": Decimal(1),
+        "response": None,
         "conversion": Decimal("0.5"),
         "margin": Decimal(5_000),
+        "satisfaction": None,
+        "growth": Decimal(0),
     }
-    assert counted(found) == {"coverage": (6, 10), "engagement": (3, 8), "conversion": (1, 2), "margin": (2, 3)}
-    assert [part.points for part in found.parts] == [Decimal(20), Decimal(25), Decimal(25), Decimal(5)]
-    assert (found.score, found.rank, found.customers) == (Decimal(75), 1, 10)
+    assert counted(found) == {
+        **dict.fromkeys(("response", "satisfaction"), (0, 0)),
+        "coverage": (6, 10),
+        "freshness": (6, 6),
+        "conversion": (1, 2),
+        "margin": (2, 3),
+        "growth": (0, 10),
+    }
+    points = {part.name: part.points for part in found.parts if part.points}  # of 70, made to be 100
+    assert points == {
+        "coverage": Decimal("19.05"),
+        "freshness": Decimal("14.29"),
+        "conversion": Decimal("21.43"),
+        "margin": Decimal("5.36"),
+    }
+    assert (found.score, found.rank, found.customers) == (Decimal("60.13"), 1, 10)
 
 
 async def test_a_household_is_one_home_whoever_of_it_has_the_record(conn: AsyncConnection, team: Team) -> None:
@@ -135,13 +155,14 @@ async def test_what_lies_outside_of_the_month_is_left_out(conn: AsyncConnection,
     old, new = await team.run(october), await team.run(october + timedelta(minutes=1))
     await team.mail(old, [person], october)
     await team.order(person, october)
-    assert counted(await score(conn, wang, NOVEMBER)) == dict.fromkeys(
-        ("engagement", "conversion", "margin"), (0, 0)
-    ) | {"coverage": (0, 1)}
+    await team.do(FactKind.CLICKED, old, person, at=october)
+    found = counted(await score(conn, wang, NOVEMBER))
+    assert (found["conversion"], found["margin"], found["coverage"]) == ((0, 0), (0, 0), (0, 1))
     await team.mail(new, [person], october + timedelta(minutes=1))
+    await team.do(FactKind.CLICKED, new, person, at=october + timedelta(minutes=2))
     await team.order(person, october + timedelta(minutes=1))
     found = counted(await score(conn, wang, NOVEMBER))
-    assert (found["engagement"], found["margin"]) == ((0, 1), (1, 1))
+    assert (found["conversion"], found["margin"]) == ((0, 1), (1, 1))
 
 
 @pytest.mark.parametrize(("days", "converted"), [(0.01, 1), (29.99, 1), (30.01, 0), (-0.01, 0)])
@@ -174,9 +195,18 @@ async def test_what_nobody_can_be_measured_on_is_left_out_for_all(conn: AsyncCon
     people = await team.people("W", 2)
     await team.appliance(*people)
     found = await score(conn, wang, NOVEMBER)
-    assert values(found) == {"coverage": Decimal(1), "engagement": None, "conversion": None, "margin": Decimal(0)}
-    assert [part.weight for part in found.parts] == [Decimal(60), Decimal(0), Decimal(0), Decimal(40)]
-    assert found.score == Decimal(60)
+    assert {name for name, value in values(found).items() if value is None} == {
+        "response",
+        "conversion",
+        "satisfaction",
+    }
+    weights = {part.name: part.weight for part in found.parts if part.weight}
+    assert weights == {
+        **dict.fromkeys(("freshness", "growth"), Decimal("18.18")),
+        "coverage": Decimal("36.36"),
+        "margin": Decimal("27.27"),
+    }
+    assert found.score == Decimal("54.54")
 
 
 async def test_nobody_is_better_off_for_clicks_that_never_came(conn: AsyncConnection, team: Team) -> None:
@@ -217,14 +247,12 @@ async def test_weights_and_targets_are_the_workspaces_own(conn: AsyncConnection,
     people = await team.people("W", 2)
     await team.appliance(people[0])
     await team.order(people[0], LATER, margin=50)
-    rows = [
-        {"part": "coverage", "weight": 1, "target": Decimal("0.5")},
-        {"part": "margin", "weight": 3, "target": 100},
-    ]
-    await conn.execute(insert(score_weights), rows)
+    nothing = dict.fromkeys(PARTS, Weight(Decimal(0), Decimal(1)))
+    own = {"coverage": Weight(Decimal(1), Decimal("0.5")), "margin": Weight(Decimal(3), Decimal("1.2"))}
+    await save_weights(conn, {**nothing, **own})
     parts = {part.name: part for part in (await score(conn, wang, NOVEMBER)).parts}
     assert (parts["coverage"].weight, parts["coverage"].points) == (Decimal(25), Decimal(25))
-    assert (parts["margin"].weight, parts["margin"].points) == (Decimal(75), Decimal("37.5"))
+    assert (parts["margin"].weight, parts["margin"].points) == (Decimal(75), Decimal("0.19"))  # 50 of 20,000
 
 
 async def test_a_merged_customer_counts_once(conn: AsyncConnection, team: Team) -> None:
@@ -248,7 +276,8 @@ async def test_every_number_opens_the_records_behind_it(conn: AsyncConnection, t
     await team.order(people[1], LATER, margin=None)
     found = await score(conn, wang, NOVEMBER)
     for part in found.parts:
-        items, cursor = [], None
+        items: list[Evidence] = []
+        cursor = None
         while True:
             page = await evidence(conn, wang, NOVEMBER, part.name, cursor, limit=2)
             items += page.items
@@ -283,3 +312,128 @@ def test_a_month_is_the_workspaces() -> None:
     assert NOVEMBER.end == datetime(2026, 11, 30, 16, tzinfo=UTC)
     assert read_period("2026-12", ZONE).end == datetime(2026, 12, 31, 16, tzinfo=UTC)
     assert period_of(datetime(2026, 10, 31, 16, tzinfo=UTC), ZONE) == NOVEMBER
+
+
+async def test_response_is_what_was_done_in_time(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    people = await team.people("W", 5)
+    times: list[dict[str, Any]] = [
+        {"state": "done", "closed_at": LATER, "outcome": "called"},
+        {"state": "done", "closed_at": LATER + timedelta(days=3), "outcome": "called"},  # too late
+        {"state": "open"},  # and due
+        {"state": "open", "due_at": NOVEMBER.end},  # not yet due: it does not count
+        {"state": "open", "given_at": None, "due_at": None},  # waits: nobody had it
+    ]
+    for person, values_ in zip(people, times, strict=True):
+        await follow(conn, person, **values_)
+    found = await score(conn, wang, NOVEMBER, NOVEMBER.end - timedelta(days=1))
+    assert counted(found)["response"] == (1, 3)
+    assert counted(found)["conversion"] == (0, 2)
+    await team.order(people[0], LATER + timedelta(days=20))
+    assert counted(await score(conn, wang, NOVEMBER))["conversion"] == (1, 2)
+
+
+async def test_satisfaction_hears_ratings_visits_complaints_and_who_left_after_a_contact(
+    conn: AsyncConnection, team: Team
+) -> None:
+    wang = await team.salesperson("W")
+    people = await team.people("W", 6)
+    for person, survey, stars in ((0, "csat", 5), (1, "csat", 3), (2, "nps", 7)):
+        row = {"customer_id": people[person], "at": LATER, "key": uuid4(), "survey": survey, "score": stars}
+        asked = {"counts": True, "how": "button", "recipient": people[person], "run_id": 1, "step": 0}
+        await conn.execute(insert(ratings), {**row, **asked})
+    for person, kind, satisfaction in ((3, "repair", 5), (4, "complaint", None)):
+        row = {"customer_id": people[person], "number": f"V{person}", "kind": kind, "kind_folded": kind}
+        done = {"requested_at": LATER, "completed_at": LATER, "satisfaction": satisfaction}
+        await conn.execute(insert(service_visits), {**row, **done})
+    run_id = await team.run()
+    await team.mail(run_id, people[4:])
+    await follow(conn, people[5], state="done", closed_at=LATER)
+    await team.do(FactKind.UNSUBSCRIBED, run_id, *people[4:], at=LATER + timedelta(days=1))
+    found = await score(conn, wang, NOVEMBER)
+    assert counted(found)["satisfaction"] == (3, 6)  # the one nobody had contacted left by themselves
+    page = await evidence(conn, wang, NOVEMBER, "satisfaction")
+    assert sum(item.counts for item in page.items) == 3
+
+
+async def test_growth_is_new_homes_against_known_ones(conn: AsyncConnection, team: Team) -> None:
+    wang = await team.salesperson("W")
+    await team.people("W", 50)
+    await make_people(conn, 1, salesperson="W", created_at=LATER)
+    found = {part.name: part for part in (await score(conn, wang, NOVEMBER)).parts}["growth"]
+    assert (found.value, found.counted, found.total) == (Decimal("0.02"), 1, 51)
+    assert found.points == found.weight
+
+
+async def test_a_rich_district_earns_no_free_points(conn: AsyncConnection, team: Team) -> None:
+    """Everybody in Rich buys for 1,000 and in Poor for 10, whoever looks after them: all do as well as their like."""
+    homes = {"a": ("rich", 40), "b": ("poor", 40), "c": ("rich", 40), "d": ("poor", 40)}
+    for code, (city, number) in homes.items():
+        await team.salesperson(code)
+        for person in await team.people(code, number, city=city, city_folded=city):
+            await team.order(person, LATER, margin=1_000 if city == "rich" else 10)
+    found = {one.code: {part.name: part for part in one.parts}["margin"] for one in await ranking(conn, NOVEMBER)}
+    assert {code: (part.method, part.value) for code, part in found.items()} == dict.fromkeys(
+        homes, (RATIO, Decimal(1))
+    )
+    assert (found["a"].actual, found["a"].expected) == (Decimal(40_000), Decimal(40_000))
+    await team.order((await team.people("b", 1, city="poor", city_folded="poor"))[0], LATER, margin=420)
+    found = {one.code: {part.name: part for part in one.parts}["margin"] for one in await ranking(conn, NOVEMBER)}
+    assert found["b"].value == Decimal(2)  # 820 where 41 of the poor bring 410
+    assert found["a"].value == 1
+
+
+async def test_too_few_others_are_no_comparison(conn: AsyncConnection, team: Team) -> None:
+    for code, number in (("a", FEWEST), ("b", FEWEST - 1)):
+        await team.salesperson(code)
+        for person in await team.people(code, number):
+            await team.order(person, LATER)
+    methods = {part.method for one in await ranking(conn, NOVEMBER) for part in one.parts}
+    assert methods == {"plain"}
+
+
+async def test_a_closed_month_is_kept_and_counted_again_it_is_the_same(conn: AsyncConnection, team: Team) -> None:
+    for code in ("W", "L"):
+        await team.salesperson(code)
+        people = await team.people(code, 40)
+        await team.appliance(*people[:11])
+        run_id = await team.run()
+        await team.mail(run_id, people)
+        await team.do(FactKind.CLICKED, run_id, *people[:9])
+        for person in people[:7]:
+            await team.order(person, LATER + timedelta(days=1), margin=123)
+    early, late = NOVEMBER.end + timedelta(days=30), NOVEMBER.end + timedelta(days=32)
+    live = await ranking(conn, NOVEMBER, late)
+    assert not await close_month(conn, NOVEMBER, early)
+    assert await close_month(conn, NOVEMBER, late)
+    assert not await close_month(conn, NOVEMBER, late)
+    assert await month(conn, NOVEMBER, late) == await measure(conn, NOVEMBER, late)
+    assert await ranking(conn, NOVEMBER, late) == live
+    await conn.execute(update(customers).values(salesperson="W"))
+    assert await ranking(conn, NOVEMBER, late) == live
+    assert over(late, ZONE)[-1] == NOVEMBER
+    assert over(early, ZONE)[-1] == read_period("2026-10", ZONE)
+
+
+async def test_weights_are_checked_and_can_be_tried(conn: AsyncConnection, team: Team) -> None:
+    await team.salesperson("W")
+    await team.appliance(*await team.people("W", 1))
+    with pytest.raises(Invalid) as refused:
+        await save_weights(conn, {**DEFAULTS, "margin": Weight(Decimal(101), Decimal(0)), "charm": DEFAULTS["margin"]})
+    assert {each.path for each in refused.value.problems} == {"weight.margin", "target.margin", "charm"}
+    with pytest.raises(Invalid):
+        await save_weights(conn, dict.fromkeys(PARTS, Weight(Decimal(0), Decimal(1))))
+    nothing = dict.fromkeys(PARTS, Weight(Decimal(0), Decimal(1)))
+    [tried] = await ranking(conn, NOVEMBER, weights={**nothing, "coverage": DEFAULTS["coverage"]})
+    assert tried.score == 100
+    [stands] = await ranking(conn, NOVEMBER)
+    assert stands.score is not None
+    assert stands.score < 100
+
+
+async def follow(conn: AsyncConnection, person: int, **given: Any) -> None:
+    """A follow-up of W, given when the campaign was sent and due two days later."""
+    row = {"customer_id": person, "rule": "replacement", "salesperson": "W", "state": "open", "evidence": []}
+    worth = {"value": 100, "due_hours": 48, "signal_at": SENT, "opened_at": SENT}
+    times = {"given_at": SENT, "due_at": SENT + timedelta(days=2)}
+    await conn.execute(insert(follow_ups), {**row, **worth, **times, **given})

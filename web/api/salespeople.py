@@ -34,7 +34,10 @@ class Salesperson(BaseModel):
 
 
 class Part(BaseModel):
-    """One part of a score: `counted` of `total` records count towards `value`, which earns `weight` at `target`."""
+    """One part of a score: `counted` of `total` records count towards `value`, which earns `weight` at `target`.
+
+    `method` "matched": `value` is `actual` over `expected`, what matched households brought elsewhere; else "plain".
+    """
 
     name: str
     value: Decimal | None
@@ -43,6 +46,9 @@ class Part(BaseModel):
     points: Decimal
     counted: int
     total: int
+    method: str
+    actual: Decimal | None
+    expected: Decimal | None
     evidence_url: str
 
 
@@ -99,7 +105,7 @@ async def score(ask: Ask) -> Any:
     name="salesperson_evidence",
     answer=Page[Evidence],
     allow=SIGNED_IN,
-    query={"part": "coverage, engagement, conversion or margin", **PERIOD, **PAGE_QUERY},
+    query={"part": "coverage, freshness, response, conversion, margin, satisfaction or growth", **PERIOD, **PAGE_QUERY},
 )
 async def evidence(ask: Ask) -> Any:
     """The records behind a part of a score, by customer."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
+from statistics import median
 from typing import Any
 
 from sqlalchemy import select
@@ -15,7 +18,7 @@ from runtime.clock import utc_now
 from runtime.errors import NotFound
 from sales.evidence import evidence as records_behind
 from sales.period import Period, period_of, read_period
-from sales.scores import ranking
+from sales.scores import Score, ranking
 from sales.scores import score as score_of
 from web.access import SIGNED_IN, Route, Viewer, house_of, viewer_of
 from web.i18n import N_, _
@@ -23,10 +26,16 @@ from web.listing import read_listing
 from web.render import page
 
 PARTS = {
-    "coverage": (N_("Coverage"), N_("Customers with an appliance on record")),
-    "engagement": (N_("Engagement"), N_("Of those written to this month, who opened or clicked (machines left out)")),
-    "conversion": (N_("Conversion"), N_("Of those who clicked this month, who ordered within 30 days")),
+    "coverage": (N_("Coverage"), N_("Households with an appliance on record")),
+    "freshness": (N_("Freshness"), N_("Of those, whose record was made or confirmed in the last 18 months")),
+    "response": (N_("Response"), N_("Follow-ups that were done in time")),
+    "conversion": (N_("Conversion"), N_("Of those who clicked or were followed up, who ordered within 30 days")),
     "margin": (N_("Margin"), N_("Gross margin of this month's orders, where the cost is known")),
+    "satisfaction": (
+        N_("Satisfaction"),
+        N_("Good ratings; bad ones, complaints and unsubscribes after a contact count against"),
+    ),
+    "growth": (N_("Growth"), N_("Households that are new this month, against those known before")),
 }
 SORTS = ("rank", "name", "customers", "score", *PARTS)
 MONTHS = 12
@@ -54,6 +63,7 @@ async def listing(request: Request) -> Response:
         period=period,
         months=_months(utc_now(), request),
         parts=PARTS,
+        spread=_spread(scores) if not viewer.own_only else [],
     )
 
 
@@ -63,6 +73,7 @@ async def show(request: Request) -> Response:
     async with house.database.connect() as conn:
         await _check(conn, request)
         found = await score_of(conn, request.path_params["id"], period)
+        team = await ranking(conn, period)
         trend = [
             {
                 "name": name,
@@ -78,6 +89,8 @@ async def show(request: Request) -> Response:
         months=_months(utc_now(), request),
         parts=PARTS,
         trend=trend,
+        spread=_spread(team),
+        middle=_middle(team),
     )
 
 
@@ -116,6 +129,23 @@ def _months(now: datetime, request: Request) -> list[str]:
     local = now.astimezone(house_of(request).settings.zone)
     first = local.year * 12 + local.month - 1
     return [f"{month // 12}-{month % 12 + 1:02}" for month in range(first, first - MONTHS, -1)]
+
+
+def _spread(scores: Sequence[Score]) -> list[int]:
+    """How many salespeople have 0 to 9 points, 10 to 19 … 90 and more."""
+    found = [0] * 10
+    for one in scores:
+        if one.score is not None:
+            found[min(int(one.score) // 10, 9)] += 1
+    return found
+
+
+def _middle(scores: Sequence[Score]) -> dict[str, Decimal]:
+    """The team's median points of each part."""
+    return {
+        name: median(part.points for one in scores for part in one.parts if part.name == name)
+        for name in (PARTS if scores else ())
+    }
 
 
 def _may_see(viewer: Viewer, code: str) -> bool:
