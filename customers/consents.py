@@ -19,12 +19,16 @@ MARKETING = "marketing"  # the purpose of campaigns: what people agree to, and w
 
 _APPEND = text("""
     INSERT INTO consents (customer_id, channel, purpose, at, granted, source, text_version, proof, recorded_at)
-    SELECT customer_id, channel, purpose, at, granted, source, text_version, proof, :now
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(customer_id bigint, channel text, purpose text,
-        at timestamptz, granted boolean, source text, text_version text, proof jsonb)
+    SELECT customer_id, channel, purpose, at, granted, source, text_version, proof, :now FROM (
+        SELECT DISTINCT ON (customer_id, channel, purpose, at, granted) *
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(customer_id bigint, channel text, purpose text,
+            at timestamptz, granted boolean, source text, text_version text, proof jsonb, position int)
+        ORDER BY customer_id, channel, purpose, at, granted, position
+    ) given
     WHERE NOT EXISTS (
         SELECT FROM consents old WHERE old.customer_id = given.customer_id AND old.channel = given.channel
         AND old.purpose = given.purpose AND old.at = given.at AND old.granted = given.granted)
+    ORDER BY position
 """)
 # The latest of the given entries of each key; where the time is the same, the later in the given order. What stands is
 # replaced by an entry of its time or later.
