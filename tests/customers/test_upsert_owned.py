@@ -44,6 +44,16 @@ async def test_an_order_with_items_and_what_activity_knows_of_it(door: Door) -> 
     assert known["first_order_at"] == known["last_order_at"] == datetime(2026, 3, 5, 2, 0, tzinfo=UTC)
 
 
+async def test_an_order_is_delivered_later(door: Door) -> None:
+    await door("orders", ORDER)
+    assert (await door.one(orders))["delivered_at"] is None
+    later = {"number": "N1", "customer": ORDER["customer"], "delivered_at": "2026-03-08T15:00:00+08:00"}
+    assert (await door("orders", later)).updated == 1
+    order = await door.one(orders)
+    assert order["delivered_at"] == datetime(2026, 3, 8, 7, tzinfo=UTC)
+    assert (order["status"], order["items_count"]) == ("completed", 3)
+
+
 async def test_the_same_order_again_changes_nothing(door: Door) -> None:
     await door("orders", ORDER)
     before = await door.all(orders), await door.all(order_items), await door.all(customers)

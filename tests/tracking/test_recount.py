@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.engagement import ENGAGEMENT
 from customers.merging import merge
 from customers.models import activity
+from customers.ratings import Answer, Asked, How, record_rating
 from tests.tracking.people_with_mail import SENT_AT, activity_of, make_messages, make_people, message
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
@@ -80,8 +81,10 @@ async def test_what_was_spoilt_is_mended_and_told(conn: AsyncConnection) -> None
     await store(conn, [Fact(keys[0], FactKind.OPENED, SENT_AT + timedelta(hours=1))], NOW)
     await conn.execute(update(messages).where(messages.c.customer_id == keys[0].customer_id).values(opens=5))
     await conn.execute(update(messages).where(messages.c.customer_id == keys[1].customer_id).values(clicked_at=NOW))
-    await conn.execute(update(activity).values(last_contacted_at=None, orders_count=2))
-    assert await recount(conn) == Differences(messages=2, activity=3, orders=3)
+    asked = Asked(keys[0].customer_id, keys[0].run_id, keys[0].step, "csat")
+    await record_rating(conn, Answer(keys[0].customer_id, asked, 5, NOW, How.BUTTON))
+    await conn.execute(update(activity).values(last_contacted_at=None, orders_count=2, last_rating=1))
+    assert await recount(conn) == Differences(messages=2, activity=3, orders=3, ratings=3)
     assert await recount(conn) == NONE
     assert (await message(conn, keys[0])).opens == 1
     assert (await activity_of(conn, keys[2].customer_id)).last_contacted_at == SENT_AT
