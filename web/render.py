@@ -43,7 +43,7 @@ def page(
     with current_request(request):
         found = environment().get_template(template)
         values = _values(request, context)
-        if partial is not None and _wants(request, partial):
+        if partial is not None and wants(request, partial):
             html = "".join(found.blocks[partial](found.new_context(values)))
             return HTMLResponse(html, status, _uncached(headers))
         flash = _read_flash(request)
@@ -116,7 +116,8 @@ def _values(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _wants(request: Request, partial: str) -> bool:
+def wants(request: Request, partial: str) -> bool:
+    """Whether htmx asks for nothing but the element whose id is `partial`."""
     return request.headers.get("HX-Target") == partial and not request.headers.get("HX-History-Restore-Request")
 
 

@@ -239,3 +239,15 @@ async def test_who_is_at_risk_stands_in_the_order_of_what_is_at_stake(sign_in: S
     assert links(await client.get("/at-risk?sort=chance_active"), ROW) == ["Person 0", "Person 1", "Person 3"]
     own = await sign_in("salesperson", salesperson="s1")
     assert links(await own.get("/at-risk?salesperson=s0"), ROW) == ["Person 3", "Person 1"]
+
+
+async def test_the_timeline_alone_is_asked_for(sign_in: SignIn, house: House) -> None:
+    [customer_id] = await put(house, "customers", WANG)
+    await put(house, "orders", order("C1", "N1"))
+    client = await sign_in("analyst")
+    part = await client.get(
+        f"/customers/{customer_id}?kind=orders", headers={"HX-Request": "true", "HX-Target": "entries"}
+    )
+    assert part.status_code == 200
+    assert "N1" in part.text
+    assert "<html" not in part.text

@@ -26,7 +26,7 @@ from web.i18n import _
 from web.lifting import COMPLAINED
 from web.listing import fetch_page, read_listing
 from web.names import names_of
-from web.render import page, redirect
+from web.render import page, redirect, wants
 from web.risk_words import risk_of
 from web.sentences import category_names
 from web.timeline_words import GROUPS, ICONS, by_day, read_sought
@@ -71,9 +71,7 @@ async def show(request: Request) -> Response:
             "suppressions": await suppressions_of(conn, customer["id"], now),
             "suppressed_addresses": await suppressed_addresses_of(conn, customer["id"], now),
             "categories": await category_names(conn),
-            "engagement": await _engagement(conn, customer["id"], now),
-            "habits": await habits_of(conn, customer["id"], now, house.settings.timezone),
-            "risk": risk_of(customer["activity"], await estimate_of(conn), now),
+            **({} if wants(request, "entries") else await _picture(conn, customer, now, house.settings.timezone)),
             "names": {
                 name: (await names_of(conn, table, [customer[name]])).get(customer[name], customer[name])
                 for name, table in (("salesperson", salespeople), ("community", communities), ("dealer", dealers))
@@ -122,6 +120,15 @@ async def remove(request: Request) -> Response:
             raise Invalid(_("Nothing was erased: the name that was typed is another."))
         await erase(conn, customer["id"])
     return redirect(request, "customers", flash=_("The customer is erased."))
+
+
+async def _picture(conn: AsyncConnection, customer: dict[str, Any], now: datetime, zone: str) -> dict[str, Any]:
+    """How engaged they are and were, their habits, the risk of losing them."""
+    return {
+        "engagement": await _engagement(conn, customer["id"], now),
+        "habits": await habits_of(conn, customer["id"], now, zone),
+        "risk": risk_of(customer["activity"], await estimate_of(conn), now),
+    }
 
 
 async def _engagement(conn: AsyncConnection, customer_id: int, now: datetime) -> dict[str, Any] | None:
