@@ -45,7 +45,7 @@ async def listing(request: Request) -> Response:
     """The ranking; it is small, so it is sorted and searched here."""
     asked = read_listing(request, SORTS, default="rank")
     house, viewer = house_of(request), viewer_of(request)
-    period = _period(request)
+    period = asked_period(request)
     async with house.database.connect() as conn:
         scores = await ranking(conn, period)
     shown = [
@@ -61,7 +61,7 @@ async def listing(request: Request) -> Response:
         listing=asked,
         found={"rows": shown, "next": None},
         period=period,
-        months=_months(utc_now(), request),
+        months=month_names(utc_now(), request),
         parts=PARTS,
         spread=_spread(scores) if not viewer.own_only else [],
     )
@@ -69,7 +69,7 @@ async def listing(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     house = house_of(request)
-    period = _period(request)
+    period = asked_period(request)
     async with house.database.connect() as conn:
         await _check(conn, request)
         found = await score_of(conn, request.path_params["id"], period)
@@ -79,14 +79,14 @@ async def show(request: Request) -> Response:
                 "name": name,
                 "score": (await score_of(conn, found.salesperson_id, read_period(name, house.settings.zone))).score,
             }
-            for name in reversed(_months(utc_now(), request)[:6])
+            for name in reversed(month_names(utc_now(), request)[:6])
         ]
     return page(
         request,
         "salespeople/show.html",
         found=found,
         period=period,
-        months=_months(utc_now(), request),
+        months=month_names(utc_now(), request),
         parts=PARTS,
         trend=trend,
         spread=_spread(team),
@@ -100,7 +100,7 @@ async def evidence(request: Request) -> Response:
     if part not in PARTS:
         raise NotFound(f"a score has no part {part!r}")
     asked = read_listing(request, ("customer",), default="customer")
-    period = _period(request)
+    period = asked_period(request)
     async with house_of(request).database.connect() as conn:
         await _check(conn, request)
         found = await score_of(conn, request.path_params["id"], period)
@@ -119,12 +119,13 @@ async def evidence(request: Request) -> Response:
     )
 
 
-def _period(request: Request) -> Period:
+def asked_period(request: Request) -> Period:
+    """The month that the address names, the present one unless told."""
     zone, name = house_of(request).settings.zone, request.query_params.get("period")
     return read_period(name, zone) if name else period_of(utc_now(), zone)
 
 
-def _months(now: datetime, request: Request) -> list[str]:
+def month_names(now: datetime, request: Request) -> list[str]:
     """The last twelve months by name, the present one first."""
     local = now.astimezone(house_of(request).settings.zone)
     first = local.year * 12 + local.month - 1
