@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.models import attribute_definitions, changed_customers
+from customers.engagement import ENGAGEMENT
+from customers.models import activity, attribute_definitions, changed_customers
 from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.errors import Invalid
@@ -98,6 +99,25 @@ async def test_instants_pass_at_any_moment_and_dates_at_midnight(db: Database) -
     assert paces == ["daily", "always"]
     assert await due(db, NOW + BY_TIME - timedelta(seconds=1)) == []
     assert await due(db, NOW + BY_TIME) == [always]
+
+
+async def test_who_fades_leaves_as_time_passes(db: Database, settings: Settings) -> None:
+    """Nothing is written and nobody noted: the bound moves over the instant that a score is stored as."""
+    segment_id = await made(db, {"field": "engagement_score", "op": "gte", "value": 2})
+    async with db.begin() as conn:
+        ids = list((await make_people(conn, settings, [{"external_id": name} for name in "abc"])).values())
+        for customer_id, points in zip(ids, (4, 8, 1), strict=True):
+            until = ENGAGEMENT.earned(points, NOW)
+            own = activity.c.customer_id == customer_id
+            await conn.execute(update(activity).where(own).values(engaged_until=until))
+    of_it = select(segment_members.c.customer_id).where(segment_members.c.segment_id == segment_id)
+    left: dict[int, set[int]] = {}
+    for days in (0, 89, 91, 181):
+        assert await due(db, NOW + timedelta(days=days)) == [segment_id]
+        await evaluated(db, segment_id, NOW + timedelta(days=days))
+        async with db.connect() as conn:
+            left[days] = set((await conn.execute(of_it)).scalars())
+    assert left == {0: {ids[0], ids[1]}, 89: {ids[0], ids[1]}, 91: {ids[1]}, 181: set()}
 
 
 async def test_a_changed_rule_makes_those_due_that_refer_to_it(db: Database) -> None:
