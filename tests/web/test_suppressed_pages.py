@@ -163,6 +163,7 @@ async def test_a_domain_is_suppressed_until_a_day(sign_in: SignIn, api: OpenApi,
     assert (await client.post("/suppressed/new", data=given)).status_code == 303
     told = text_of(await client.get("/suppressed"))
     assert "the whole domain" in told
+    assert "Suppressed" in text_of(await client.get("/customers/1"))
     for value in ("wang@example.com", "not a domain", ""):
         assert invalid_fields(await client.post("/suppressed/new", data={"kind": "domain", "value": value})) == {
             "value"

@@ -15,7 +15,7 @@ from customers.erasing import erase
 from customers.models import communities, customers, dealers, salespeople
 from customers.reading import SORTS, Search, find_customers, get_customer
 from customers.results import Consent
-from customers.suppressions import suppressed_addresses_of, suppressions_of
+from customers.suppressions import DOMAIN, suppressed_addresses_of, suppressions_of
 from customers.timeline import timeline
 from runtime.clock import local_date, utc_now
 from runtime.errors import Invalid
@@ -159,14 +159,16 @@ def _channels(customer: dict[str, Any], context: dict[str, Any]) -> list[dict[st
                 (one for one in customer["consents"] if one["channel"] == kind.name and one["purpose"] == MARKETING),
                 None,
             ),
-            "against": _against(kind, context),
+            "against": _against(kind, customer, context),
         }
         for kind in channel_kinds().values()
     ]
 
 
-def _against(channel: ChannelKind, context: dict[str, Any]) -> list[dict[str, Any]]:
+def _against(channel: ChannelKind, customer: dict[str, Any], context: dict[str, Any]) -> list[dict[str, Any]]:
     """What stands against a channel: what, why, since when, and how a form names it to lift it."""
+    own = [one["value"] for one in customer["addresses"] if one["kind"] == channel.address_kind]
+    domains = {address.rpartition("@")[2] for address in own if "@" in address}
     people = [
         {
             "what": one.address or channel_label(channel.name),
@@ -189,7 +191,7 @@ def _against(channel: ChannelKind, context: dict[str, Any]) -> list[dict[str, An
             "about": "address",
         }
         for one in context["suppressed_addresses"]
-        if one.kind == channel.address_kind
+        if one.kind == channel.address_kind or (one.kind == DOMAIN and one.value in domains)
     ]
     return people + addresses
 

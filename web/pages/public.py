@@ -18,7 +18,7 @@ from runtime.errors import NotFound, Unavailable
 from runtime.signing import Purpose
 from tracking.tokens import TokenRef, read_token
 from tracking.tracker import Tracker, Visitor, standing
-from web.access import KIB, PUBLIC, Endpoint, Route, house_of
+from web.access import PUBLIC, Endpoint, Route, house_of
 from web.i18n import LANGUAGES, current_language, use_language
 from web.render import page
 
@@ -30,7 +30,6 @@ VIEW_CSP = (
 )
 TEST = "test"
 RETRY_SECONDS = 5
-MEMO_LIMIT = 16 * KIB
 
 
 def friendly(endpoint: Endpoint) -> Endpoint:
