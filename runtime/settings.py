@@ -22,6 +22,8 @@ _RETURN_PATH = re.compile(
     r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,11}@)?(?=.{1,180}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"
 )
 
+_HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*(:\d{1,5})?")
+
 
 class BadSetting(HearthError):
     """A setting that cannot be used; the text names it and says what it takes."""
@@ -32,7 +34,8 @@ class Settings:
     """What API.md lists. `database_url` None: the embedded PostgreSQL; `secret_key` None: made on first start;
     `dkim_keys`: a folder of keys (channels/email/dkim_keys.py), None where the mail server signs; `return_path`: where
     mails come back to (a domain of its own, or a mailbox), None: to the sender; `hook_secrets`: (provider, secret) of
-    HEARTH_HOOK_SECRET_PROVIDER."""
+    HEARTH_HOOK_SECRET_PROVIDER; `visit_sites`: hosts of the shop's own pages, which learn from the address of a click
+    who came and may tell what they looked at (HEARTH_VISIT_SITES; none: nothing of the kind)."""
 
     database_url: str | None
     data_dir: Path
@@ -46,6 +49,7 @@ class Settings:
     dkim_keys: Path | None = None
     return_path: str | None = None
     hook_secrets: tuple[tuple[str, str], ...] = ()
+    visit_sites: tuple[str, ...] = ()
 
     @property
     def embedded(self) -> bool:
@@ -84,6 +88,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
             for name, value in sorted(values.items())
             if name.startswith(_HOOK_SECRET) and value
         ),
+        visit_sites=_visit_sites(values.get("HEARTH_VISIT_SITES") or ""),
     )
     _check_secret(settings)
     return settings
@@ -139,6 +144,14 @@ def _return_path(place: str | None) -> str | None:
             "that takes addresses with + (returns@example.com; at most 12 letters, digits, . _ - before the @)"
         )
     return place.lower()
+
+
+def _visit_sites(hosts: str) -> tuple[str, ...]:
+    found = tuple(host.strip().lower() for host in hosts.split(",") if host.strip())
+    for host in found:
+        if not _HOST.fullmatch(host):
+            raise BadSetting(f"HEARTH_VISIT_SITES: {host!r} is not a host like shop.example.com (several: by commas)")
+    return found
 
 
 def _timezone(name: str) -> str:

@@ -19,6 +19,7 @@ class FactKind(StrEnum):
     VIEWED = "viewed"  # the mail in a browser
     UNSUBSCRIBED = "unsubscribed"
     RESUBSCRIBED = "resubscribed"
+    PAGE_VISIT = "page_visit"  # of the shop, by who came from a message
 
 
 @dataclass(frozen=True, slots=True)

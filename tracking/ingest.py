@@ -21,13 +21,22 @@ async def store(conn: AsyncConnection, facts: Sequence[Fact], now: datetime) -> 
     """Record facts about messages. Repeating one changes nothing; one about a message that is not there is
     dropped."""
     seen = [fact for fact in facts if fact.kind in SEEN_KINDS]
-    said = {fact.key: fact for fact in facts if fact.kind not in SEEN_KINDS}  # a person's last word on a message
+    visits = [fact for fact in facts if fact.kind is FactKind.PAGE_VISIT]
+    said = {fact.key: fact for fact in facts if fact.kind in _WORDS}  # a person's last word on a message
     if seen:
         await store_seen(conn, seen)
+    if visits:
+        await _store_visits(conn, visits)
     for kind, granted in ((FactKind.UNSUBSCRIBED, False), (FactKind.RESUBSCRIBED, True)):
         words = [fact for fact in said.values() if fact.kind is kind]
         if words:
             await _store_words(conn, words, now, granted=granted)
+
+
+async def _store_visits(conn: AsyncConnection, facts: Sequence[Fact]) -> None:
+    """They move no fold: a visit says nothing of the message that it did not say when it was clicked."""
+    people = (await conn.execute(_INSERT_VISITS, fact_arrays(facts))).scalars()
+    await note_changed(conn, "events", set(people))
 
 
 async def _store_words(conn: AsyncConnection, facts: Sequence[Fact], now: datetime, *, granted: bool) -> None:
@@ -46,6 +55,18 @@ async def _store_words(conn: AsyncConnection, facts: Sequence[Fact], now: dateti
     ]
     await record_consents(conn, entries, now=now)
 
+
+_WORDS = (FactKind.UNSUBSCRIBED, FactKind.RESUBSCRIBED)
+
+_INSERT_VISITS = text(f"""
+    INSERT INTO events (customer_id, at, key, kind, kind_folded, channel, campaign_id, run_id, step, link, link_folded,
+                        machine, machine_reason, attributes)
+    SELECT m.customer_id, f.at, f.key, f.kind, f.kind, m.channel, m.campaign_id, m.run_id, m.step, f.link,
+           f.link_folded, f.machine IS NOT NULL, f.machine, CAST(f.attributes AS jsonb)
+    FROM {BOUND_FACTS} JOIN messages m ON {MESSAGE}
+    ON CONFLICT DO NOTHING
+    RETURNING customer_id
+""")  # noqa: S608 -- put together from our own words
 
 _STANDING = text(f"""
     SELECT coalesce(c.merged_into, f.customer_id) AS customer_id, m.run_id, m.channel, f.source, f.at, s.granted

@@ -21,6 +21,7 @@ from tracking.links import LinkTables
 from tracking.machines import TRAP, machine_reason
 from tracking.spool import Spool
 from tracking.tokens import TokenRef, read_token
+from tracking.visits import landing, visited_page
 
 SPOOL = "spool"  # in the data directory
 
@@ -49,11 +50,13 @@ class Tracker:
     signer: Signer
     collector: Collector
     links: LinkTables
+    sites: frozenset[str] = frozenset()  # whose pages tell of visits
 
     @classmethod
     def over(cls, house: House) -> Tracker:
         spool = Spool(house.settings.data_dir / SPOOL)
-        return cls(house.signer, Collector(house.database, spool), LinkTables(house.database))
+        sites = frozenset(house.settings.visit_sites)
+        return cls(house.signer, Collector(house.database, spool), LinkTables(house.database), sites)
 
     def open_at_once(self, token: str, visitor: Visitor, kept: Kept) -> None:
         """Tells `kept` once the open is kept."""
@@ -68,7 +71,7 @@ class Tracker:
         if template is None or "{" in template:
             return None
         self.collector.take(_seen(ref.key, FactKind.CLICKED, visitor, template, ref.link), kept)
-        return template
+        return landing(template, token, self.sites)
 
     async def opened(self, token: str, visitor: Visitor) -> None:
         ref = read_token(self.signer, token, Purpose.OPEN)
@@ -81,12 +84,17 @@ class Tracker:
         target = await personal(ref) if "{" in template else template
         fact = _seen(ref.key, FactKind.CLICKED, visitor, template, ref.link)
         await self.collector.record(fact)
-        return target
+        return landing(target, token, self.sites)
 
     async def trapped(self, token: str, visitor: Visitor) -> None:
         """Somebody followed the link that nobody sees."""
         ref = read_token(self.signer, token, Purpose.OPEN)
         await self.collector.record(replace(_seen(ref.key, FactKind.CLICKED, visitor), machine=TRAP))
+
+    async def visited(self, token: str, page: str, visitor: Visitor) -> None:
+        """Who once clicked looks at a page of the shop. Raises Invalid for a page of somebody else's."""
+        ref = read_token(self.signer, token, Purpose.CLICK)
+        await self.collector.record(_seen(ref.key, FactKind.PAGE_VISIT, visitor, visited_page(page, self.sites)))
 
     async def viewed(self, key: MessageKey, visitor: Visitor) -> None:
         await self.collector.record(_seen(key, FactKind.VIEWED, visitor))

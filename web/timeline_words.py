@@ -25,6 +25,7 @@ ICONS: Mapping[str, str] = {
     "opened": "mail-opened",
     "clicked": "click",
     "viewed": "eye",
+    "page_visit": "world",
     "unsubscribed": "mail-off",
     "resubscribed": "mail-check",
     "bounced": "mail-x",
@@ -39,7 +40,7 @@ ICONS: Mapping[str, str] = {
 
 GROUPS: Mapping[str, tuple[str, frozenset[str]]] = {
     "messages": (N_("Messages"), frozenset({"message"})),
-    "seen": (N_("Opens and clicks"), frozenset({"opened", "clicked", "viewed"})),
+    "seen": (N_("Opens and clicks"), frozenset({"opened", "clicked", "viewed", "page_visit"})),
     "answers": (
         N_("Replies, bounces, complaints"),
         frozenset({"replied", "bounced", "complained", "unsubscribed", "resubscribed"}),

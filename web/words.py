@@ -15,6 +15,7 @@ EVENTS: Mapping[str, str] = {
     "opened": N_("Opened"),
     "clicked": N_("Clicked"),
     "viewed": N_("Viewed in a browser"),
+    "page_visit": N_("Visited a page of the shop"),
     "unsubscribed": N_("Unsubscribed"),
     "resubscribed": N_("Subscribed again"),
     "bounced": N_("Bounced"),

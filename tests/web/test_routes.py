@@ -16,8 +16,8 @@ from web.routes import table
 
 PUBLIC_ROUTES = {"login", "login_try", "language", "reset", "reset_ask", "reset_choose", "reset_done"}
 PUBLIC_ROUTES |= {"health", "metrics", "api.openapi"}
-PUBLIC_PATHS = ("/o/", "/c/", "/u/", "/v/", "/r/", "/s/", "/preferences/", "/confirm/", "/hooks/")
-NO_CSRF_PATHS = ("/api/", "/u/", "/r/", "/s/", "/preferences/", "/confirm/", "/hooks/")
+PUBLIC_PATHS = ("/o/", "/c/", "/u/", "/v/", "/p/", "/r/", "/s/", "/preferences/", "/confirm/", "/hooks/")
+NO_CSRF_PATHS = ("/api/", "/u/", "/p/", "/r/", "/s/", "/preferences/", "/confirm/", "/hooks/")
 
 
 def test_the_app_has_no_route_beside_the_table(app: Starlette) -> None:
