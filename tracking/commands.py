@@ -1,17 +1,21 @@
-"""`hearth db recount`, `hearth returns`."""
+"""`hearth db recount`, `hearth events`, `hearth returns`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from channels.email.returns import read_return
+from runtime.clock import utc_now
 from runtime.house import House
 from runtime.process import live
 from runtime.terminal import answer, in_house
 from tracking import recount as folds
+from tracking.archive import Month, archive, months
 from tracking.return_desk import take_returns
 
 
@@ -31,6 +35,38 @@ def recount() -> None:
     found = in_house(rebuilt)
     words = ", ".join(f"{count} of {name}" for name, count in asdict(found).items())
     answer({**asdict(found), "total": found.total}, f"rows that differed: {words}" if found.total else "no difference")
+
+
+@click.group()
+def events() -> None:
+    """What came of messages, month by month."""
+
+
+@events.command("months")
+def events_months() -> None:
+    """List the months of events, with their rows (estimated) and size."""
+
+    async def listed(house: House) -> list[Month]:
+        async with house.database.connect() as conn:
+            return await months(conn)
+
+    found = in_house(listed)
+    lines = (f"{month.name:8}{month.rows:14,} rows{month.megabytes:12,.1f} MB" for month in found)
+    answer({"months": [asdict(month) for month in found]}, "\n".join(lines))
+
+
+@events.command("archive")
+@click.argument("month", type=click.DateTime(["%Y-%m"]))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def events_archive(month: datetime, file: Path) -> None:
+    """Write the events of a MONTH that is over (2026-11, of UTC) to FILE (CSV, gzipped). They stay in the database."""
+
+    async def archived(house: House) -> int:
+        async with house.database.connect() as conn:
+            return await archive(conn, month, file, utc_now())
+
+    count = in_house(archived)
+    answer({"month": f"{month:%Y-%m}", "events": count, "file": str(file)}, f"{count:,} events written to {file}")
 
 
 @click.group()
@@ -61,4 +97,4 @@ def read(file: BinaryIO) -> None:
     answer(said, "\n".join(f"{name}: {value}" for name, value in said.items() if value))
 
 
-commands: list[click.Command] = [db, returns]
+commands: list[click.Command] = [db, events, returns]
