@@ -37,13 +37,13 @@ from web.routes import table
 from web.sessions import create_token
 
 ATTACK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>${alert(3)}{{7*7}}"
-PARTS = {"kind": "rejects", "part": "margin", "lose:int": "2"}
+PARTS = {"kind": "rejects", "part": "margin", "lose:int": "2", "code": "replacement"}
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest(".table-responsive, thead"))
     .map((one) => `${one.tagName}.${one.className}`)"""
 DRAFTS = {"upload": "2"}  # begun after the import
 QUERIES = {"category": "?code=refrigerator"}
-FILES = {"import_rejects", "audience_lines"}  # a download
+FILES = {"import_rejects", "audience_lines", "customer_export"}  # a download
 
 
 def address(route: Route) -> str:
