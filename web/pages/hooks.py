@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +17,7 @@ from tracking.ledger import MessageKey
 from tracking.return_paths import ReturnPaths
 from tracking.returns import Report, apply_reports
 from web.access import MIB, PUBLIC, Route, house_of
+from web.models import attempts
 
 LIMIT = 4 * MIB
 _UNPROVEN = Response("not signed with the secret that is configured here\n", 401, media_type="text/plain")
@@ -24,9 +30,12 @@ async def email_hook(request: Request) -> Response:
     if provider is None:
         raise NotFound("there is no such provider")
     secret, body = dict(house.settings.hook_secrets).get(name), await request.body()
-    if secret is None or not provider.authentic(secret, request.headers, body):
-        return _UNPROVEN
     now, paths = utc_now(), ReturnPaths.of(house)
+    # In a thread: a certificate may have to be fetched first.
+    if secret is None or not await asyncio.to_thread(provider.authentic, secret, request.headers, body, now):
+        return _UNPROVEN
+    if provider.greet is not None:
+        await asyncio.to_thread(provider.greet, secret, body)
     told = [] if paths is None else [(_message(paths, event), event) for event in read_hook(provider, body)]
     reports = [
         Report(key, event.kind, event.at or now, event.bounce, event.status, event.code, event.words, name)
@@ -34,8 +43,21 @@ async def email_hook(request: Request) -> Response:
         if key is not None
     ]
     async with house.database.begin() as conn:
+        if provider.once is not None and not await _first_use(conn, name, *provider.once(body), now):
+            return _UNPROVEN
         await apply_reports(conn, reports, now)
     return Response(status_code=204)
+
+
+async def _first_use(conn: AsyncConnection, provider: str, signed: str, use: str, now: datetime) -> bool:
+    """Whether what was signed is used for the first time, or again for the same: a report may be repeated, but its
+    signature carries no other. Kept among the tries that are limited, for longer than the signature is believed."""
+    kind = f"hook:{provider}:{signed}"
+    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(kind, 0))))
+    uses = set((await conn.execute(select(attempts.c.subject).where(attempts.c.kind == kind))).scalars())
+    if not uses:
+        await conn.execute(insert(attempts).values(kind=kind, subject=use, at=now))
+    return uses <= {use}
 
 
 def _message(paths: ReturnPaths, event: HookEvent) -> MessageKey | None:
