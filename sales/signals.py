@@ -17,11 +17,11 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Subquery,
+    any_,
     case,
     func,
     literal,
     literal_column,
-    or_,
     select,
     text,
 )
@@ -65,7 +65,7 @@ def event_evidence(signal: Signal, now: datetime) -> ColumnElement[Any]:
         select(*what, func.count().label("count"), func.max(row.at).label("at"))
         .select_from(events.outerjoin(campaign_names, name.campaign_id == row.campaign_id))
         .where(
-            or_(row.customer_id == customers.c.id, row.customer_id.in_(aliases)),
+            row.customer_id == any_(func.array_append(func.array(aliases.scalar_subquery()), customers.c.id)),
             row.machine.is_(False),
             row.at > now - timedelta(days=signal.within_days),
             row.kind_folded.in_(("opened", "clicked", fold(signal.event))),
@@ -116,7 +116,7 @@ def _part(words: str) -> str:
 
 
 _AMONG = {
-    EVENT: """AND (e.customer_id = ANY(CAST(:ids AS bigint[])) OR e.customer_id IN (
+    EVENT: """AND e.customer_id = ANY(CAST(:ids AS bigint[]) || ARRAY(
         SELECT id FROM customers WHERE merged_into = ANY(CAST(:ids AS bigint[]))))""",
     VISIT: "AND v.customer_id = ANY(CAST(:ids AS bigint[]))",
     RATING: "AND r.customer_id = ANY(CAST(:ids AS bigint[]))",

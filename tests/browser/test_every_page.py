@@ -18,7 +18,9 @@ from channels.email import mailbox
 from customers.imports.pending import create_pending, seal_pending
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
 from customers.reference import Category, save_category
+from customers.signup_forms import SignupForm, save_form
 from customers.suppressions import Lift, SuppressedAddress, Suppression, lift, suppress, suppress_addresses
+from customers.topics import Topic, save_topic
 from runtime.clock import utc_now
 from runtime.house import House
 from segments.audiences import create_audience, enqueue_audience
@@ -42,8 +44,8 @@ TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [.
     .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest(".table-responsive, thead"))
     .map((one) => `${one.tagName}.${one.className}`)"""
 DRAFTS = {"upload": "2"}  # begun after the import
-QUERIES = {"category": "?code=refrigerator"}
-FILES = {"import_rejects", "audience_lines", "customer_export"}  # a download
+QUERIES = {"category": "?code=refrigerator", "topic": "?key=offers"}
+FILES = {"import_rejects", "audience_lines", "customer_export", "suppressed_export"}  # a download
 
 
 def address(route: Route) -> str:
@@ -92,6 +94,9 @@ async def set_up(house: House) -> None:
         await suppress(conn, [Suppression(2, "email", ATTACK, utc_now())])
         await lift(conn, 2, "email", Lift(ATTACK, ATTACK, utc_now()))
         await suppress_addresses(conn, [SuppressedAddress("email", ATTACK, ATTACK, utc_now(), detail=ATTACK)])
+        await save_topic(conn, Topic("offers", ATTACK, ATTACK), new=True)
+        asked = SignupForm(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, ["name"], ["offers"])
+        await save_form(conn, asked, by=ATTACK, now=utc_now())
 
 
 async def outreach(house: House) -> None:
