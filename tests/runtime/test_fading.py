@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 FADING = Fading(timedelta(days=90))
 LAST_DIGIT = timedelta(milliseconds=1)
 
-instants = st.datetimes(datetime(2016, 1, 1), datetime(2026, 11, 23)).map(lambda at: at.replace(tzinfo=UTC))
+instants = st.timedeltas(timedelta(0), timedelta(days=3980)).map(lambda back: NOW - back)
 earned = st.tuples(st.integers(1, 50), instants)
 values = st.decimals(0, 500, places=2)
 on_a_database = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
