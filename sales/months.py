@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,12 +52,14 @@ class Measures:
     counts: dict[str, Count]
 
 
-async def month(conn: AsyncConnection, period: Period, now: datetime) -> dict[str, Measures]:
-    """By salesperson's code: as kept where the month is closed, else counted."""
-    kept = await conn.execute(
-        select(closed_months.c.salesperson, closed_months.c.measures).where(closed_months.c.period == period.name)
-    )
-    found = {row.salesperson: _read(row.salesperson, row.measures) for row in kept}
+async def month(conn: AsyncConnection, period: Period, now: datetime, *, lately: bool = False) -> dict[str, Measures]:
+    """By salesperson's code: as kept where the month is closed, else counted. `lately`: some minutes ago will do, where
+    it was counted then."""
+    row = closed_months.c
+    asked = select(row.salesperson, row.measures).where(row.period == period.name)
+    if not lately:
+        asked = asked.where(row.measured_at >= period.end + AFTER)
+    found = {each.salesperson: _read(each.salesperson, each.measures) for each in await conn.execute(asked)}
     return found or await measure(conn, period, now)
 
 
@@ -82,33 +84,42 @@ async def measure(conn: AsyncConnection, period: Period, now: datetime) -> dict[
 
 
 async def close_month(conn: AsyncConnection, period: Period, now: datetime) -> bool:
-    """Keep a month whose orders have all come; whether it was kept now."""
-    known = select(closed_months.c.period).where(closed_months.c.period == period.name).limit(1)
+    """Keep a month whose orders have all come, for good; whether it was kept now."""
+    row = closed_months.c
+    known = select(row.period).where(row.period == period.name, row.measured_at >= period.end + AFTER).limit(1)
     if now < period.end + AFTER or await conn.scalar(known) is not None:
         return False
+    return await keep(conn, period, now)
+
+
+async def keep(conn: AsyncConnection, period: Period, now: datetime) -> bool:
+    """Keep the month as it stands now; whether there is anybody in it."""
     rows = [
         {"period": period.name, "salesperson": each.code, "measures": _plain(each), "measured_at": now}
         for each in (await measure(conn, period, now)).values()
     ]
+    await conn.execute(delete(closed_months).where(closed_months.c.period == period.name))
     if rows:
-        await conn.execute(insert(closed_months).on_conflict_do_nothing(), rows)
+        await conn.execute(insert(closed_months), rows)
     return bool(rows)
 
 
 @job("sales.close_months")
 async def close_months(house: House) -> None:
-    """Keep the months of the last year that are over, one a transaction."""
+    """Keep the months of the last year that are over, and the present one as it stands; one a transaction."""
     now = utc_now()
     for period in over(now, house.settings.zone):
         async with house.database.begin() as conn:
             await close_month(conn, period, now)
+    async with house.database.begin() as conn:
+        await keep(conn, period_of(now, house.settings.zone), now)
 
 
-@tick(every=timedelta(hours=6))
+@tick(every=timedelta(minutes=10))
 async def close_in_time(house: House, term: Term, now: datetime) -> None:
     async with house.database.begin() as conn:
         await check_term(conn, term)
-        await defer(conn, close_months, queueing_lock="sales.close_months")
+        await defer(conn, close_months, lock="sales.close_months", queueing_lock="sales.close_months")
 
 
 def over(now: datetime, zone: ZoneInfo) -> list[Period]:

@@ -94,10 +94,16 @@ async def score(conn: AsyncConnection, salesperson_id: int, period: Period, now:
 
 
 async def ranking(
-    conn: AsyncConnection, period: Period, now: datetime | None = None, *, weights: Mapping[str, Weight] | None = None
+    conn: AsyncConnection,
+    period: Period,
+    now: datetime | None = None,
+    *,
+    weights: Mapping[str, Weight] | None = None,
+    lately: bool = False,
 ) -> list[Score]:
-    """Every salesperson's score, the best first. `weights`: other than the workspace's, to see their effect."""
-    measures = await month(conn, period, now or utc_now())
+    """Every salesperson's score, the best first. `weights`: other than the workspace's, to see their effect. `lately`:
+    as they stood some minutes ago will do."""
+    measures = await month(conn, period, now or utc_now(), lately=lately)
     people = (await conn.execute(select(salespeople.c.id, salespeople.c.code, salespeople.c.name))).all()
     nobody = {part: Count() for part in PARTS}
     found = [(row, measures.get(row.code, Measures(row.code, 0, nobody))) for row in people]

@@ -19,7 +19,7 @@ from sales.evidence import Evidence, evidence
 from sales.facts import PARTS
 from sales.matching import FEWEST
 from sales.models import follow_ups
-from sales.months import close_month, measure, month, over
+from sales.months import close_month, keep, measure, month, over
 from sales.period import period_of, read_period
 from sales.scores import DEFAULTS, RATIO, Score, Weight, ranking, save_weights, score
 from tests.tracking.people_with_mail import make_people
@@ -413,6 +413,18 @@ async def test_a_closed_month_is_kept_and_counted_again_it_is_the_same(conn: Asy
     assert await ranking(conn, NOVEMBER, late) == live
     assert over(late, ZONE)[-1] == NOVEMBER
     assert over(early, ZONE)[-1] == read_period("2026-10", ZONE)
+
+
+async def test_some_minutes_ago_will_do_for_who_says_so(conn: AsyncConnection, team: Team) -> None:
+    await team.salesperson("W")
+    await team.people("W", 2)
+    now = NOVEMBER.end - timedelta(days=3)
+    await keep(conn, NOVEMBER, now)
+    await team.people("W", 1)
+    assert [one.customers for one in await ranking(conn, NOVEMBER, now, lately=True)] == [2]
+    assert [one.customers for one in await ranking(conn, NOVEMBER, now)] == [3]
+    await keep(conn, NOVEMBER, now)
+    assert [one.customers for one in await ranking(conn, NOVEMBER, now, lately=True)] == [3]
 
 
 async def test_weights_are_checked_and_can_be_tried(conn: AsyncConnection, team: Team) -> None:

@@ -41,7 +41,9 @@ async def show(request: Request) -> Response:
             "campaigns": [] if viewer.own_only else await campaign_lines(conn, await latest(conn)),
             "coming": [] if viewer.own_only else await coming(conn),
             "scores": [
-                one for one in await ranking(conn, period_of(now, house.settings.zone)) if own in (None, one.code)
+                one
+                for one in await ranking(conn, period_of(now, house.settings.zone), lately=True)
+                if own in (None, one.code)
             ][:BEST],
         }
     context["glance"] = None if viewer.own_only else await glance_of(house)

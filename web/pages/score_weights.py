@@ -40,8 +40,8 @@ async def save(request: Request) -> Response:
     if form.get("act") == "preview":
         period = period_of(utc_now(), house.settings.zone)
         async with house.database.connect() as conn:
-            before = {one.code: one for one in await ranking(conn, period)}
-            after = await ranking(conn, period, weights=weights)
+            before = {one.code: one for one in await ranking(conn, period, lately=True)}
+            after = await ranking(conn, period, weights=weights, lately=True)
         moved = [{"name": one.name or one.code, "before": before[one.code], "after": one} for one in after]
         return await _page(request, weights, {}, moved)
     async with house.database.begin() as conn:
