@@ -56,7 +56,7 @@ def events_months() -> None:
 
 
 @events.command("archive")
-@click.argument("month", type=click.DateTime(["%Y-%m"]))
+@click.argument("month", type=click.DateTime(["%Y-%m"]), metavar="MONTH")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def events_archive(month: datetime, file: Path) -> None:
     """Write the events of a MONTH that is over (2026-11, of UTC) to FILE (CSV, gzipped). They stay in the database."""

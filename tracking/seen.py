@@ -126,8 +126,9 @@ _STORE = f"""
             CASE WHEN f.clicks > 0 AND m.clicks = f.clicks THEN f.clicked_at END AS clicked_at,
             coalesce((m.opens + m.clicks > f.opens + f.clicks AND m.opened_at = f.opened_at)
                 OR (m.clicks > f.clicks AND m.clicked_at = f.clicked_at), false) AS earlier,
-            coalesce(f.clicks > 0 OR m.machine_clicked_at > f.opened_at - interval '{LOOK_BACK.total_seconds()} s'
-                OR f.machine_clicked_at IS NOT NULL, false) AS doubt,
+            m.opens + m.clicks > 0 AND coalesce(m.clicks > 1 OR m.machine_clicked_at IS NOT NULL, false)
+                AND coalesce(f.clicks > 0 OR f.machine_clicked_at IS NOT NULL
+                    OR m.machine_clicked_at > f.opened_at - interval '{LOOK_BACK.total_seconds()} s', false) AS doubt,
             m.run_id, m.step
     ), points AS (
         SELECT coalesce(c.merged_into, c.id) AS customer_id, earned.until,
