@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+import crawleruseragents
+import device_detector
+import yaml_rs
 
 from tracking.machines import machine_reason
-
-device_detector = pytest.importorskip("device_detector", reason="the list of agents comes with the set-up")
-crawleruseragents = pytest.importorskip("crawleruseragents", reason="the list of agents comes with the set-up")
-yaml = pytest.importorskip("yaml_rs", reason="comes with device-detector")
 
 SOAK = bool(os.environ.get("HEARTH_SOAK"))
 RECOGNISED = 0.95
@@ -25,7 +23,7 @@ CRAWLERS = Path(crawleruseragents.__file__).parent / "crawler-user-agents.json"
 
 
 def machines() -> Iterator[str]:
-    for record in yaml.loads((FIXTURES / "bots.yml").read_text()):
+    for record in yaml_rs.loads((FIXTURES / "bots.yml").read_text()):
         yield record["user_agent"]
     for crawler in json.loads(CRAWLERS.read_text()):
         yield from crawler["instances"]
@@ -36,7 +34,7 @@ def people(kind: str) -> Iterator[str]:
     for path in sorted(FIXTURES.glob("*.yml")):
         if path.stem == "bots" or (not SOAK and kind == "browser" and path.stem[-1] not in "05p"):
             continue
-        for record in yaml.loads(path.read_text()):
+        for record in yaml_rs.loads(path.read_text()):
             client: Any = record.get("client")
             if isinstance(client, dict) and client.get("type") == kind:
                 yield record["user_agent"]

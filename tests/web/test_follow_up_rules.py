@@ -71,5 +71,7 @@ async def test_weights_are_shown_tried_and_saved(sign_in: SignIn, house: House) 
     async with house.database.connect() as conn:
         kept = await weights_of(conn)
     assert {(float(each.weight), float(each.target)) for each in kept.values()} == {(10, 0.1), (10, 10)}
-    assert invalid_fields(await client.post("/score-weights", data={**form, "weight.margin": "-1"})) == {"weight-margin"}
+    assert invalid_fields(await client.post("/score-weights", data={**form, "weight.margin": "-1"})) == {
+        "weight-margin"
+    }
     assert (await client.post("/score-weights", data={**form, "target.margin": "x"})).status_code == 422
