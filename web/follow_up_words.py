@@ -91,11 +91,11 @@ def _event(item: Mapping[str, Any], categories: Mapping[str, str], today: date) 
     values = {"campaign": item.get("campaign") or _("a message")}
     count = int(item["count"])
     if item["event"] == "opened":
-        return ngettext("opened “%(campaign)s” once", "opened “%(campaign)s” %(num)s times", count, **values)
+        return ngettext("opened “%(campaign)s” %(num)s time", "opened “%(campaign)s” %(num)s times", count, **values)
     if item["event"] == "clicked":
         values["link"] = _link(item.get("link") or "", categories)
         return ngettext(
-            "clicked %(link)s in “%(campaign)s” once",
+            "clicked %(link)s in “%(campaign)s” %(num)s time",
             "clicked %(link)s in “%(campaign)s” %(num)s times",
             count,
             **values,

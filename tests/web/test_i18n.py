@@ -35,6 +35,12 @@ def test_chinese_keeps_the_placeholders() -> None:
             assert placeholders(text) | {"num"} >= placeholders(sources[-1]), message.id
 
 
+def test_the_compiler_finds_no_fault() -> None:
+    """The set-up stops at the first."""
+    faults = {str(message.id): errors for message, errors in read_catalogue(catalogue_path()).check() if errors}
+    assert not faults
+
+
 def as_texts(given: Message | str) -> tuple[str, ...]:
     return tuple(given) if isinstance(given, (tuple, list)) else (str(given),)
 
