@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     FromClause,
     Select,
     Table,
     Text,
     any_,
-    cast,
     func,
     literal,
     or_,
@@ -25,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.bulk import array_of_ids
 from customers.engagement import ENGAGEMENT
 from customers.models import (
     activity,
@@ -199,7 +198,7 @@ async def _load_single(conn: AsyncConnection, people: dict[int, Person], needs: 
         own = needs.columns(group)
         named.append((group, [column.name for column in own]))
         columns += [column.label(f"{group}.{column.name}") for column in own]
-    statement = select(*columns).select_from(joined(needs)).where(customers.c.id == any_(_ids(people)))
+    statement = select(*columns).select_from(joined(needs)).where(customers.c.id == any_(array_of_ids(people)))
     for row in (await conn.execute(statement)).all():
         values = iter(row)
         person = people[next(values)]
@@ -225,7 +224,7 @@ def _chosen_appliance(ids: Sequence[int], needs: Needs, matched: ColumnElement[b
     person = appliances.c.customer_id
     return (
         select(*needs.columns("appliance"), person)
-        .where(person == any_(_ids(ids)), possible)
+        .where(person == any_(array_of_ids(ids)), possible)
         .ext(distinct_on(person))
         .order_by(person, *order)
     )
@@ -258,7 +257,7 @@ async def _load_items(
 ) -> None:
     owner, order = order_items.c.customer_id, order_items.c.order_number
     numbers = literal([key[1] for key in found], ARRAY(Text))
-    pairs = func.unnest(_ids([key[0] for key in found]), numbers)
+    pairs = func.unnest(array_of_ids([key[0] for key in found]), numbers)
     wanted = pairs.table_valued("customer_id", "number").render_derived()
     statement = (
         select(owner, order, *(order_items.c[name] for name in _ITEM_NAMES.split() if name in names))
@@ -281,11 +280,6 @@ def _at_most(
     """The first `most` records of each person in `order`; the person comes last."""
     person = table.c.customer_id
     place = func.row_number().over(partition_by=person, order_by=order)
-    ranked = select(*columns, person, place.label("_place")).where(person == any_(_ids(ids))).subquery()
+    ranked = select(*columns, person, place.label("_place")).where(person == any_(array_of_ids(ids))).subquery()
     kept = [column for column in ranked.c if column.name != "_place"]
     return select(*kept).where(ranked.c._place <= most).order_by(ranked.c.customer_id, ranked.c._place)
-
-
-def _ids(ids: Iterable[int]) -> ColumnElement[Any]:
-    listed = ",".join(map(str, ids))  # in a third of the time that the driver takes for a list
-    return cast(literal(f"{{{listed}}}", Text), ARRAY(BigInteger))

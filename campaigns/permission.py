@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     FromClause,
     Select,
@@ -31,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from customers.bulk import array_of_ids
 from customers.consents import MARKETING
 from customers.models import contact_addresses, customers, standing_consents, suppressed_addresses, suppressions
 from customers.suppressions import DOMAIN, domain_of, in_force
@@ -145,7 +145,7 @@ async def barred(
 
     MERGED: the customer became another one, who has the message now and is asked about it in turn.
     """
-    ids = bindparam("ids", [customer for customer, _ in targets], ARRAY(BigInteger))
+    ids = array_of_ids(customer for customer, _ in targets)
     addresses = bindparam("addresses", [address for _, address in targets], ARRAY(Text))
     asked = func.unnest(ids, addresses).table_valued("customer_id", "address", name="asked").render_derived()
     joined, reason = with_reason(asked, asked.c.customer_id, asked.c.address, channel, now, few=True)

@@ -39,6 +39,8 @@ async def wishes_in_use(conn: AsyncConnection) -> bool:
 
 async def wishing(conn: AsyncConnection, ids: Sequence[int]) -> frozenset[int]:
     """Who of these has asked for a frequency of their own."""
+    if not await wishes_in_use(conn):
+        return frozenset()
     row = frequency_wishes.c
     return frozenset((await conn.execute(select(row.customer_id).where(among(row.customer_id, ids)))).scalars().all())
 
