@@ -108,6 +108,7 @@ async def read_back(conn: AsyncConnection) -> list[Person]:
     people: dict[int, Person] = {}
     names = {name.replace("rfm.", "rfm_"): name for name in COLUMNS}
     columns = [column for table in (customers, activity) for name in names if (column := table.c.get(name)) is not None]
+    columns.append(activity.c.engaged_until.label("engagement_score"))  # as it is stored: see rule_worlds.py
     query = select(customers.c.id, customers.c.merged_into, customers.c.attributes, *columns).outerjoin(
         activity, activity.c.customer_id == customers.c.id
     )

@@ -163,7 +163,8 @@ async def _clear(conn: AsyncConnection) -> None:
             *(records.customers, records.contact_addresses, records.activity, records.standing_consents),
             *(records.suppressions, records.suppressed_addresses, records.attribute_definitions),
             *(records.orders, records.order_items, records.appliances, records.service_visits),
-            *(records.changed_customers, tracking.messages, tracking.events, tracking.campaign_names),
+            *(records.ratings, records.changed_customers),
+            *(tracking.messages, tracking.events, tracking.campaign_names),
             *(ours.audience_members, ours.segment_members, ours.segment_changes, ours.segment_sizes),
             *(ours.segment_states,),
         )
