@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LOCAL = ("127.0.0.1", "localhost", "::1")  # where nobody but this machine finds what a mail leads to
 GRACE_SECONDS = 10  # for requests under way when the process is asked to stop
+KEEP_ALIVE_SECONDS = 75  # longer than proxies keep theirs (nginx: 60): who closes first must not be who gets requests
 
 
 class Server(uvicorn.Server):
@@ -55,6 +56,7 @@ def configured(app: ASGIApp, front: Front | None = None) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 
