@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -14,6 +16,7 @@ from sqlalchemy import (
     Text,
     case,
     cast,
+    func,
     literal,
     select,
     update,
@@ -102,6 +105,7 @@ async def freeze(conn: AsyncConnection, run_id: int, context: EvaluationContext)
 
 async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext) -> None:
     await _write_links(conn, plan)
+    snapshot = await conn.scalar(select(cast(func.pg_current_snapshot(), Text)))
     await full_speed(conn)
     members = await audience.members(conn, plan.audience, context)
     start = timing.Start(plan.run_id, plan.occurrence, plan.zone, context.now)
@@ -115,7 +119,8 @@ async def _freeze(conn: AsyncConnection, plan: Plan, context: EvaluationContext)
     if isinstance(cut, Cut):
         await begin(conn, cut, now=context.now, zone=context.zone)
     await deadline.arm(conn, plan.run_id, plan.options, plan.occurrence)
-    await _let_go(conn, plan, context.now, cut.batches, frozen.rowcount)
+    written = {"frozen_at": context.now, "frozen_snapshot": snapshot, "batches": cut.batches, "people": frozen.rowcount}
+    await _let_go(conn, plan, context.now, written)
 
 
 async def _note(conn: AsyncConnection, run_id: int, number: int) -> None:
@@ -124,17 +129,16 @@ async def _note(conn: AsyncConnection, run_id: int, number: int) -> None:
     await note_changed(conn, "messages", written if number <= LISTED else None)
 
 
-async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, batches: int, people: int) -> None:
-    """Begin to send, or stay paused until the run is resumed."""
+async def _let_go(conn: AsyncConnection, plan: Plan, now: datetime, written: Mapping[str, Any]) -> None:
+    """Begin to send, or stay paused until the run is resumed; `written`: what the freeze says of the run."""
     campaign = await finish.lock(conn, plan.campaign_id)
     this = runs.c.id == plan.run_id
     state = RunState((await conn.execute(select(runs.c.state).where(this))).scalar_one())
     if state not in LIVE:
         raise Overtaken(f"run {plan.run_id} was {state} while it was being prepared")
     following = RunState.SENDING if state is RunState.PREPARING else state
-    note = NOBODY if people == 0 else None
-    written = {"state": following, "frozen_at": now, "batches": batches, "people": people, "note": note}
-    await conn.execute(update(runs).where(this).values(**written))
+    note = None if written["people"] else NOBODY
+    await conn.execute(update(runs).where(this).values(**written, state=following, note=note))
     await finish.settle(conn, campaign, now=now)
     if following is RunState.SENDING:
         await defer_batches(conn, plan.run_id)

@@ -99,6 +99,7 @@ runs = Table(
     Column("note", Text),  # what people should know meanwhile: nobody to write to, waiting for the mail server
     Column("started_at", Instant, nullable=False, server_default=func.now()),
     Column("frozen_at", Instant),
+    Column("frozen_snapshot", Text),  # pg_snapshot: what is not visible in it was not judged by the freeze
     Column("finished_at", Instant),
     UniqueConstraint("campaign_id", "occurrence"),
     info=REFERENCE,

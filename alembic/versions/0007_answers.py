@@ -188,6 +188,7 @@ def upgrade() -> None:
     op.create_index('ix_messages_doubted_at', 'messages', ['doubted_at'], unique=False, postgresql_where=sa.text('doubted_at IS NOT NULL'))
     op.add_column('orders', sa.Column('delivered_at', sa.DateTime(timezone=True), nullable=True))
     op.create_index('ix_orders_delivered_at_crossing', 'orders', ['delivered_at'], unique=False, postgresql_where=sa.text('delivered_at IS NOT NULL'))
+    op.add_column('runs', sa.Column('frozen_snapshot', sa.Text(), nullable=True))
     # ### end Alembic commands ###
     op.execute("ALTER TABLE messages SET (fillfactor = 55)")
     op.execute("UPDATE messages SET doubted_at = created_at WHERE state = 'unknown'")

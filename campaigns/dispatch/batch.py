@@ -18,7 +18,7 @@ from campaigns.dispatch.desk import desk, recorder_of
 from campaigns.dispatch.letters import Writer
 from campaigns.dispatch.queue import present_turn, rank_of
 from campaigns.dispatch.verdicts import POLICY, Policy
-from campaigns.dispatch.watch import Ward
+from campaigns.dispatch.watch import Judged, Ward
 from campaigns.dispatch.work import Run, Work, load_run, load_work
 from campaigns.experiments.share import held_from
 from campaigns.finish import finish_if_done, lock_of_run
@@ -98,9 +98,9 @@ async def defer_batches(conn: AsyncConnection, run_id: int) -> None:
 async def _deliver(house: House, work: Work, policy: Policy) -> Ending:
     channel = work.run.channel
     addresses = {message.key.customer_id: message.address for message in work.due}
-    ward = Ward(
-        work.run.id, ChannelKind(channel.name, channel.address_kind), addresses, current_claim.get(), work.courtesy
-    )
+    judged = Judged(work.run.frozen_snapshot, work.run.frozen_at)
+    kind = ChannelKind(channel.name, channel.address_kind)
+    ward = Ward(work.run.id, kind, addresses, judged, current_claim.get(), work.courtesy)
     async with desk(house) as shared:
         try:
             writer = Writer(house, work.run, work.message_key)

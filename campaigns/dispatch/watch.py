@@ -1,8 +1,8 @@
 """What must stop a message at the last moment: pause, cancel, a claim lost to another worker, a consent withdrawn.
 
-One poller a process asks for all batches under way; after the first time only about those who changed. A message may
-be handed over for good only on an answer younger than FRESH, so that with the way to the final dot nothing older than
-two seconds counts.
+One poller a process asks for all batches under way: of a new one about those who changed since the freeze judged them,
+then about those who changed since. A message may be handed over for good only on an answer younger than FRESH, so that
+with the way to the final dot nothing older than two seconds counts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -22,7 +24,7 @@ from campaigns.models import runs
 from campaigns.permission import barred
 from campaigns.respect.underway import Courtesy
 from campaigns.states import RunState
-from customers.changes import CONSENTS, EVERYTHING, SUPPRESSIONS, News, news
+from customers.changes import CONSENTS, CUSTOMERS, EVERYTHING, SUPPRESSIONS, News, news
 from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.errors import Unavailable
@@ -35,7 +37,17 @@ EVERY = 0.5  # seconds
 FRESH = 1.5
 EVERYONE_EVERY = 10.0  # who changed is noted and heard of at once; an address that nobody has any more is not
 SPEAKS_AGAINST = frozenset({EVERYTHING, CONSENTS, SUPPRESSIONS, "service_visits"})
+JUDGED_BY = SPEAKS_AGAINST | {CUSTOMERS}  # what the freeze saw; who has another address now is asked about again
+REMEMBERED = timedelta(minutes=30)  # the log of changes keeps twice that at least (segments/forget.py)
+MANY = 20_000  # changes of a run's people; beyond that everybody is asked about
 PATIENCE = 30.0  # how long a connection is held up while the database is away
+
+
+class Judged(NamedTuple):
+    """When everybody of a run was last judged; None as snapshot: nobody can tell who changed since."""
+
+    snapshot: str | None
+    at: datetime
 
 
 @dataclass(eq=False)
@@ -46,6 +58,7 @@ class Ward:
     run_id: int
     channel: ChannelKind
     addresses: Mapping[int, str]
+    judged: Judged
     claim: Claim | None
     courtesy: Courtesy
     halted: bool = False
@@ -64,13 +77,19 @@ class Ward:
     def fresh(self) -> bool:
         return time.monotonic() - self.asked_at <= FRESH
 
-    async def ask(self, conn: AsyncConnection, told: News, at: float) -> None:
-        """Ask about everyone now and then, and about those who changed in between. `at`: monotonic, before `told`."""
+    @property
+    def new(self) -> bool:
+        return self.all_asked_at == float("-inf")
+
+    async def ask(self, conn: AsyncConnection, told: News, since: frozenset[int] | None, at: float) -> None:
+        """Ask about everyone now and then, and about those who changed in between. `since`: who changed since the run's
+        people were judged, where that is enough to ask a new ward; `at`: monotonic, before `told`."""
         everyone = told.ids is None or at - self.all_asked_at > EVERYONE_EVERY
         ids = [number for number in (self.addresses if everyone else told.ids or ()) if self._open(number)]
         if ids:
             now = utc_now()
-            found = await barred(conn, [(number, self.addresses[number]) for number in ids], self.channel, now)
+            asked = [(number, self.addresses[number]) for number in ids if since is None or number in since]
+            found = await barred(conn, asked, self.channel, now) if asked else {}
             kept = self._spoken_against.keys() - ids
             self._spoken_against = {
                 **{number: self._spoken_against[number] for number in kept},
@@ -85,6 +104,14 @@ class Ward:
         return customer_id in self.addresses and customer_id not in self.done
 
 
+class _Since(NamedTuple):
+    """Who changed since a run was judged (None: too many, or perhaps everyone), and up to where that was read, when."""
+
+    ids: frozenset[int] | None
+    snapshot: str | None
+    at: datetime
+
+
 class Watch:
     """Polls while there is something to watch."""
 
@@ -93,6 +120,7 @@ class Watch:
         self._wards: set[Ward] = set()
         self._task: asyncio.Task[None] | None = None
         self._seen: str | None = None
+        self._since: dict[int, _Since] = {}
         self._called = asyncio.Event()
         self._answered = asyncio.Condition()
 
@@ -142,6 +170,7 @@ class Watch:
             wards = list(self._wards)
             if not wards:
                 self._seen = None
+                self._since.clear()
                 continue
             asked_at = time.monotonic()
             try:
@@ -166,5 +195,17 @@ class Watch:
         for ward in wards:
             ward.halted = ward.run_id not in going or (ward.claim is not None and ward.claim not in held)
             if not ward.halted:
-                await ward.ask(conn, told, at)
+                await ward.ask(conn, told, await self._since_judged(conn, ward) if ward.new else None, at)
         self._seen = told.snapshot
+
+    async def _since_judged(self, conn: AsyncConnection, ward: Ward) -> frozenset[int] | None:
+        """Who may be judged otherwise than the freeze did; None: everybody may. Of each run the log is read on from
+        where it was read for its batch before."""
+        before = self._since.get(ward.run_id) or _Since(frozenset(), *ward.judged)
+        now = utc_now()
+        if before.ids is None or before.snapshot is None or now - before.at > REMEMBERED:
+            return None
+        told = await news(conn, JUDGED_BY, before.snapshot)
+        ids = None if told.ids is None or len(before.ids) + len(told.ids) > MANY else before.ids | told.ids
+        self._since[ward.run_id] = _Since(ids, told.snapshot, now)
+        return ids

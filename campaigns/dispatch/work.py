@@ -42,6 +42,7 @@ class Run:
     note: str | None
     occurrence: datetime
     frozen_at: datetime
+    frozen_snapshot: str | None
     snapshot_id: int
     sender: str
     compiled: str
@@ -78,7 +79,7 @@ class Work:
 async def load_run(conn: AsyncConnection, run_id: int) -> Run | None:
     """The run with its snapshot; None for one that is not there or was never frozen."""
     statement = (
-        select(*runs.c["id", "campaign_id", "rank", "state", "note", "frozen_at", "snapshot_id"])
+        select(*runs.c["id", "campaign_id", "rank", "state", "note", "frozen_at", "frozen_snapshot", "snapshot_id"])
         .add_columns(*campaigns.c["name", "channel"])
         .add_columns(*snapshots.c["sender", "audience", "options"], experiments.c.winner)
         .add_columns(*(cast(snapshots.c[name], Text).label(name) for name in ("compiled", "variants")))
