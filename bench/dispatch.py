@@ -46,7 +46,7 @@ from runtime.house import House
 PEOPLE = 100_000  # at scale 1
 MANY = 1_000_000  # of the large campaign
 WORKERS = 2  # one a core, as the README says
-CONNECTIONS = 100  # of each worker
+CONNECTIONS = 50  # of each worker
 SLOW_CONNECTIONS = 10  # of each worker, towards a server that takes DELAY seconds for each answer
 DELAY = 0.02
 ROUNDS = 3
