@@ -145,17 +145,26 @@ _HOURLY = text("""
         SELECT date_trunc('hour', at, 'UTC'), 0, count(*) FILTER (WHERE kind = 'opened'),
                count(*) FILTER (WHERE kind = 'clicked')
         FROM events WHERE campaign_id = :id AND kind IN ('opened', 'clicked') AND NOT machine GROUP BY 1
+        UNION ALL
+        SELECT at, 0, opened, clicked FROM past_hours WHERE campaign_id = :id
     ) hours GROUP BY at ORDER BY at
 """)
 
 _LINKS = text("""
-    SELECT l.link, count(DISTINCT e.customer_id) FILTER (WHERE NOT e.machine) AS people,
-           count(e.key) FILTER (WHERE NOT e.machine) AS clicks, count(e.key) FILTER (WHERE e.machine) AS machine_clicks
+    SELECT l.link, count(DISTINCT c.customer_id) FILTER (WHERE c.clicks > 0) AS people,
+           CAST(coalesce(sum(c.clicks), 0) AS bigint) AS clicks,
+           CAST(coalesce(sum(c.machine_clicks), 0) AS bigint) AS machine_clicks
     FROM (
         SELECT DISTINCT jsonb_array_elements_text(t.links) AS link
         FROM link_tables t JOIN runs r ON r.id = t.run_id WHERE r.campaign_id = :id
     ) l
-    LEFT JOIN events e ON e.campaign_id = :id AND e.kind = 'clicked' AND e.link = l.link
+    LEFT JOIN (
+        SELECT link, customer_id, count(*) FILTER (WHERE NOT machine) AS clicks,
+               count(*) FILTER (WHERE machine) AS machine_clicks
+        FROM events WHERE campaign_id = :id AND kind = 'clicked' GROUP BY 1, 2
+        UNION ALL
+        SELECT link, customer_id, clicks, machine_clicks FROM past_clicks WHERE campaign_id = :id
+    ) c ON c.link = l.link
     GROUP BY l.link ORDER BY clicks DESC, l.link
 """)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent.parent / "alembic"
 _LOCK = 0x4865_6172  # any number, the same in every process
 _OLDEST_SERVER = 15
-_PARTITION = re.compile(r"events_(y\d+m\d+|default)")
+_PARTITION = re.compile(r"events_(y\d+m\d+|default|past)")
 
 
 def upgrade(url: str) -> None:

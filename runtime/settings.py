@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,8 @@ from babel.numbers import list_currencies
 from runtime.errors import HearthError
 
 DEFAULT_SMTP_URL = "smtp://127.0.0.1:1025"
+LEAST_EVENTS_MONTHS = 13
+NO_ARCHIVE = "none"
 _HOOK_SECRET = "HEARTH_HOOK_SECRET_"  # noqa: S105 -- the name of settings
 _RETURN_PATH = re.compile(
     r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,11}@)?(?=.{1,180}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"
@@ -35,7 +37,11 @@ class Settings:
     `dkim_keys`: a folder of keys (channels/email/dkim_keys.py), None where the mail server signs; `return_path`: where
     mails come back to (a domain of its own, or a mailbox), None: to the sender; `hook_secrets`: (provider, secret) of
     HEARTH_HOOK_SECRET_PROVIDER; `visit_sites`: hosts of the shop's own pages, which learn from the address of a click
-    who came and may tell what they looked at (HEARTH_VISIT_SITES; none: nothing of the kind)."""
+    who came and may tell what they looked at (HEARTH_VISIT_SITES; none: nothing of the kind); `returns_listen`: where
+    mails that come back are taken (HEARTH_RETURNS_LISTEN), `returns_imap_url`: the mailbox they are read from
+    (channels/email/returns/mailbox_config.py); `events_months`: how many
+    whole months of events stay in the database (HEARTH_EVENTS_MONTHS; None: all); `events_archive`: the folder that
+    older ones go to (HEARTH_EVENTS_ARCHIVE), None: they are deleted."""
 
     database_url: str | None
     data_dir: Path
@@ -50,6 +56,10 @@ class Settings:
     return_path: str | None = None
     hook_secrets: tuple[tuple[str, str], ...] = ()
     visit_sites: tuple[str, ...] = ()
+    returns_listen: str | None = None
+    returns_imap_url: str | None = field(default=None, repr=False)
+    events_months: int | None = None
+    events_archive: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -71,9 +81,10 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
     def get(name: str, default: str) -> str:
         return values.get(name) or default
 
+    data_dir = Path(get("HEARTH_DATA_DIR", "./var")).absolute()
     settings = Settings(
         database_url=_database_url(values.get("HEARTH_DATABASE_URL") or None),
-        data_dir=Path(get("HEARTH_DATA_DIR", "./var")).absolute(),
+        data_dir=data_dir,
         secret_key=values.get("HEARTH_SECRET_KEY") or None,
         public_url=_public_url(get("HEARTH_PUBLIC_URL", "http://127.0.0.1:8000")),
         smtp_url=_smtp_url(values.get("HEARTH_SMTP_URL") or None),
@@ -89,6 +100,10 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
             if name.startswith(_HOOK_SECRET) and value
         ),
         visit_sites=_visit_sites(values.get("HEARTH_VISIT_SITES") or ""),
+        returns_listen=_returns_listen(values.get("HEARTH_RETURNS_LISTEN") or None),
+        returns_imap_url=values.get("HEARTH_RETURNS_IMAP_URL") or None,
+        events_months=_events_months(values.get("HEARTH_EVENTS_MONTHS") or None),
+        events_archive=_events_archive(get("HEARTH_EVENTS_ARCHIVE", str(data_dir / "archive"))),
     )
     _check_secret(settings)
     return settings
@@ -146,12 +161,41 @@ def _return_path(place: str | None) -> str | None:
     return place.lower()
 
 
+def _returns_listen(url: str | None) -> str | None:
+    if url is not None:
+        parts = urlsplit(url)
+        try:
+            good = parts.scheme in ("smtp", "lmtp") and parts.hostname and parts.port is not None
+        except ValueError:
+            good = False
+        if not good or url != f"{parts.scheme}://{parts.netloc}" or parts.username is not None:
+            raise BadSetting(
+                f"HEARTH_RETURNS_LISTEN: {url!r} is not where to listen, like smtp://0.0.0.0:25 or lmtp://127.0.0.1:24"
+            )
+    return url
+
+
 def _visit_sites(hosts: str) -> tuple[str, ...]:
     found = tuple(host.strip().lower() for host in hosts.split(",") if host.strip())
     for host in found:
         if not _HOST.fullmatch(host):
             raise BadSetting(f"HEARTH_VISIT_SITES: {host!r} is not a host like shop.example.com (several: by commas)")
     return found
+
+
+def _events_months(count: str | None) -> int | None:
+    if count is None:
+        return None
+    if not (count.isascii() and count.isdigit() and LEAST_EVENTS_MONTHS <= int(count) <= 1200):
+        raise BadSetting(
+            f"HEARTH_EVENTS_MONTHS: {count!r} is not a number of months from {LEAST_EVENTS_MONTHS} on (send times are "
+            "learnt from a year); leave it out to keep all events"
+        )
+    return int(count)
+
+
+def _events_archive(folder: str) -> Path | None:
+    return None if folder == NO_ARCHIVE else Path(folder).absolute()
 
 
 def _timezone(name: str) -> str:

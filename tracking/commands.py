@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -16,7 +16,8 @@ from runtime.process import live
 from runtime.terminal import answer, in_house
 from tracking import recount as folds
 from tracking.archive import Month, archive, months
-from tracking.return_desk import take_returns
+from tracking.retention import PutAway, horizon, put_away, would_leave
+from tracking.return_doors import read_mailbox, serve, take_returns
 
 
 @click.group()
@@ -59,14 +60,84 @@ def events_months() -> None:
 @click.argument("month", type=click.DateTime(["%Y-%m"]), metavar="MONTH")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def events_archive(month: datetime, file: Path) -> None:
-    """Write the events of a MONTH that is over (2026-11, of UTC) to FILE (CSV, gzipped). They stay in the database."""
+    """Write the events of a MONTH that is over (2026-11, of UTC) to FILE (CSV, gzipped). They stay in the database.
+
+    People are named by codes, which are in the database alone and go with those who are erased."""
 
     async def archived(house: House) -> int:
-        async with house.database.connect() as conn:
-            return await archive(conn, month, file, utc_now())
+        return await archive(house.database, month, file, utc_now())
 
     count = in_house(archived)
     answer({"month": f"{month:%Y-%m}", "events": count, "file": str(file)}, f"{count:,} events written to {file}")
+
+
+@events.command("retain")
+@click.option("--months", "kept", type=click.IntRange(1, 1200), help="Whole months to keep.  [HEARTH_EVENTS_MONTHS]")
+@click.option(
+    "--archive", "folder", type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for what leaves.  [HEARTH_EVENTS_ARCHIVE]",
+)  # fmt: skip
+@click.option("--delete", "delete", is_flag=True, help="Write no files: what leaves is gone.")
+@click.option("--dry-run", is_flag=True, help="Say what would leave, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def events_retain(kept: int | None, folder: Path | None, delete: bool, dry_run: bool, yes: bool) -> None:
+    """Let events older than some months leave the database: into files, or for good.
+
+    Counts, reports, scores and the links of old mails stay as they are, and so do unsubscribes, complaints and what led
+    to an order. Timelines and rules about events no longer know what left.
+    """
+    if folder is not None and delete:
+        raise click.UsageError("--archive and --delete: choose one")
+
+    async def planned(house: House) -> Plan:
+        own = house.settings
+        if (months_kept := kept or own.events_months) is None:
+            raise click.UsageError("say how many months to keep: --months, or HEARTH_EVENTS_MONTHS")
+        before, place = horizon(utc_now(), months_kept), None if delete else (folder or own.events_archive)
+        async with house.database.connect() as conn:
+            return Plan(before, place and place.absolute(), await would_leave(conn, before))
+
+    plan = in_house(planned)
+    if dry_run or not plan.events:
+        answer(plan.told("would_leave"), str(plan) + ("\ndry run: nothing was changed" if dry_run else ""))
+        return
+    if not yes:
+        click.echo(str(plan), err=True)
+        click.confirm("Go on?", abort=True, err=True)
+
+    async def done(house: House) -> list[PutAway]:
+        return await put_away(house.database, plan.before, plan.folder, told=_tell)
+
+    left = in_house(done)
+    count = sum(month.events for month in left)
+    answer(Plan(plan.before, plan.folder, left).told("left"), f"{count:,} events left the database")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What leaves, from before when, where to."""
+
+    before: datetime
+    folder: Path | None
+    months: list[PutAway]
+
+    @property
+    def events(self) -> int:
+        return sum(month.events for month in self.months)
+
+    def told(self, word: str) -> dict[str, Any]:
+        months = [{**asdict(month), "file": month.file and str(month.file)} for month in self.months]
+        return {"before": f"{self.before:%Y-%m}", "folder": self.folder and str(self.folder), word: months}
+
+    def __str__(self) -> str:
+        where = "are DELETED" if self.folder is None else f"go to {self.folder}"
+        lines = [f"{month.month:8}{month.events:14,} events" for month in self.months if month.events]
+        head = f"{self.events:,} events from before {self.before:%Y-%m} {where}"
+        return "\n".join([head, *lines]) if lines else f"no events from before {self.before:%Y-%m} are left to go"
+
+
+def _tell(month: PutAway) -> None:
+    click.echo(f"{month.month}: {month.events:,} events" + (f" to {month.file}" if month.file else ""), err=True)
 
 
 @click.group()
@@ -86,6 +157,21 @@ def listen(host: str, port: int, lmtp: bool) -> None:
 
     live("returns", work)
     answer({"state": "stopped"}, "stopped listening for what comes back")
+
+
+@returns.command("serve")
+def serve_returns() -> None:
+    """Take what comes back as the settings say: HEARTH_RETURNS_LISTEN, HEARTH_RETURNS_IMAP_URL. `hearth up` does so
+    too."""
+    live("returns", serve)
+    answer({"state": "stopped"}, "stopped taking what comes back")
+
+
+@returns.command()
+def poll() -> None:
+    """Read the mailbox HEARTH_RETURNS_IMAP_URL once."""
+    count = in_house(read_mailbox)
+    answer({"read": count}, f"{count:,} mails read")
 
 
 @returns.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, func, select
 
 from customers.fields import as_text
 from customers.timeline import contribute, entry, newest
+from runtime.clock import utc_now
 from runtime.house import House
 from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
@@ -19,7 +21,10 @@ from runtime.workspace import put
 from tracking.models import campaign_names, events, messages
 from tracking.partitions import make_ahead
 from tracking.recount import fold_missing_scores
+from tracking.retention import horizon, put_away
 from tracking.tallies import forget_tallies
+
+log = logging.getLogger(__name__)
 
 _SCORES_FADE_SINCE = "scores_fade_since"
 
@@ -38,6 +43,29 @@ async def make_partitions_ahead(house: House, term: Term, now: datetime) -> None
     async with house.database.begin() as conn:
         await check_term(conn, term)
         await make_ahead(conn, now)
+
+
+@job("tracking.put_events_away")
+async def put_events_away_job(house: House) -> None:
+    """As the settings say; one run at a time, and another comes."""
+    if house.settings.events_months is None:
+        return
+    before = horizon(utc_now(), house.settings.events_months)
+    left = await put_away(
+        house.database, before, house.settings.events_archive, going=lambda: not house.stopping.is_set()
+    )
+    if count := sum(month.events for month in left):
+        log.info("%s events from before %s were put away", f"{count:,}", f"{before:%Y-%m}")
+
+
+@tick(every=timedelta(hours=6))
+async def put_old_events_away(house: House, term: Term, now: datetime) -> None:
+    """Where the settings say so."""
+    if house.settings.events_months is None:
+        return
+    async with house.database.begin() as conn:
+        await check_term(conn, term)
+        await defer(conn, put_events_away_job, queueing_lock=put_events_away_job.name, lock=put_events_away_job.name)
 
 
 @tick(every=timedelta(minutes=5))

@@ -85,8 +85,68 @@ events = Table(  # append-only; one row a fact, whatever the number of callbacks
     Column("recorded_at", Instant, nullable=False, server_default=func.now()),
     Index("ix_events_campaign_id_at", "campaign_id", "at"),
     Index("ix_events_at_crossing", "at", postgresql_using="brin"),
+    Index("ix_events_came_back", "at", postgresql_where=text("kind IN ('bounced', 'complained')")),
     postgresql_partition_by="RANGE (at)",
     info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
+)
+
+# What events that were put away (tracking/retention.py) had said: folds add it to what events say.
+past_folds = Table(  # of a message
+    "past_folds",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", SmallInteger, primary_key=True, autoincrement=False),
+    Column("opens", Integer, nullable=False),
+    Column("clicks", Integer, nullable=False),
+    *(
+        Column(name, Instant)
+        for name in ("opened_at", "clicked_at", "machine_opened_at", "machine_clicked_at", "last_opened_at")
+    ),
+    Column("last_clicked_at", Instant),
+    info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
+)
+
+past_clicks = Table(  # on each link of a message
+    "past_clicks",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", SmallInteger, primary_key=True, autoincrement=False),
+    Column("link", Text, primary_key=True),
+    Column("campaign_id", BigInteger, nullable=False, index=True),
+    Column("clicks", Integer, nullable=False),  # by people
+    Column("machine_clicks", Integer, nullable=False),
+    info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
+)
+
+past_hours = Table(  # of a campaign, by people
+    "past_hours",
+    metadata,
+    Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, primary_key=True),  # when the hour begins
+    Column("opened", Integer, nullable=False),
+    Column("clicked", Integer, nullable=False),
+    info=REFERENCE,
+)
+
+archive_codes = Table(  # by what archived files call a person; without it nobody can tell whom their lines are about
+    "archive_codes",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("code", UUID, primary_key=True, server_default=func.gen_random_uuid()),  # after a merge one has several
+    info=PERSON,
+)
+
+archive_files = Table(  # how far each was written when what it holds left the database
+    "archive_files",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("month", Text, nullable=False),  # "2026-11"
+    Column("bytes", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("finished_at", Instant),
+    info=LOCAL,
 )
 
 campaign_names = Table(  # by name, for rules and timelines; written by campaigns/, read by whoever shows a message
@@ -117,4 +177,32 @@ tallies = Table(  # what each commit of results did to a run's counts, for who w
     Index("ix_tallies_xid", "xid"),
     Index("ix_tallies_at_crossing", "at", postgresql_using="brin"),
     info=LOCAL,
+)
+
+return_mailboxes = Table(  # how far each was read (return_mailbox.py)
+    "return_mailboxes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("validity", BigInteger, nullable=False),  # of the UIDs; another: the mailbox was made anew
+    Column("uid", BigInteger, nullable=False),  # read up to here
+    Column("held_by", Text),  # by the process that reads it now
+    Column("held_until", Instant),
+    Column("read", BigInteger, nullable=False, server_default=text("0")),  # mails, ever
+    Column("read_at", Instant),  # last visit that came to its end
+    Column("trouble", Text),  # why the last one did not
+    Column("trouble_at", Instant),
+    info=LOCAL,
+)
+
+stray_returns = Table(  # mails and reports that came back and name no message of ours; the newest of 30 days
+    "stray_returns",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # the same however often it comes
+    Column("at", Instant, nullable=False, server_default=func.now()),
+    Column("door", Text, nullable=False),  # smtp, imap, or the provider
+    Column("kind", Text, nullable=False),
+    Column("recipient", Text, nullable=False, server_default=text("''")),
+    Column("words", Text, nullable=False, server_default=text("''")),
+    info={**LOCAL, "traces": ("recipient", "words")},
 )

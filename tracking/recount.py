@@ -1,6 +1,7 @@
 """Folds rebuilt from facts: after normal running nothing differs; what does is set right and told.
 
-Facts are the events and the messages' own states; `messages` and `activity` keep folds of them.
+Facts are the events, what was kept of those that were put away (tracking/retention.py), and the messages' own states;
+`messages` and `activity` keep folds of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.activity import fold_orders
 from customers.changes import ACTIVITY, change_and_note
 from customers.ratings import fold_ratings
-from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SCORES, SEEN_KINDS
+from tracking.folds import SCORES, SEEN_OF_MESSAGES, SEEN_OF_PEOPLE
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Differences:
 
 async def recount(conn: AsyncConnection) -> Differences:
     """Rebuild every fold, in the order in which they build on each other; nothing may be written meanwhile."""
-    await conn.execute(text("LOCK TABLE messages, events, activity, orders, ratings IN SHARE ROW EXCLUSIVE MODE"))
+    await conn.execute(_LOCK)
     messages = await change_and_note(conn, "messages", _MESSAGES)
     activity = await change_and_note(conn, ACTIVITY, _ACTIVITY)
     return Differences(messages, activity, await fold_orders(conn), await fold_ratings(conn))
@@ -44,11 +45,11 @@ async def fold_missing_scores(conn: AsyncConnection) -> int:
     return await change_and_note(conn, ACTIVITY, _FOLD_LACKING)
 
 
+_LOCK = text("LOCK TABLE messages, events, past_folds, activity, orders, ratings IN SHARE ROW EXCLUSIVE MODE")
+
 # In whatever order points are joined, the sum differs in its last digit: by microseconds a time, of a half-life of
 # months. More than a second is a difference.
 LAST_DIGIT = 1.0
-
-_KINDS = ", ".join(f"'{kind}'" for kind in SEEN_KINDS)
 
 _MESSAGES = f"""
     UPDATE messages m SET opens = f.opens, clicks = f.clicks, opened_at = f.opened_at, clicked_at = f.clicked_at,
@@ -60,10 +61,8 @@ _MESSAGES = f"""
             CASE WHEN said.back IS NULL OR said.gone > said.back THEN said.gone END AS unsubscribed_at,
             said.complained_at
         FROM messages m
-        LEFT JOIN (
-            SELECT customer_id, run_id, step, {MESSAGE_FOLD} FROM events
-            WHERE run_id IS NOT NULL AND kind IN ({_KINDS}) GROUP BY 1, 2, 3
-        ) seen ON seen.customer_id = m.customer_id AND seen.run_id = m.run_id AND seen.step = m.step
+        LEFT JOIN ({SEEN_OF_MESSAGES.format(of_events="", of_past="")}) seen
+            ON seen.customer_id = m.customer_id AND seen.run_id = m.run_id AND seen.step = m.step
         LEFT JOIN (
             SELECT customer_id, run_id, step, max(at) FILTER (WHERE kind = 'unsubscribed') AS gone,
                 max(at) FILTER (WHERE kind = 'resubscribed') AS back,
@@ -92,11 +91,7 @@ _ACTIVITY = f"""
             SELECT coalesce(c.merged_into, c.id) AS customer_id, max(m.sent_at) AS last_contacted_at
             FROM messages m JOIN customers c ON c.id = m.customer_id GROUP BY 1
         ) sent ON sent.customer_id = a.customer_id
-        LEFT JOIN (
-            SELECT coalesce(c.merged_into, c.id) AS customer_id, {PERSON_FOLD}
-            FROM events e JOIN customers c ON c.id = e.customer_id
-            WHERE e.run_id IS NOT NULL AND e.kind IN ({_KINDS}) GROUP BY 1
-        ) seen ON seen.customer_id = a.customer_id
+        LEFT JOIN ({SEEN_OF_PEOPLE.format(which="true")}) seen ON seen.customer_id = a.customer_id
         LEFT JOIN ({SCORES.format(which="true")}) score ON score.customer_id = a.customer_id
     ) f
     WHERE a.customer_id = f.customer_id AND (

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SCORES, SEEN_KINDS
+from tracking.folds import SCORES, SEEN_KINDS, SEEN_OF_MESSAGES, SEEN_OF_PEOPLE
 from tracking.ledger import MessageKey
 from tracking.machines import TRAP
 
@@ -48,6 +48,7 @@ _ASKED = """
     AS k(customer_id, run_id, step)
 """
 _OF_MESSAGE = "{e}.customer_id = {k}.customer_id AND {e}.run_id = {k}.run_id AND {e}.step = {k}.step"
+_JOINED = f"JOIN {_ASKED} ON {_OF_MESSAGE.format(e='{of}', k='k')}"
 
 _FLAG = text(f"""
     WITH clicks AS MATERIALIZED (
@@ -78,11 +79,7 @@ _FLAG = text(f"""
 _REFOLD_MESSAGES = text(f"""
     UPDATE messages m SET opens = f.opens, clicks = f.clicks, opened_at = f.opened_at, clicked_at = f.clicked_at,
         machine_opened_at = f.machine_opened_at, machine_clicked_at = f.machine_clicked_at
-    FROM (
-        SELECT e.customer_id, e.run_id, e.step, {MESSAGE_FOLD}
-        FROM {_ASKED} JOIN events e ON {_OF_MESSAGE.format(e="e", k="k")}
-        WHERE e.kind IN ({_KINDS}) GROUP BY 1, 2, 3
-    ) f
+    FROM ({SEEN_OF_MESSAGES.format(of_events=_JOINED.format(of="e"), of_past=_JOINED.format(of="p"))}) f
     WHERE {_OF_MESSAGE.format(e="m", k="f")}
 """)  # noqa: S608
 
@@ -99,11 +96,7 @@ _REFOLD_PEOPLE = text(f"""
     WITH {_MEANT}
     UPDATE activity a SET last_opened_at = seen.last_opened_at, last_clicked_at = seen.last_clicked_at,
         engaged_until = score.engaged_until
-    FROM meant LEFT JOIN (
-        SELECT coalesce(c.merged_into, c.id) AS customer_id, {PERSON_FOLD}
-        FROM events e JOIN customers c ON c.id = e.customer_id
-        WHERE e.run_id IS NOT NULL AND e.kind IN ({_KINDS}) AND {_THEIRS} GROUP BY 1
-    ) seen ON seen.customer_id = meant.id
+    FROM meant LEFT JOIN ({SEEN_OF_PEOPLE.format(which=_THEIRS)}) seen ON seen.customer_id = meant.id
     LEFT JOIN ({SCORES.format(which=_THEIRS)}) score ON score.customer_id = meant.id
     WHERE a.customer_id = meant.id
 """)  # noqa: S608

@@ -18,6 +18,11 @@ from tracking.facts import Fact, FactKind
 from tracking.ingest import store
 from tracking.ledger import MessageKey
 from tracking.models import link_tables, messages
+from tracking.partitions import month_of
+from tracking.recount import recount
+from tracking.retention import put_away
+from tracking.tokens import MessageUrls, TokenRef
+from tracking.tracker import Tracker, Visitor
 
 LINK = "https://shop.example/p?c={{ (customer.external_id)|_url }}"
 DAY = timedelta(days=1)
@@ -97,3 +102,35 @@ async def test_tables_and_series(house: House, sink: Sink) -> None:
         assert [row["name"] for row in page + rest] == ["Person 1", "Person 2", "Person 3"]
         assert (rest[0]["state"], rest[0]["reason"], end) == ("failed", "550 5.1.1 no such user", None)
         assert (await conn.execute(select(link_tables.c.links))).scalar_one() == [LINK]
+
+
+async def test_reports_and_links_outlive_the_events(house: House, sink: Sink) -> None:
+    """All that happened so far is put away: figures stay, the link leads on, and further clicks add to them."""
+    async with house.database.begin() as conn:
+        first, second = await add_people(conn, 2)
+    campaign_id = await launched(house)
+    await work_off(house)
+    at = utc_now()
+    for person, machine in ((first, None), (first, None), (second, "scanner")):
+        at += timedelta(seconds=5)
+        await clicked(house, campaign_id, person, at, machine)
+    async with house.database.begin() as conn:
+        await recount(conn)  # since `clicked` moved the time of sending
+        before = await links(conn, campaign_id), await hourly(conn, campaign_id)
+        run_id = int(await conn.scalar(select(messages.c.run_id).limit(1)) or 0)
+    left = await put_away(house.database, month_of(at, 1), None)
+    assert sum(month.events for month in left) == 3
+    async with house.database.begin() as conn:
+        assert (await links(conn, campaign_id), await hourly(conn, campaign_id)) == before
+        assert (await recount(conn)).total == 0
+    tracker = Tracker.over(house)
+
+    async def personal(_ref: TokenRef) -> str:
+        return "https://shop.example/p?c=p1"
+
+    url = MessageUrls(house.signer, "", MessageKey(first, run_id)).clicks(1)[0]
+    assert await tracker.clicked(url[3:], Visitor("Mozilla/5.0 (X11; Linux) Gecko Firefox/130.0"), personal) != ""
+    await tracker.collector.close()
+    async with house.database.connect() as conn:
+        [line] = await links(conn, campaign_id)
+    assert (line["people"], line["clicks"], line["machine_clicks"]) == (1, 3, 1)

@@ -1,0 +1,126 @@
+"""Events leave the database, some people's in a transaction: what they said goes on in the tables of the past, so that
+every fold and report stays as it was, and readers see each of them in one place or the other.
+
+Two kinds stay, in the table of the past (`tracking.partitions`): people's words and complaints, which prove why they
+are not written to; and what people did within LONGEST_WINDOW before they ordered, which tells what the order is
+credited to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from customers.bulk import take_turn
+from customers.changes import note_changed
+from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SEEN_KINDS
+
+LONGEST_WINDOW = timedelta(days=90)  # in which an order is credited to what its customer did before
+BATCH = 20_000  # events, about: nobody's are taken apart
+TABLE = "leaving"
+"""What leaves in the present transaction: a temporary table with the columns of `events`."""
+
+Keeper = Callable[[AsyncConnection], Awaitable[None]]
+_keepers: dict[str, Keeper] = {}
+
+
+def keep_before_leaving(name: str, keeper: Keeper) -> None:
+    """Let `keeper` note what its room wants to know of the events in TABLE before they are gone, in the transaction in
+    which they go; the same name again replaces it (install may run twice)."""
+    _keepers[name] = keeper
+
+
+@dataclass(frozen=True)
+class Left:
+    """`events` left, of those customers up to `until`; None: nobody is behind them."""
+
+    events: int
+    until: int | None
+
+
+async def leaving_count(conn: AsyncConnection, table: str, before: datetime) -> int:
+    """How many events of a partition would leave."""
+    return int(await conn.scalar(_statement(_COUNT, table), {"before": before}) or 0)
+
+
+async def take_out(conn: AsyncConnection, table: str, before: datetime, after: int, batch: int = BATCH) -> Left:
+    """Take the next events of the partition `table`, about `batch`, of customers behind `after`, out of the database;
+    TABLE holds them until the transaction ends."""
+    await take_turn(conn)  # so that nobody is erased or merged meanwhile
+    until = await conn.scalar(_statement(_UNTIL, table), {"after": after, "batch": batch})
+    if until is None:
+        return Left(0, None)
+    await conn.execute(_ROOM)
+    taken = await conn.execute(_statement(_TAKE, table), {"after": after, "until": until, "before": before})
+    if taken.rowcount:
+        for statement in (_FOLD, _CLICKS, _HOURS):
+            await conn.execute(statement)
+        for keeper in _keepers.values():
+            await keeper(conn)
+        people = (await conn.execute(text(f"SELECT DISTINCT customer_id FROM {TABLE}"))).scalars()  # noqa: S608
+        await note_changed(conn, "events", set(people))
+    return Left(taken.rowcount, int(until))
+
+
+def _statement(template: str, table: str) -> TextClause:
+    return text(template.format(table=table))
+
+
+_KINDS = ", ".join(f"'{kind}'" for kind in SEEN_KINDS)
+_LEAVES = f"""
+    e.at < :before AND e.kind NOT IN ('unsubscribed', 'resubscribed', 'complained') AND NOT (
+        e.kind IN ({_KINDS}) AND NOT e.machine AND e.run_id IS NOT NULL AND EXISTS (
+            SELECT FROM customers c JOIN orders o ON o.customer_id = coalesce(c.merged_into, c.id)
+            WHERE c.id = e.customer_id AND o.ordered_at >= e.at
+              AND o.ordered_at <= e.at + interval '{LONGEST_WINDOW.days} days'
+        )
+    )
+"""
+_COUNT = f"SELECT count(*) FROM {{table}} e WHERE {_LEAVES}"  # noqa: S608
+_UNTIL = """
+    SELECT max(customer_id) FROM (
+        SELECT customer_id FROM {table} WHERE customer_id > :after ORDER BY customer_id LIMIT :batch
+    ) next
+"""
+_ROOM = text(f"CREATE TEMPORARY TABLE {TABLE} (LIKE events) ON COMMIT DROP")
+_TAKE = f"""
+    WITH gone AS (
+        DELETE FROM {{table}} e WHERE e.customer_id > :after AND e.customer_id <= :until AND {_LEAVES} RETURNING e.*
+    )
+    INSERT INTO {TABLE} SELECT * FROM gone
+"""  # noqa: S608
+
+_FOLD = text(f"""
+    INSERT INTO past_folds (customer_id, run_id, step, opens, clicks, opened_at, clicked_at, machine_opened_at,
+                            machine_clicked_at, last_opened_at, last_clicked_at)
+    SELECT customer_id, run_id, step, {MESSAGE_FOLD}, {PERSON_FOLD}
+    FROM {TABLE} WHERE run_id IS NOT NULL AND kind IN ({_KINDS}) GROUP BY 1, 2, 3
+    ON CONFLICT (customer_id, run_id, step) DO UPDATE SET
+        opens = past_folds.opens + excluded.opens, clicks = past_folds.clicks + excluded.clicks,
+        opened_at = least(past_folds.opened_at, excluded.opened_at),
+        clicked_at = least(past_folds.clicked_at, excluded.clicked_at),
+        machine_opened_at = least(past_folds.machine_opened_at, excluded.machine_opened_at),
+        machine_clicked_at = least(past_folds.machine_clicked_at, excluded.machine_clicked_at),
+        last_opened_at = greatest(past_folds.last_opened_at, excluded.last_opened_at),
+        last_clicked_at = greatest(past_folds.last_clicked_at, excluded.last_clicked_at)
+""")  # noqa: S608
+_CLICKS = text(f"""
+    INSERT INTO past_clicks (customer_id, run_id, step, link, campaign_id, clicks, machine_clicks)
+    SELECT customer_id, run_id, step, link, campaign_id, count(*) FILTER (WHERE NOT machine),
+           count(*) FILTER (WHERE machine)
+    FROM {TABLE} WHERE run_id IS NOT NULL AND kind = 'clicked' AND link IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT (customer_id, run_id, step, link) DO UPDATE SET clicks = past_clicks.clicks + excluded.clicks,
+        machine_clicks = past_clicks.machine_clicks + excluded.machine_clicks
+""")  # noqa: S608
+_HOURS = text(f"""
+    INSERT INTO past_hours (campaign_id, at, opened, clicked)
+    SELECT campaign_id, date_trunc('hour', at, 'UTC'), count(*) FILTER (WHERE kind = 'opened'),
+           count(*) FILTER (WHERE kind = 'clicked')
+    FROM {TABLE} WHERE campaign_id IS NOT NULL AND kind IN ('opened', 'clicked') AND NOT machine GROUP BY 1, 2
+    ON CONFLICT (campaign_id, at) DO UPDATE SET opened = past_hours.opened + excluded.opened,
+        clicked = past_hours.clicked + excluded.clicked
+""")  # noqa: S608
