@@ -48,7 +48,8 @@ def command_line() -> click.Group:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 def up(host: str, port: int) -> None:
-    """Run everything: database, web, worker and scheduler, and the demo mailbox where no HEARTH_SMTP_URL is set."""
+    """Run everything: database, web, worker and scheduler, the demo mailbox where no HEARTH_SMTP_URL is set, and what
+    takes mails that come back where HEARTH_RETURNS_LISTEN or HEARTH_RETURNS_IMAP_URL is."""
 
     async def keep(house: House) -> None:
         await process.keep(house, _children(house, host, port))
@@ -72,6 +73,8 @@ def web(host: str, port: int) -> None:
 
 
 def _children(house: House, host: str, port: int) -> dict[str, list[str]]:
+    from tracking.return_doors import opens_doors
+
     this = [sys.executable, __file__]
     children = {
         "web": [*this, "web", "--host", host, "--port", str(port)],
@@ -80,6 +83,8 @@ def _children(house: House, host: str, port: int) -> dict[str, list[str]]:
     }
     if house.settings.smtp_url is None:
         children["mailbox"] = [*this, "mailbox"]
+    if opens_doors(house.settings):
+        children["returns"] = [*this, "returns", "serve"]
     return children
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from channels.email.returns.mailbox_config import mailbox_of
 from channels.registry import channels
 from runtime.registry import ChannelKind, register_channel, register_configuration
 
@@ -11,3 +12,4 @@ def install() -> None:
     for channel in channels():
         register_channel(ChannelKind(channel.name, channel.address_kind))
         register_configuration(f"channel {channel.name}", channel.configure)
+    register_configuration("mailbox of returns", mailbox_of)

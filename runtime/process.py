@@ -35,6 +35,7 @@ _QUIET = {
     "alembic": logging.WARNING,
     "apscheduler": logging.WARNING,
     "apscheduler.scheduler": logging.ERROR,  # a slow tick is not run twice at once: as wanted
+    "imapclient": logging.WARNING,
     "procrastinate": logging.WARNING,
     "procrastinate.utils": logging.CRITICAL,  # a database that is away is told once, by the worker
     "procrastinate.worker.hearth": logging.CRITICAL,

@@ -68,5 +68,5 @@ if ! [ -e /etc/postgresql-common/createcluster.conf ] && [ "$(id -u)" = 0 ] && !
     mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 fi
 if command -v dpkg-query >/dev/null; then
-    need_packages wanted chromium fonts-noto-cjk postfix postgresql
+    need_packages wanted chromium dovecot-imapd fonts-noto-cjk postfix postgresql
 fi

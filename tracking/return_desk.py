@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.contract import EventKind
 from channels.email.returns import Returned, ReturnKind, read_return
-from channels.email.returns.listener import listening
 from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.errors import Unavailable
@@ -21,6 +20,7 @@ from runtime.settings import BadSetting
 from tracking.ledger import MessageKey
 from tracking.return_paths import ReturnPaths
 from tracking.returns import Report, apply_reports
+from tracking.strays import Stray, keep_strays
 
 log = logging.getLogger(__name__)
 
@@ -55,27 +55,29 @@ class ReturnDesk:
         local, _, domain = address.strip().lower().rpartition("@")
         return self._paths.read(address) is not None or (domain == self._paths.domain and local in _ROLES)
 
-    async def take(self, raw: bytes, recipient: str = "") -> Returned:
+    async def take(self, raw: bytes, recipient: str = "", door: str = "smtp") -> Returned:
         """Returns once what the mail says is committed; what it was read as. Raises Unavailable.
 
         `recipient`: of its envelope, "" where only the mail is left (a mailbox). A mail without a return path of ours
-        changes nothing.
+        changes nothing, and is kept among the strays for whoever wonders.
         """
         returned = read_return(raw)
-        report = self.report(returned, recipient, utc_now())
-        if report is None:
+        said = self.said(returned, recipient, door, utc_now())
+        if said is None:
             log.info("a mail that came back changes nothing: %s", returned.kind)
             return returned
         try:
-            await self._commits.submit(report)
+            await self._commits.submit(said)
         except DBAPIError as error:
             raise Unavailable("what came back cannot be written now") from error
         return returned
 
-    def report(self, returned: Returned, recipient: str, now: datetime) -> Report | None:
-        """What the mail says of a message of ours; None where it says nothing, or of none."""
+    def said(self, returned: Returned, recipient: str, door: str, now: datetime) -> Report | Stray | None:
+        """What the mail says of a message of ours; None where it says nothing of it."""
         kind, key = _KINDS.get(returned.kind), self._message((recipient, *returned.paths))
-        if kind is None or key is None:
+        if key is None:
+            return Stray(returned.id, door, str(returned.kind), returned.recipient or recipient, returned.words)
+        if kind is None:
             return None
         return Report(
             key,
@@ -96,22 +98,7 @@ class ReturnDesk:
         return next((key for key in map(self._paths.read, addresses) if key is not None), None)
 
 
-async def take_returns(house: House, host: str, port: int, *, lmtp: bool = False) -> None:
-    """Listen until the house stops. Raises BadSetting, and Unavailable where the port is taken."""
-    desk = ReturnDesk(house.database, return_paths(house))
-
-    async def take(raw: bytes, recipient: str) -> None:
-        await desk.take(raw, recipient)
-
-    try:
-        async with listening(host, port, desk.knows, take, lmtp=lmtp) as bound:
-            log.info("listening for what comes back on %s:%s", host, bound)
-            await house.stopping.wait()
-    except OSError as error:
-        raise Unavailable(f"cannot listen on {host}:{port}: {error}") from error
-    finally:
-        await desk.close()
-
-
-async def _apply(conn: AsyncConnection, reports: Sequence[Report]) -> None:
-    await apply_reports(conn, reports, utc_now())
+async def _apply(conn: AsyncConnection, said: Sequence[Report | Stray]) -> None:
+    now = utc_now()
+    await apply_reports(conn, [each for each in said if isinstance(each, Report)], now)
+    await keep_strays(conn, [each for each in said if isinstance(each, Stray)], now)
