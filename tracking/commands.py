@@ -26,11 +26,14 @@ def db() -> None:
 
 
 @db.command()
-def recount() -> None:
+@click.option("--campaign", "campaign_id", type=int, help="Only the messages of this campaign.")
+def recount(campaign_id: int | None) -> None:
     """Rebuild what is counted (messages, activity, orders) from the facts, and say how many rows differed."""
 
     async def rebuilt(house: House) -> folds.Differences:
         async with house.database.begin() as conn:
+            if campaign_id is not None:
+                return folds.Differences(await folds.recount_campaign(conn, campaign_id), 0, 0)
             return await folds.recount(conn)
 
     found = in_house(rebuilt)

@@ -40,6 +40,12 @@ async def recount(conn: AsyncConnection) -> Differences:
     return Differences(messages, activity, await fold_orders(conn), await fold_ratings(conn))
 
 
+async def recount_campaign(conn: AsyncConnection, campaign_id: int) -> int:
+    """Rebuild what is counted of the messages of one campaign; how many differed. Takes what its own events take."""
+    await conn.execute(_LOCK)
+    return await change_and_note(conn, "messages", _MESSAGES_OF_CAMPAIGN, {"campaign": campaign_id})
+
+
 async def fold_missing_scores(conn: AsyncConnection) -> int:
     """Give a score to those whose messages were answered before scores faded; how many rows differed."""
     return await change_and_note(conn, ACTIVITY, _FOLD_LACKING)
@@ -51,7 +57,7 @@ _LOCK = text("LOCK TABLE messages, events, past_folds, activity, orders, ratings
 # months. More than a second is a difference.
 LAST_DIGIT = 1.0
 
-_MESSAGES = f"""
+_REFOLD = f"""
     UPDATE messages m SET opens = f.opens, clicks = f.clicks, opened_at = f.opened_at, clicked_at = f.clicked_at,
         machine_opened_at = f.machine_opened_at, machine_clicked_at = f.machine_clicked_at,
         unsubscribed_at = f.unsubscribed_at, complained_at = f.complained_at
@@ -61,15 +67,16 @@ _MESSAGES = f"""
             CASE WHEN said.back IS NULL OR said.gone > said.back THEN said.gone END AS unsubscribed_at,
             said.complained_at
         FROM messages m
-        LEFT JOIN ({SEEN_OF_MESSAGES.format(of_events="", of_past="")}) seen
+        LEFT JOIN ({SEEN_OF_MESSAGES}) seen
             ON seen.customer_id = m.customer_id AND seen.run_id = m.run_id AND seen.step = m.step
         LEFT JOIN (
             SELECT customer_id, run_id, step, max(at) FILTER (WHERE kind = 'unsubscribed') AS gone,
                 max(at) FILTER (WHERE kind = 'resubscribed') AS back,
                 min(at) FILTER (WHERE kind = 'complained') AS complained_at
-            FROM events WHERE run_id IS NOT NULL AND kind IN ('unsubscribed', 'resubscribed', 'complained')
-            GROUP BY 1, 2, 3
+            FROM events e {{of_events}}
+            WHERE run_id IS NOT NULL AND kind IN ('unsubscribed', 'resubscribed', 'complained') GROUP BY 1, 2, 3
         ) said ON said.customer_id = m.customer_id AND said.run_id = m.run_id AND said.step = m.step
+        WHERE {{which}}
     ) f
     WHERE m.customer_id = f.customer_id AND m.run_id = f.run_id AND m.step = f.step AND (
         m.opens, m.clicks, m.opened_at, m.clicked_at, m.machine_opened_at, m.machine_clicked_at, m.unsubscribed_at,
@@ -80,6 +87,16 @@ _MESSAGES = f"""
     )
     RETURNING m.customer_id
 """  # noqa: S608 -- put together from our own words
+
+_MESSAGES = _REFOLD.format(of_events="", of_past="", which="true")
+_MESSAGES_OF_CAMPAIGN = _REFOLD.format(
+    of_events="JOIN (VALUES (CAST(:campaign AS bigint))) asked(id) ON e.campaign_id = asked.id",
+    of_past="""
+        JOIN messages m ON m.customer_id = p.customer_id AND m.run_id = p.run_id AND m.step = p.step
+            AND m.campaign_id = CAST(:campaign AS bigint)
+    """,
+    which="m.campaign_id = CAST(:campaign AS bigint)",
+)
 
 _ACTIVITY = f"""
     UPDATE activity a SET last_contacted_at = f.last_contacted_at, last_opened_at = f.last_opened_at,

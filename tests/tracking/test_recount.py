@@ -17,7 +17,7 @@ from tracking.facts import Fact, FactKind
 from tracking.ingest import store
 from tracking.ledger import MessageKey, Outcome, record_outcomes
 from tracking.models import events, messages
-from tracking.recount import Differences, fold_missing_scores, recount
+from tracking.recount import Differences, fold_missing_scores, recount, recount_campaign
 from tracking.states import State
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -89,3 +89,15 @@ async def test_what_was_spoilt_is_mended_and_told(conn: AsyncConnection) -> None
     assert (await message(conn, keys[0])).opens == 1
     assert (await activity_of(conn, keys[2].customer_id)).last_contacted_at == SENT_AT
     assert await conn.scalar(select(func.count()).select_from(events)) == 1
+
+
+async def test_one_campaign_can_be_recounted_alone(conn: AsyncConnection) -> None:
+    people = await make_people(conn, 2)
+    keys = [key for run in (1, 2) for key in await make_messages(conn, people, run_id=run, state="queued")]
+    await record_outcomes(conn, [Outcome(key, State.SENT, SENT_AT) for key in keys])
+    await store(conn, [Fact(key, FactKind.OPENED, SENT_AT + timedelta(hours=1)) for key in keys], NOW)
+    assert await recount_campaign(conn, 10) == 0
+    await conn.execute(update(messages).values(opens=5))
+    assert await recount_campaign(conn, 10) == 2
+    assert [(await message(conn, key)).opens for key in keys] == [1, 1, 5, 5]
+    assert await recount(conn) == Differences(messages=2, activity=0, orders=0)
