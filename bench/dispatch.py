@@ -189,12 +189,13 @@ async def _launched(house: House, rule: object) -> int:
 
 
 async def _until(house: House, campaign_id: int, question: str) -> None:
+    """Over one connection: what the looking itself takes is taken from the sender."""
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        async with house.database.connect() as conn:
+    async with house.database.connect(autocommit=True) as conn:
+        while time.monotonic() < deadline:
             if await conn.scalar(text(question), {"id": campaign_id}):
                 return
-        await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_LOOK)
     raise Unfinished(f"the campaign did not get on within {_PATIENCE:g} s")
 
 
