@@ -54,23 +54,62 @@ def smtp_sink(folder: Path) -> Iterator[Sink]:
         process.wait(20)
 
 
+@dataclass(frozen=True)
+class Postgres15:
+    """A throw-away cluster with a database, run by `postgres` where we are root."""
+
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://hearth@127.0.0.1:{self.port}/hearth"
+
+    def start(self) -> None:
+        place = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder}"
+        options = f"{place} -c fsync=off"
+        _as_owner("pg_ctl", "-D", f"{self.folder}/data", "-l", f"{self.folder}/log", "-w", "-o", options, "start")
+
+    def stop(self) -> None:
+        """At once, as a crash."""
+        _as_owner("pg_ctl", "-D", f"{self.folder}/data", "-m", "immediate", "stop")
+
+
 @contextmanager
 def postgres_15() -> Iterator[str]:
-    """The address of a database on a throw-away cluster, run by `postgres` where we are root."""
-    port = free_port()
+    """The address of a database on a cluster that runs."""
+    with cluster_15() as cluster:
+        yield cluster.url
+
+
+@contextmanager
+def cluster_15() -> Iterator[Postgres15]:
+    """A cluster that runs, and can be stopped and started."""
     folder = Path(tempfile.mkdtemp(prefix="hearth-postgres-15-"))  # every account may pass, unlike in pytest's folders
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
-    data = f"{folder}/data"
+    cluster = Postgres15(folder, free_port())
     try:
-        _as_owner("initdb", "-D", data, "-U", "hearth", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-        _as_owner("pg_ctl", "-D", data, "-l", f"{folder}/log", "-w", "-o", options, "start")
+        _as_owner(
+            "initdb",
+            "-D",
+            f"{folder}/data",
+            "-U",
+            "hearth",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        )
+        cluster.start()
         try:
-            _as_owner("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "hearth", "hearth")
-            yield f"postgresql://hearth@127.0.0.1:{port}/hearth"
+            _as_owner("createdb", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "hearth", "hearth")
+            yield cluster
         finally:
-            _as_owner("pg_ctl", "-D", data, "-m", "immediate", "stop")
+            if (folder / "data" / "postmaster.pid").exists():
+                cluster.stop()
     finally:
         shutil.rmtree(folder)
 

@@ -238,15 +238,15 @@ async def test_events_are_told_over_the_api(house: House, client: httpx.AsyncCli
 
 
 async def test_strangers_are_told_nothing_of_our_machines(house: House, key: MessageKey) -> None:
-    """The mail program of a recipient tries its unsubscription again after a 503."""
     gone = Database("postgresql://u@127.0.0.1:9/hidden")
     app = create_app(replace(house, database=gone))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         links = urls(house, key)
-        for answer in (await client.post(links.unsubscribe), await client.get(links.view)):
-            assert answer.status_code == 503
-            assert answer.headers["retry-after"]
+        kept = await client.post(links.unsubscribe)
+        assert kept.status_code == 200
+        for answer in (kept, await client.get(links.unsubscribe), await client.get(links.view)):
+            assert answer is kept or (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert "HEARTH_DATABASE_URL" not in answer.text
             assert "127.0.0.1" not in answer.text
     await gone.close()

@@ -21,8 +21,12 @@ from customers.preferences import FREQUENCIES, PAUSES, Frequency, Preferences, W
 from customers.suppressions import Suppression, suppressions_of
 from customers.topics import Topic, list_topics, topic_of
 from runtime.clock import utc_now
+from runtime.errors import Unavailable
 from runtime.registry import channel_kinds
+from runtime.signing import Purpose
 from tracking.facts import Fact, FactKind
+from tracking.ledger import MessageKey
+from tracking.tokens import read_token
 from web.access import KIB, PUBLIC, Route, house_of
 from web.i18n import LANGUAGES, N_, _, use_language
 from web.pages.public import friendly, tracker_of
@@ -64,24 +68,40 @@ async def unsubscribe(request: Request) -> Response:
     """RFC 8058: the mail program posts `List-Unsubscribe=One-Click`. The page's own buttons post `mail`: off or on for
     the channel of the message, none for all channels, wishes for the form as a whole."""
     form = await request.form(max_fields=FIELDS, max_files=0)
-    recipient = await _recipient(request)
     said = form.get("mail")
+    if said in (None, "off") and _of_message(request):
+        return await _stop(request, "one-click" if said is None else PAGE)
+    recipient = await _recipient(request)
     if said == "wishes":
         return await _page(request, recipient, done=await _save(request, recipient, form))
     granted = said == "on"
     wishes = Wishes(channels={recipient.channel: granted})
     if said == "none":
         wishes = Wishes(channels=dict.fromkeys(channel_kinds(), False))
-    await _record(request, recipient, wishes, "one-click" if said is None else PAGE)
-    if said is not None or recipient.message is None:
-        await _hold(request, recipient, wishes)
+    await _record(request, recipient, wishes)
+    await _hold(request, recipient, wishes)
     return await _page(request, recipient, done=FactKind.RESUBSCRIBED if granted else FactKind.UNSUBSCRIBED)
+
+
+async def _stop(request: Request, source: str) -> Response:
+    """No more of the channel of a message. With the database away the wish waits on our disk until it is back."""
+    key = read_token(house_of(request).signer, request.path_params["token"], Purpose.UNSUBSCRIBE).key
+    await _tell(request, key, FactKind.UNSUBSCRIBED, source)
+    try:
+        return await _page(request, await _recipient(request), done=FactKind.UNSUBSCRIBED)
+    except Unavailable:
+        return page(request, "public/kept.html")
+
+
+def _of_message(request: Request) -> bool:
+    """Whether they come from a message, and not by a link of their own."""
+    return request.url.path.startswith("/u/")
 
 
 async def _recipient(request: Request) -> Recipient:
     house, token = house_of(request), request.path_params["token"]
     async with house.database.connect() as conn:
-        if request.url.path.startswith("/u/"):
+        if _of_message(request):
             found = await recipient_of_message(conn, house, token)
         else:
             found = await recipient_of_link(conn, house, token, utc_now())
@@ -98,7 +118,7 @@ async def _save(request: Request, recipient: Recipient, form: FormData) -> str:
     own = recipient.channel
     if wishes.channels.get(own) is (stands.channels.get(own) is True):
         wishes = replace(wishes, channels={name: word for name, word in wishes.channels.items() if name != own})
-    await _record(request, recipient, wishes, PAGE)
+    await _record(request, recipient, wishes)
     await _hold(request, recipient, wishes)
     return CHANGED
 
@@ -119,13 +139,16 @@ def read_wishes(form: FormData, stands: Preferences, known: Collection[str]) -> 
     return Wishes(channels, topics, wanted, "frequency" in form, days)
 
 
-async def _record(request: Request, recipient: Recipient, wishes: Wishes, source: str) -> None:
+async def _record(request: Request, recipient: Recipient, wishes: Wishes) -> None:
     """Let the word on the message's own channel be counted for its campaign."""
     word = wishes.channels.get(recipient.channel)
     if recipient.message is not None and word is not None:
-        kind = FactKind.RESUBSCRIBED if word else FactKind.UNSUBSCRIBED
-        agent = request.headers.get("user-agent", "")
-        await tracker_of(request).collector.record(Fact(recipient.message, kind, utc_now(), agent=agent, source=source))
+        await _tell(request, recipient.message, FactKind.RESUBSCRIBED if word else FactKind.UNSUBSCRIBED, PAGE)
+
+
+async def _tell(request: Request, key: MessageKey, kind: FactKind, source: str) -> None:
+    agent = request.headers.get("user-agent", "")
+    await tracker_of(request).collector.record(Fact(key, kind, utc_now(), agent=agent, source=source))
 
 
 async def _hold(request: Request, recipient: Recipient, wishes: Wishes) -> None:
