@@ -134,13 +134,15 @@ class Common:
     account).
 
     `label` names the run to providers and feedback loops (`campaign.run.workspace`; letters, digits, `.`, `-`, `_`,
-    `:`). `headers` are further fixed headers, for channels that have such.
+    `:`). `headers` are further fixed headers, for channels that have such. `reporters`: providers that report of the
+    messages, and find each by its key in a form of their own.
     """
 
     sender: str
     label: str = ""
     reply_to: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    reporters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

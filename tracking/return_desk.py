@@ -38,7 +38,7 @@ _KINDS = {
 def return_paths(house: House) -> ReturnPaths:
     """Raises BadSetting where mails go back to their sender."""
     paths = ReturnPaths.of(house)
-    if paths is None:
+    if paths is None or not paths.domain:
         raise BadSetting("HEARTH_RETURN_PATH: required here; the domain or mailbox that mails come back to")
     return paths
 

@@ -22,23 +22,24 @@ _LONGEST = 64  # octets of a local part (RFC 5321 4.5.3.1.1)
 
 
 class ReturnPaths:
-    """`place`: the setting HEARTH_RETURN_PATH, a domain or a mailbox."""
+    """`place`: the setting HEARTH_RETURN_PATH, a domain or a mailbox; None where mails go back to their sender and
+    providers alone report of them. `domain` is "" then."""
 
-    def __init__(self, signer: Signer, place: str) -> None:
+    def __init__(self, signer: Signer, place: str | None) -> None:
         self._signer = signer
-        mailbox, at, domain = place.lower().rpartition("@")
+        mailbox, at, domain = (place or "").lower().rpartition("@")
         self._prefix = f"{mailbox}+" if at else _PREFIX
         self.domain = domain
 
     @classmethod
     def of(cls, house: House) -> ReturnPaths | None:
-        """None where mails go back to their sender."""
-        place = house.settings.return_path
-        return None if place is None else cls(house.signer, place)
+        """None where nothing can come back."""
+        settings = house.settings
+        return cls(house.signer, settings.return_path) if settings.return_path or settings.hook_secrets else None
 
-    def address(self, key: MessageKey) -> str:
-        """The return path of a message."""
-        return f"{self._prefix}{self._token(key, _RETURN)}@{self.domain}"
+    def address(self, key: MessageKey) -> str | None:
+        """The return path of a message, None where it goes back to its sender."""
+        return f"{self._prefix}{self._token(key, _RETURN)}@{self.domain}" if self.domain else None
 
     def mail_key(self, key: MessageKey) -> str:
         """What names the message in its Message-ID, under which providers report. Who was sent the mail knows it, so it
@@ -48,7 +49,7 @@ class ReturnPaths:
     def read(self, address: str) -> MessageKey | None:
         """The message whose return path this is, in whatever case; None for every other address."""
         local, _, domain = address.strip().lower().rpartition("@")
-        if domain != self.domain or not local.startswith(self._prefix):
+        if not domain or domain != self.domain or not local.startswith(self._prefix):
             return None
         return self._read(local.removeprefix(self._prefix), _RETURN)
 

@@ -43,8 +43,9 @@ class Writer:
         self._mac = Mac(secret)
         self._returns = ReturnPaths.of(house)
         label = f"{run.campaign_id}.{run.id}.{house.signer.fingerprints[-1]}"
+        reporters = tuple(name for name, _ in house.settings.hook_secrets)
         self._composers = {
-            sender: run.channel.composer(Common(sender=sender or run.sender, label=label))
+            sender: run.channel.composer(Common(sender=sender or run.sender, label=label, reporters=reporters))
             for sender in {edition.sender for edition in run.editions.all}
         }
 

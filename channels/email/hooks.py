@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from channels.contract import EventKind
-from channels.email.hooks_amazon import confirm, ses_class, ses_report, signed_by_topic
+from channels.email.hooks_amazon import confirm, ses_class, ses_names, ses_report, signed_by_topic
 from channels.email.hooks_postmark import knows_password, postmark_kind
 from channels.email.replies import clean_text
 from channels.email.returns import BounceClass, bounce_class
@@ -40,12 +40,13 @@ _AHEAD = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class HookEvent:
-    """One thing that a provider reports. `message_id`: of the mail's own header; `path`: of its envelope; "" where the
-    provider does not say. `at` None: it does not say when."""
+    """One thing that a provider reports. `names`: what it calls the mail, each the key that the mail went out with
+    (marks.py) or its Message-ID; `path`: of its envelope, "" where the provider does not say. `at` None: it does not
+    say when."""
 
     kind: EventKind
     at: datetime | None
-    message_id: str = ""
+    names: tuple[str, ...] = ()
     path: str = ""
     bounce: BounceClass | None = None
     status: str = ""
@@ -93,7 +94,7 @@ def _generic(told: Mapping[str, Any]) -> HookEvent:
     return HookEvent(
         kind,
         _moment(told.get("at")),
-        _text(told, "message_id"),
+        (_text(told, "message_id"),),
         _text(told, "return_path"),
         bounce if kind is EventKind.BOUNCED else None,
         status,
@@ -137,7 +138,8 @@ def _mailgun(told: Mapping[str, Any]) -> HookEvent:
         bounce = BounceClass.HARD if reason == "suppress-bounce" else BounceClass.POLICY
     path = _text(_within(data, "envelope"), "sender")
     at = _moment(data.get("timestamp"))
-    return HookEvent(kind, at, _text(message, "message-id"), path, bounce, enhanced, code, words)
+    names = (_text(_within(data, "user-variables"), "hearth"), _text(message, "message-id"))
+    return HookEvent(kind, at, names, path, bounce, enhanced, code, words)
 
 
 def _signed_sendgrid(secret: str, headers: Headers, body: bytes, now: datetime) -> bool:
@@ -160,7 +162,9 @@ def _sendgrid(told: Mapping[str, Any]) -> HookEvent:
     bounce = None
     if kind is EventKind.BOUNCED:
         bounce = _sendgrid_class(_text(told, "event"), _text(told, "type"), status, words)
-    return HookEvent(kind, _moment(told.get("timestamp")), _text(told, "smtp-id"), "", bounce, status, None, words)
+    # A late bounce has no `smtp-id`, and engagement has none either.
+    names = (_text(told, "hearth"), _text(_within(told, "unique_args"), "hearth"), _text(told, "smtp-id"))
+    return HookEvent(kind, _moment(told.get("timestamp")), names, "", bounce, status, None, words)
 
 
 def _sendgrid_class(event: str, kind: str, status: str, words: str) -> BounceClass:
@@ -188,8 +192,8 @@ def _postmark(told: Mapping[str, Any]) -> HookEvent:
     if bounce is BounceClass.SOFT:  # undeliverable for now: which way, its words say
         said = bounce_class(status, None, words)
         bounce = BounceClass.SOFT if said is BounceClass.HARD else said
-    named = _text(_within(told, "Metadata"), "hearth")
-    return HookEvent(kind, _moment(given), named, "", bounce, status, None, words)
+    named = {name.lower(): value for name, value in _within(told, "Metadata").items()}
+    return HookEvent(kind, _moment(given), (_text(named, "hearth"),), "", bounce, status, None, words)
 
 
 def _signed_ses(secret: str, headers: Headers, body: bytes, now: datetime) -> bool:
@@ -213,8 +217,9 @@ def _ses(told: Mapping[str, Any]) -> HookEvent:
         kind = EventKind.UNKNOWN
     if kind is EventKind.UNSUBSCRIBED and _within(part, "newTopicPreferences").get("unsubscribeAll") is not True:
         kind = EventKind.UNKNOWN
-    named = _text(_within(mail, "commonHeaders"), "messageId")
-    return HookEvent(kind, _moment(part.get("timestamp")), named, _text(mail, "source"), bounce, status, None, words)
+    return HookEvent(
+        kind, _moment(part.get("timestamp")), ses_names(mail), _text(mail, "source"), bounce, status, None, words
+    )
 
 
 def _first(told: Any) -> Mapping[str, Any]:

@@ -35,6 +35,8 @@ _HASHES = {"1": SHA1, "2": SHA256}
 _SECONDS = 5
 _LONGEST = 64 * 1024
 _MOST = 20
+_MOST_HEADERS = 200
+_LONGEST_NAME = 1_000
 
 _DETAILS = {
     "NoEmail": BounceClass.HARD,
@@ -93,6 +95,22 @@ def ses_report(told: Mapping[str, Any]) -> Mapping[str, Any]:
     return (
         _parsed(str(told.get("Message") or "").encode(errors="replace")) if told.get("Type") == "Notification" else {}
     )
+
+
+def ses_names(mail: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the `mail` of a report is called: by its tag, which published events have; by the Message-ID that it was
+    handed over with, which SES replaces. Notifications give that in `commonHeaders`, published events in `headers`
+    alone."""
+    tags, common, headers = mail.get("tags"), mail.get("commonHeaders"), mail.get("headers")
+    found: list[Any] = []
+    if isinstance(tags, Mapping):
+        found += tags["hearth"][:1] if isinstance(tags.get("hearth"), list) else []
+    if isinstance(common, Mapping):
+        found.append(common.get("messageId"))
+    for each in headers[:_MOST_HEADERS] if isinstance(headers, list) else []:
+        if isinstance(each, Mapping) and str(each.get("name")).lower() == "message-id":
+            found.append(each.get("value"))
+    return tuple(name[:_LONGEST_NAME] for name in found if isinstance(name, str))
 
 
 def ses_class(kind: str, detail: str, action: str, status: str, words: str) -> BounceClass | None:

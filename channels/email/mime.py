@@ -20,6 +20,7 @@ from channels.contract import ChannelError, Common, Lines, Personal
 from channels.email.address import Address, parse_sender, wire_address
 from channels.email.dkim import SigningKey, signature_headers
 from channels.email.headers import fixed_header, mailbox_header, text_header
+from channels.email.marks import KEY, mark_headers
 from runtime.errors import Invalid, Problem
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
@@ -100,6 +101,7 @@ class EmailComposer:
         self._list_id = f"List-Id: <campaigns.{host}>\r\n"  # RFC 2919
         self._top = mailbox_header("From", name, self._sender.in_header) + _fixed_headers(common)
         self._return_path = str(self._sender)
+        self._marks = mark_headers(common.reporters)
 
     def compose(self, personal: Personal) -> Mail:
         recipient = wire_address(personal.to)
@@ -123,7 +125,7 @@ class EmailComposer:
         return (
             f"{self._top}{mailbox_header('To', personal.name, recipient.in_header)}"
             f"{text_header('Subject', personal.subject)}Date: {_date(personal.at)}\r\n"
-            f"Message-ID: <{key}{self._message_id}"
+            f"Message-ID: <{key}{self._message_id}{'' if self._marks is None else self._marks.replace(KEY, key)}"
             f"{'' if unsubscribe is None else self._list_id + _unsubscribe_headers(unsubscribe)}"
             f"MIME-Version: 1.0\r\n{'' if personal.html is None else self._multipart}"
         )

@@ -18,7 +18,8 @@ async def test_a_bounce_finds_its_way_from_the_envelope_to_the_campaign(house: H
     kept = MailboxStore(house.database)
     async with serving("127.0.0.1", 0, kept.deliver) as port:
         url = f"smtp://127.0.0.1:{port}"
-        sending = replace(house, settings=replace(house.settings, smtp_url=url, return_path="returns@example.com"))
+        told = {"return_path": "returns@example.com", "hook_secrets": (("postmark", "user:password"),)}
+        sending = replace(house, settings=replace(house.settings, smtp_url=url, **told))
         async with house.database.begin() as conn:
             people = await add_people(conn, 3)
         campaign_id = await launched(sending)
@@ -29,7 +30,8 @@ async def test_a_bounce_finds_its_way_from_the_envelope_to_the_campaign(house: H
     paths = return_paths(sending)
     keys = {mail.recipient: paths.read(mail.sender) for mail in mails}
     assert sorted(key.customer_id for key in keys.values() if key) == sorted(people)
-    assert all(paths.read_mail(_message_id(bytes(mail.raw))) == keys[mail.recipient] for mail in mails)
+    for header in ("Message-ID", "X-PM-Metadata-hearth"):
+        assert all(paths.read_mail(_header(bytes(mail.raw), header)) == keys[mail.recipient] for mail in mails)
     desk = ReturnDesk(house.database, paths)
     await desk.take(dsn("5.1.1", "550 no such user"), mails[0].sender)
     await desk.close()
@@ -37,6 +39,6 @@ async def test_a_bounce_finds_its_way_from_the_envelope_to_the_campaign(house: H
     assert (counts["sent"], counts["bounced"]) == (3, 1)
 
 
-def _message_id(raw: bytes) -> str:
-    line = next(line for line in raw.decode().splitlines() if line.lower().startswith("message-id:"))
+def _header(raw: bytes, name: str) -> str:
+    line = next(line for line in raw.decode().splitlines() if line.startswith(f"{name}:"))
     return line.partition(":")[2]

@@ -35,6 +35,9 @@ def port() -> int:
         return int(listener.getsockname()[1])
 
 
+other_port = port
+
+
 def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
     return subprocess.Popen(
@@ -83,16 +86,37 @@ def answers(port: int) -> bool:
         return False
 
 
-async def test_up_keeps_its_children_and_stops_gracefully(up: subprocess.Popen[str], port: int, folder: Path) -> None:
-    await until(lambda: answers(port), SECONDS)
-    await until(lambda: set(children(up.pid)) == {"web", "worker", "scheduler"}, SECONDS)
+def greets(port: int) -> bool:
+    """Whether a mail server says hello."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(4) == b"220 "
+    except OSError:
+        return False
+
+
+async def test_up_keeps_its_children_and_stops_gracefully(folder: Path, port: int, other_port: int) -> None:
+    with (folder / ".env").open("a") as env:
+        env.write(f"HEARTH_RETURN_PATH=bounces.example.com\nHEARTH_RETURNS_LISTEN=smtp://127.0.0.1:{other_port}\n")
+    up = command(folder, "up", "--port", str(port), "--json")
+    try:
+        await _is_kept(up, port, other_port, folder)
+    finally:
+        if up.poll() is None:
+            up.terminate()
+        up.communicate(timeout=SECONDS)
+
+
+async def _is_kept(up: subprocess.Popen[str], port: int, returns: int, folder: Path) -> None:
+    await until(lambda: answers(port) and greets(returns), SECONDS)
+    await until(lambda: set(children(up.pid)) == {"web", "worker", "scheduler", "returns"}, SECONDS)
     killed = children(up.pid)
     for pid in killed.values():
         os.kill(pid, signal.SIGKILL)
     await until(
         lambda: set(children(up.pid)) == set(killed) and not set(children(up.pid).values()) & set(killed.values())
     )
-    await until(lambda: answers(port), SECONDS)
+    await until(lambda: answers(port) and greets(returns), SECONDS)
     up.terminate()
     out, err = up.communicate(timeout=SECONDS)
     assert (up.returncode, json.loads(out)) == (0, {"state": "stopped"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from datetime import datetime
 
 from sqlalchemy import func, insert, select
@@ -10,16 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from channels.contract import EventKind
 from channels.email.hooks import PROVIDERS, HookEvent, read_hook
 from runtime.clock import utc_now
 from runtime.errors import NotFound
 from tracking.ledger import MessageKey
 from tracking.return_paths import ReturnPaths
 from tracking.returns import Report, apply_reports
+from tracking.strays import Stray, keep_strays
 from web.access import MIB, PUBLIC, Route, house_of
 from web.models import attempts
 
 LIMIT = 4 * MIB
+_FAILED = frozenset({EventKind.BOUNCED, EventKind.COMPLAINED})
 _UNPROVEN = Response("not signed with the secret that is configured here\n", 401, media_type="text/plain")
 
 
@@ -42,10 +46,13 @@ async def email_hook(request: Request) -> Response:
         for key, event in told
         if key is not None
     ]
+    # Other systems may send through the same account: what was delivered for them is no news.
+    strays = [_stray(name, event) for key, event in told if key is None and event.kind in _FAILED]
     async with house.database.begin() as conn:
         if provider.once is not None and not await _first_use(conn, name, *provider.once(body), now):
             return _UNPROVEN
         await apply_reports(conn, reports, now)
+        await keep_strays(conn, strays, now)
     return Response(status_code=204)
 
 
@@ -61,7 +68,14 @@ async def _first_use(conn: AsyncConnection, provider: str, signed: str, use: str
 
 
 def _message(paths: ReturnPaths, event: HookEvent) -> MessageKey | None:
-    return paths.read_mail(event.message_id) or paths.read(event.path)
+    named = next((key for key in map(paths.read_mail, event.names) if key is not None), None)
+    return named or paths.read(event.path)
+
+
+def _stray(provider: str, event: HookEvent) -> Stray:
+    said = repr((provider, str(event.kind), event.at, event.names, event.path, event.words))
+    key = hashlib.sha256(said.encode(errors="replace")).hexdigest()[:32]
+    return Stray(key, provider, str(event.kind), " ".join(filter(None, (*event.names, event.path))), event.words)
 
 
 ROUTES = [
