@@ -42,7 +42,7 @@ async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, 
         "approval": await conn.scalar(select(snapshots.c.report).where(snapshots.c.id == found.snapshot_id)),
         "counts": counts.numbers,
         "skipped_reasons": dict(counts.skipped_reasons),
-        "orders": gained.orders,
+        "orders": int(gained.orders),
         "revenue": str(gained.revenue.quantize(CENT)),
     }
 
