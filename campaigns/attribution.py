@@ -9,7 +9,7 @@ arrive late, refunds and clicks that turn out to be a machine's change the credi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -36,6 +36,13 @@ class Earned:
     revenue: Decimal = Decimal(0)
     margin: Decimal = Decimal(0)
 
+    def __add__(self, other: Earned) -> Earned:
+        return Earned(self.orders + other.orders, self.revenue + other.revenue, self.margin + other.margin)
+
+
+Credit = Mapping[Model, Earned]
+NOTHING: Credit = {model: Earned() for model in Model}
+
 
 async def earned(conn: AsyncConnection, campaign_ids: Sequence[int], model: Model = Model.LAST) -> dict[int, Earned]:
     """Of each of these campaigns that led to an order, by the workspace's windows."""
@@ -46,11 +53,29 @@ async def earned(conn: AsyncConnection, campaign_ids: Sequence[int], model: Mode
 
 async def compared(
     conn: AsyncConnection, campaign_ids: Sequence[int], windows: Windows | None = None
-) -> dict[int, Mapping[Model, Earned]]:
+) -> dict[int, Credit]:
     """Each of these campaigns that had a part in an order, by every model. `windows`: other than the workspace's."""
+    by_run = await compared_by_run(conn, campaign_ids, windows)
+    return {campaign_id: together(runs.values()) for campaign_id, runs in by_run.items()}
+
+
+async def compared_by_run(
+    conn: AsyncConnection, campaign_ids: Sequence[int], windows: Windows | None = None
+) -> dict[int, dict[int, Credit]]:
+    """The same by campaign and run."""
     values = {"campaigns": list(campaign_ids), **window_values(windows or await windows_now(conn))}
-    rows = await conn.execute(_COMPARED, values)
-    return {row.campaign_id: {model: _earned(row, model) for model in Model} for row in rows}
+    found: dict[int, dict[int, Credit]] = {}
+    for row in await conn.execute(_COMPARED, values):
+        found.setdefault(row.campaign_id, {})[row.run_id] = {model: _earned(row, model) for model in Model}
+    return found
+
+
+def together(several: Iterable[Credit]) -> Credit:
+    """The sum of several."""
+    summed = dict(NOTHING)
+    for credit in several:
+        summed = {model: summed[model] + credit[model] for model in Model}
+    return summed
 
 
 def window_values(windows: Windows) -> dict[str, int]:
@@ -111,7 +136,7 @@ def _linear(whole: str, places: int) -> str:
 
 _COMPARED = text(f"""
     {_TOUCHED.format(which="m.campaign_id = ANY (CAST(:campaigns AS bigint[]))")}
-    SELECT campaign_id,
+    SELECT campaign_id, run_id,
         count(*) FILTER (WHERE from_last = 1) AS last_orders,
         coalesce(sum(revenue) FILTER (WHERE from_last = 1), 0) AS last_revenue,
         coalesce(sum(margin) FILTER (WHERE from_last = 1), 0) AS last_margin,
@@ -121,7 +146,7 @@ _COMPARED = text(f"""
         {_linear("CAST(1 AS numeric)", 6)} AS linear_orders,
         {_linear("revenue", 2)} AS linear_revenue,
         {_linear("margin", 2)} AS linear_margin
-    FROM placed WHERE campaign_id = ANY (CAST(:campaigns AS bigint[])) GROUP BY campaign_id
+    FROM placed WHERE campaign_id = ANY (CAST(:campaigns AS bigint[])) GROUP BY campaign_id, run_id
 """)  # noqa: S608
 
 BY_PERSON = f"""

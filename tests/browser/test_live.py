@@ -234,7 +234,7 @@ async def test_the_numbers_of_a_large_campaign_come_by_themselves(
     await page.goto(f"/campaigns/{campaign}")
     await expect(page.locator("#live .live-legend")).to_be_visible()
     await expect(page.get_by_text("being counted")).to_have_count(0)
-    await expect(page.get_by_role("heading", name="From audience to click")).to_be_visible()
+    await expect(page.get_by_role("heading", name="From audience to order")).to_be_visible()
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
 
 
