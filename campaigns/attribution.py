@@ -101,7 +101,8 @@ MARGIN = "round(coalesce(o.margin * (o.amount - o.refunded) / nullif(o.amount, 0
 _TOUCHED = f"""
     WITH people AS MATERIALIZED (
         SELECT DISTINCT coalesce(c.merged_into, c.id) AS customer_id
-        FROM messages m JOIN customers c ON c.id = m.customer_id WHERE {{which}} AND m.opened_at IS NOT NULL
+        FROM messages m JOIN customers c ON c.id = m.customer_id WHERE {{which}}
+          AND (m.opened_at IS NOT NULL OR m.clicked_at IS NOT NULL)
     ), ids AS MATERIALIZED (
         SELECT customer_id, customer_id AS id FROM people
         UNION ALL SELECT p.customer_id, c.id FROM people p JOIN customers c ON c.merged_into = p.customer_id
