@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Integer,
+    Numeric,
     SmallInteger,
     Table,
     Text,
@@ -202,4 +203,50 @@ contact_rules = Table(  # of the workspace, one row at most (campaigns/respect/r
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("id = 1", name="one_row"),
     info=REFERENCE,
+)
+
+attribution_rules = Table(  # of the workspace, one row at most (campaigns/windows.py)
+    "attribution_rules",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("click_days", Integer, nullable=False),
+    Column("open_days", Integer, nullable=False),
+    Column("costs", JSONB, nullable=False),  # {channel: "0.0500"}, of one message
+    Column("updated_by", Text),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    CheckConstraint("id = 1", name="one_row"),
+    info=REFERENCE,
+)
+
+campaign_costs = Table(
+    "campaign_costs",
+    metadata,
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
+    Column("fixed", Numeric(18, 4), nullable=False, server_default=text("0")),
+    Column("per_message", Numeric(18, 4)),  # NULL: as its channel
+    Column("updated_by", Text),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    info=REFERENCE,
+)
+
+campaign_figures = Table(  # the report of a large campaign as it stood at `counted_at` (campaigns/figures.py)
+    "campaign_figures",
+    metadata,
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True),
+    Column("counted_at", Instant, nullable=False),
+    Column("took_ms", Integer, nullable=False),
+    Column("figures", JSONB, nullable=False),
+    info=REFERENCE,
+)
+
+report_schedules = Table(  # who gets the programme's report by mail, and how often (web/report_mails.py)
+    "report_schedules",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("every", Text, nullable=False),  # week month
+    Column("sent_for", Date),  # the first day of the period that was told last
+    Column("created_by", Text),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    CheckConstraint("every IN ('week', 'month')", name="every"),
+    info=LOCAL,
 )

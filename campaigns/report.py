@@ -30,10 +30,17 @@ _URL_FILTER = re.compile(r"{{ \((.*?)\)\|_url }}")  # what compiling adds to a f
 
 async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, Any]:
     """The record of `GET /campaigns/{id}`; money as a decimal string, times aware. Raises NotFound."""
-    found = await store.campaign(conn, campaign_id)
     by_run = await counts_by_run(conn, campaign_id)
-    counts = total(by_run.values())
     gained = (await earned(conn, [campaign_id])).get(campaign_id, Earned())
+    return await record_of(conn, campaign_id, by_run, gained)
+
+
+async def record_of(
+    conn: AsyncConnection, campaign_id: int, by_run: Mapping[int, Counts], gained: Earned
+) -> dict[str, Any]:
+    """The same from what was counted before. Raises NotFound."""
+    found = await store.campaign(conn, campaign_id)
+    counts = total(by_run.values())
     return {
         **_own(found),
         "runs": await _runs(conn, campaign_id, by_run),
@@ -42,7 +49,7 @@ async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, 
         "approval": await conn.scalar(select(snapshots.c.report).where(snapshots.c.id == found.snapshot_id)),
         "counts": counts.numbers,
         "skipped_reasons": dict(counts.skipped_reasons),
-        "orders": gained.orders,
+        "orders": int(gained.orders),
         "revenue": str(gained.revenue.quantize(CENT)),
     }
 
@@ -80,7 +87,12 @@ async def hourly(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]
 async def links(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]]:
     """`{"link", "people", "clicks", "machine_clicks"}` for each link of the campaign, the most clicked first."""
     rows = await conn.execute(_LINKS, {"id": campaign_id})
-    return [{**row._mapping, "link": _URL_FILTER.sub(r"{{ \1 }}", row.link)} for row in rows]
+    return [{**row._mapping, "link": shown_link(row.link)} for row in rows]
+
+
+def shown_link(template: str) -> str:
+    """A link as its author wrote it."""
+    return _URL_FILTER.sub(r"{{ \1 }}", template)
 
 
 async def domains(conn: AsyncConnection, campaign_id: int, limit: int = 15) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Facts are the events, what was kept of those that were put away (tracking/retent
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -32,12 +33,23 @@ class Differences:
         return self.messages + self.activity + self.orders + self.ratings
 
 
+_counted_whole: dict[str, Callable[[AsyncConnection], Awaitable[None]]] = {}
+
+
+def register_counted_whole(name: str, forget: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+    """Another room keeps figures that it counts from the facts as a whole: `forget` has them counted anew."""
+    _counted_whole[name] = forget
+
+
 async def recount(conn: AsyncConnection) -> Differences:
     """Rebuild every fold, in the order in which they build on each other; nothing may be written meanwhile."""
     await conn.execute(_LOCK)
     messages = await change_and_note(conn, "messages", _MESSAGES)
     activity = await change_and_note(conn, ACTIVITY, _ACTIVITY)
-    return Differences(messages, activity, await fold_orders(conn), await fold_ratings(conn))
+    found = Differences(messages, activity, await fold_orders(conn), await fold_ratings(conn))
+    for forget in _counted_whole.values():
+        await forget(conn)
+    return found
 
 
 async def recount_campaign(conn: AsyncConnection, campaign_id: int) -> int:

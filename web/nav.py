@@ -24,7 +24,7 @@ class Section:
 SECTIONS = (
     Section(
         N_("Overview"),
-        (Item("dashboard", N_("Dashboard"), "layout-dashboard"),),
+        (Item("dashboard", N_("Dashboard"), "layout-dashboard"), Item("reports", N_("Reports"), "report-analytics")),
     ),
     Section(
         N_("People"),

@@ -26,6 +26,17 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('path', name=op.f('pk_archive_files')),
     info={'spread': 'local'}
     )
+    op.create_table('attribution_rules',
+    sa.Column('id', sa.SmallInteger(), autoincrement=False, nullable=False),
+    sa.Column('click_days', sa.Integer(), nullable=False),
+    sa.Column('open_days', sa.Integer(), nullable=False),
+    sa.Column('costs', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('updated_by', sa.Text(), nullable=True),
+    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_attribution_rules_one_row')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_attribution_rules')),
+    info={'spread': 'reference'}
+    )
     op.create_table('closed_months',
     sa.Column('period', sa.Text(), nullable=False),
     sa.Column('salesperson', sa.Text(), nullable=False),
@@ -162,6 +173,16 @@ def upgrade() -> None:
     info={'spread': 'person'}
     )
     op.create_index('ix_ratings_at_crossing', 'ratings', ['at'], unique=False, postgresql_where=sa.text('at IS NOT NULL'))
+    op.create_table('report_schedules',
+    sa.Column('user_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('every', sa.Text(), nullable=False),
+    sa.Column('sent_for', sa.Date(), nullable=True),
+    sa.Column('created_by', sa.Text(), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.CheckConstraint("every IN ('week', 'month')", name=op.f('ck_report_schedules_every')),
+    sa.PrimaryKeyConstraint('user_id', name=op.f('pk_report_schedules')),
+    info={'spread': 'local'}
+    )
     op.create_table('return_mailboxes',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('validity', sa.BigInteger(), nullable=False),
@@ -245,6 +266,25 @@ def upgrade() -> None:
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['form_id'], ['signup_forms.id'], name=op.f('fk_consent_texts_form_id')),
     sa.PrimaryKeyConstraint('form_id', 'version', name=op.f('pk_consent_texts')),
+    info={'spread': 'reference'}
+    )
+    op.create_table('campaign_costs',
+    sa.Column('campaign_id', sa.BigInteger(), nullable=False),
+    sa.Column('fixed', sa.Numeric(precision=18, scale=4), server_default=sa.text('0'), nullable=False),
+    sa.Column('per_message', sa.Numeric(precision=18, scale=4), nullable=True),
+    sa.Column('updated_by', sa.Text(), nullable=True),
+    sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.ForeignKeyConstraint(['campaign_id'], ['campaigns.id'], name=op.f('fk_campaign_costs_campaign_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('campaign_id', name=op.f('pk_campaign_costs')),
+    info={'spread': 'reference'}
+    )
+    op.create_table('campaign_figures',
+    sa.Column('campaign_id', sa.BigInteger(), nullable=False),
+    sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('took_ms', sa.Integer(), nullable=False),
+    sa.Column('figures', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.ForeignKeyConstraint(['campaign_id'], ['campaigns.id'], name=op.f('fk_campaign_figures_campaign_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('campaign_id', name=op.f('pk_campaign_figures')),
     info={'spread': 'reference'}
     )
     op.add_column('activity', sa.Column('engaged_until', sa.DateTime(timezone=True), nullable=True))

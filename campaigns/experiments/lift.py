@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns.attribution import COUNTING, WINDOW_DAYS
+from campaigns.attribution import COUNTING
 from campaigns.experiments.statistics import Interval, Share, Sums, difference, mean_needs, newcombe
 from campaigns.respect.holdouts import GLOBAL_HOLDOUT, HOLDOUT, SEGMENT_HOLDOUT
 
@@ -27,6 +27,7 @@ HELD_OUT = (HOLDOUT, SEGMENT_HOLDOUT, GLOBAL_HOLDOUT)
 FEWEST_BUYERS = 10  # in both groups together
 FEWEST_EXPECTED = 5  # in the smaller group, if the message did nothing (Cochran 1954)
 LEVEL = 0.95
+WINDOW_DAYS = 30  # orders count so long, whatever led to them: another length than the windows of attribution
 
 
 @dataclass(frozen=True)

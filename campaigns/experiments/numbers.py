@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns.attribution import BY_PERSON, WINDOW_DAYS
+from campaigns.attribution import BY_PERSON, window_values
 from campaigns.experiments.verdict import Tally
+from campaigns.windows import windows_now
 
 
 async def tallies(conn: AsyncConnection, run_ids: Sequence[int]) -> dict[int, dict[int | None, Tally]]:
     """By run and variant; None: the rest."""
     found: dict[int, dict[int | None, Tally]] = {run_id: {} for run_id in run_ids}
-    for row in await conn.execute(_TALLIES, {"runs": list(run_ids), "days": WINDOW_DAYS}):
+    windows = window_values(await windows_now(conn))
+    for row in await conn.execute(_TALLIES, {"runs": list(run_ids), **windows}):
         numbers = (
             row.sent,
             row.opened,

@@ -45,7 +45,8 @@ TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [.
     .map((one) => `${one.tagName}.${one.className}`)"""
 DRAFTS = {"upload": "2"}  # begun after the import
 QUERIES = {"category": "?code=refrigerator", "topic": "?key=offers"}
-FILES = {"import_rejects", "audience_lines", "customer_export", "suppressed_export", "surveys_csv"}  # a download
+FILES = {"import_rejects", "audience_lines", "customer_export", "suppressed_export", "surveys_csv", "campaign_table"}
+FILES |= {"growth_csv", "reports_csv"}  # downloads
 
 
 def address(route: Route) -> str:

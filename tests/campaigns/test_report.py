@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns import figures
+from campaigns.attribution import Model
+from campaigns.heat import heat
 from campaigns.report import answers, campaign_lines, campaign_record, domains, hourly, links, message_records
 from campaigns.store import campaign
-from customers.models import orders
+from customers.models import customers, orders
 from runtime.clock import utc_now
 from runtime.house import House
-from tests.campaigns.scene import Sink, add_people, launched, record, work_off
+from tests.campaigns.scene import CONTENT, Sink, add_people, launched, record, work_off
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
 from tracking.ledger import MessageKey
@@ -66,6 +71,49 @@ async def test_the_last_click_within_thirty_days_earns_the_order(house: House, s
     assert (found["orders"], found["revenue"]) == (2, "110.10")
     found = await record(house, summer)
     assert (found["orders"], found["revenue"]) == (1, "100.00")
+
+
+async def test_figures_are_kept_as_they_were_counted(house: House, sink: Sink) -> None:
+    async with house.database.begin() as conn:
+        first, second, *_ = await add_people(conn, 3)
+        await conn.execute(update(customers).where(customers.c.id == second).values(city="成都", salesperson="s1"))
+    campaign_id = await launched(house)
+    await work_off(house)
+    at = utc_now()
+    await clicked(house, campaign_id, first, at)
+    async with house.database.begin() as conn:
+        await ordered(conn, first, "1", at + timedelta(minutes=1), amount="40.10", margin="8.05")
+        assert await figures.due(conn, at) == [campaign_id]
+        counted = await figures.keep(conn, campaign_id, at + timedelta(hours=1))
+        assert (await figures.kept(conn, [campaign_id]))[campaign_id] == counted
+        assert await figures.due(conn, at + timedelta(hours=1, minutes=4)) == []
+        assert await figures.due(conn, at + timedelta(hours=2, minutes=1)) == [campaign_id]
+    assert counted.total.sent == 3
+    assert counted.earned[Model.LINEAR].margin == counted.earned[Model.LAST].margin == Decimal("8.05")
+    assert [(city["city"], city["sent"], city["clicked"]) for city in counted.cities] == [
+        ("西安", 2, 1),
+        ("成都", 1, 0),
+    ]
+    assert [(one["code"], one["sent"]) for one in counted.salespeople] == [(None, 2), ("s1", 1)]
+    assert counted.devices["systems"] == [{"name": "Windows", "people": 1}]
+    assert counted.devices["programs"] == [{"name": "Chrome", "people": 1}]
+    async with house.database.begin() as conn:
+        await recount(conn)
+        assert await figures.kept(conn, [campaign_id]) == {}
+
+
+async def test_clicks_lie_over_the_mail_that_was_sent(house: House, sink: Sink) -> None:
+    async with house.database.begin() as conn:
+        first, *_ = await add_people(conn, 1)
+    html = CONTENT["html"].replace("</body>", "<a href='https://shop.example/other'>Other</a></body>")
+    campaign_id = await launched(house, content={"subject": "Hi", "html": html})
+    await work_off(house)
+    await clicked(house, campaign_id, first, utc_now())
+    async with house.database.connect() as conn:
+        found = await links(conn, campaign_id)
+        shown = await heat(conn, campaign_id, found, settings=house.settings, now=utc_now())
+    badges = re.findall(r'#heat-\d+"[^>]*><span[^>]*title="(\d+ / \d+)">([\d.]+%)</span>(\w+)', shown)
+    assert badges == [("1 / 1", "100.0%", "Look"), ("0 / 1", "0.0%", "Other")]
 
 
 async def test_tables_and_series(house: House, sink: Sink) -> None:

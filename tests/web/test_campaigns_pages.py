@@ -227,14 +227,14 @@ async def test_the_page_of_a_large_campaign_comes_before_its_numbers(
     path = f"/campaigns/{campaign}"
     first = await client.get(path)
     assert "being counted" in text_of(first)
-    assert "From audience to click" not in text_of(first)
+    assert "From audience to order" not in text_of(first)
     assert f'hx-get="{path}/report"' in first.text
     assert f'data-live="{path}/live"' in first.text
     assert "url=/campaigns/" in first.text  # without scripts the counted page follows by itself
-    assert "From audience to click" in text_of(await client.get(f"{path}/report"))
+    assert "From audience to order" in text_of(await client.get(f"{path}/report"))
     counted = await client.get(f"{path}?counted=yes")
     assert "being counted" not in text_of(counted)
-    assert "From audience to click" in text_of(counted)
+    assert "From audience to order" in text_of(counted)
 
 
 async def test_pause_resume_and_cancel(sign_in: SignIn, house: House) -> None:

@@ -1,0 +1,137 @@
+"""The report page of a campaign of a million messages, over HTTP's own path at the server, beside its budget of 150 ms.
+
+    .venv/bin/python -m bench.reports [--json] [--scale 0.1]
+
+Of the messages four in ten are opened, one in eight clicked, and one customer in five ordered since. The second line is
+the budget of counting in the background: a twentieth of the time, every five minutes at most (campaigns/figures.py).
+Both are wall clock, judged against fixed times: a busy machine reads worse.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import httpx
+from sqlalchemy import insert, text
+
+import hearth
+from bench.harness import Result, main
+from campaigns import figures, store
+from runtime.clock import utc_now
+from runtime.house import House, open_house
+from runtime.settings import load_settings
+from runtime.tidy import tidy
+from web.app import create_app
+from web.models import users
+from web.sessions import open_session
+
+PEOPLE = 1_000_000
+BUDGET_MS = 150.0
+BACKGROUND_MS = 15_000.0  # of the least five minutes between two counts
+ROUNDS = 9
+BODY = {
+    "name": "Spring",
+    "channel": "email",
+    "rule": {"all": []},
+    "content": {"subject": "Hello", "html": "<p>Hi</p><a href='https://shop.example/a'>Look</a>"},
+}
+
+
+async def measure(scale: float) -> Sequence[Result]:
+    hearth.install()
+    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
+        settings = replace(load_settings(), database_url=None, data_dir=Path(folder))
+        async with open_house(settings) as house:
+            campaign_id = await _make(house, max(30_000, int(PEOPLE * scale)))
+            counting = await _counting(house, campaign_id)
+            page = await _page(house, campaign_id)
+    budget = "the budget of the issue"
+    return [
+        Result("report-page", page, "ms", budget, BUDGET_MS, BUDGET_MS / page, bar=1, goal=3),
+        Result("report-count", counting, "ms", "5 % of five minutes", BACKGROUND_MS, BACKGROUND_MS / counting, 0, 1),
+    ]
+
+
+async def _counting(house: House, campaign_id: int) -> float:
+    """Milliseconds that the background takes once."""
+    begun = time.monotonic()
+    await figures.count_figures(house, campaign_id=campaign_id)
+    return (time.monotonic() - begun) * 1000
+
+
+async def _page(house: House, campaign_id: int) -> float:
+    """Milliseconds from the request to the whole answer, the median."""
+    async with house.database.begin() as conn:
+        row = {
+            "email": "a@b.example",
+            "email_folded": "a@b.example",
+            "name": "A",
+            "password_hash": "",
+            "role": "analyst",
+        }
+        made = insert(users).values(**row, created_at=utc_now()).returning(users.c.id)
+        secret = await open_session(conn, int(await conn.scalar(made) or 0), "127.0.0.1", "bench", utc_now())
+    transport = httpx.ASGITransport(app=create_app(house))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        client.cookies.set("hearth", secret, domain="127.0.0.1")
+        taken = []
+        for _ in range(ROUNDS):
+            begun = time.monotonic()
+            answer = await client.get(f"/campaigns/{campaign_id}")
+            taken.append((time.monotonic() - begun) * 1000)
+            assert "count now" in answer.text, answer.text[:500]
+    print(f"bench: pages took {min(taken):.0f} to {max(taken):.0f} ms", file=sys.stderr)
+    return median(taken)
+
+
+async def _make(house: House, people: int) -> int:
+    begun = time.monotonic()
+    async with house.database.begin() as conn:
+        campaign_id = await store.create_campaign(conn, BODY, settings=house.settings, by="bench")
+        for statement in _STATEMENTS.split(";"):
+            await conn.execute(text(statement), {"people": people, "campaign": campaign_id})
+    await tidy(house.database, [])
+    print(f"bench: {people:,} messages made in {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    return campaign_id
+
+
+_STATEMENTS = """
+    INSERT INTO snapshots (campaign_id, compiled, sender, audience, options)
+        VALUES (:campaign, '{}', 'a@example.com', '{}', '{}');
+    INSERT INTO runs (id, campaign_id, snapshot_id, occurrence, state, people, frozen_at) OVERRIDING SYSTEM VALUE
+        SELECT 1, :campaign, max(id), now() - interval '2 days', 'finished', :people, now() - interval '2 days'
+        FROM snapshots;
+    UPDATE campaigns SET state = 'finished', launched_at = now() - interval '2 days', snapshot_id = (SELECT max(id)
+        FROM snapshots) WHERE id = :campaign;
+    INSERT INTO link_tables (run_id, links) VALUES (1, '["https://shop.example/a", "https://shop.example/b"]');
+    INSERT INTO customers (id, name, name_folded, city, city_folded, salesperson) OVERRIDING SYSTEM VALUE
+        SELECT n, 'P', 'p', 'City ' || n % 40, 'city', 's' || n % 50
+        FROM generate_series(1, CAST(:people AS integer)) n;
+    INSERT INTO messages (customer_id, run_id, campaign_id, channel, address, batch, state, sent_at, opened_at,
+            clicked_at, opens, clicks)
+        SELECT n, 1, :campaign, 'email', 'p' || n || '@d' || n % 30 || '.example', n / 1000,
+            CASE WHEN n % 90 = 0 THEN 'bounced' ELSE 'sent' END, now() - interval '2 days',
+            CASE WHEN n % 10 < 4 THEN now() - interval '1 second' * (n * 7 % 170000) END,
+            CASE WHEN n % 40 < 4 THEN now() - interval '1 second' * (n * 7 % 170000) END,
+            CAST(n % 10 < 4 AS integer), CAST(n % 40 < 4 AS integer)
+        FROM generate_series(1, CAST(:people AS integer)) n;
+    INSERT INTO events (customer_id, at, key, kind, kind_folded, channel, campaign_id, run_id, step, link, attributes)
+        SELECT m.customer_id, m.opened_at, gen_random_uuid(), kind.kind, kind.kind, 'email', :campaign, 1, 0,
+            CASE WHEN kind.kind = 'clicked' THEN 'https://shop.example/a' END,
+            jsonb_build_object('user_agent', 'Mozilla/5.0 (Windows NT 10.0) Chrome/1' || m.customer_id % 300 || '.0')
+        FROM messages m CROSS JOIN (VALUES ('opened'), ('clicked')) kind(kind)
+        WHERE m.opened_at IS NOT NULL AND (kind.kind = 'opened' OR m.clicked_at IS NOT NULL);
+    INSERT INTO orders (customer_id, number, status, ordered_at, amount, margin)
+        SELECT n, 'o' || n, 'completed', now() - interval '1 second' * (n * 11 % 9000000), 100, 20
+        FROM generate_series(1, CAST(:people AS integer), 5) n
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__, measure))
