@@ -200,7 +200,7 @@ stray_returns = Table(  # mails and reports that came back and name no message o
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("key", Text, nullable=False, unique=True),  # the same however often it comes
     Column("at", Instant, nullable=False, server_default=func.now()),
-    Column("door", Text, nullable=False),  # smtp, imap, or the provider
+    Column("door", Text, nullable=False),  # mail, imap, or the provider
     Column("kind", Text, nullable=False),
     Column("recipient", Text, nullable=False, server_default=text("''")),
     Column("words", Text, nullable=False, server_default=text("''")),

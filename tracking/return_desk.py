@@ -55,11 +55,11 @@ class ReturnDesk:
         local, _, domain = address.strip().lower().rpartition("@")
         return self._paths.read(address) is not None or (domain == self._paths.domain and local in _ROLES)
 
-    async def take(self, raw: bytes, recipient: str = "", door: str = "smtp") -> Returned:
+    async def take(self, raw: bytes, recipient: str = "", door: str = "mail") -> Returned:
         """Returns once what the mail says is committed; what it was read as. Raises Unavailable.
 
-        `recipient`: of its envelope, "" where only the mail is left (a mailbox). A mail without a return path of ours
-        changes nothing, and is kept among the strays for whoever wonders.
+        `recipient`: of its envelope, "" where only the mail is left (a mailbox). `door`: what events call it. A mail
+        without a return path of ours changes nothing, and is kept among the strays for whoever wonders.
         """
         returned = read_return(raw)
         said = self.said(returned, recipient, door, utc_now())
@@ -87,6 +87,7 @@ class ReturnDesk:
             returned.status,
             returned.code,
             returned.words,
+            source=door,
             id=returned.id,
         )
 

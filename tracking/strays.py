@@ -23,7 +23,7 @@ _row = stray_returns.c
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """`key`: the same however often it comes. `door`: smtp, imap, or a provider. `kind`: what it seems to be.
+    """`key`: the same however often it comes. `door`: mail, imap, or a provider. `kind`: what it seems to be.
     `recipient`, `words`: as it says, in whatever signs."""
 
     key: str

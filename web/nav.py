@@ -46,6 +46,7 @@ SECTIONS = (
             Item("templates", N_("Templates"), "template"),
             Item("mailbox", N_("Mailbox"), "mailbox"),
             Item("sending", N_("Sending"), "gauge"),
+            Item("came_back", N_("Bounces"), "mail-x"),
         ),
     ),
     Section(

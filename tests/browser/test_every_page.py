@@ -14,7 +14,9 @@ from sqlalchemy import update
 
 import campaigns.templates as templates
 from campaigns import store
+from channels.contract import EventKind
 from channels.email import mailbox
+from channels.email.returns import BounceClass
 from customers.imports.pending import create_pending, seal_pending
 from customers.imports.uploads import append_chunk, create_import, enqueue_import
 from customers.reference import Category, save_category
@@ -33,6 +35,8 @@ from tracking.facts import Fact, FactKind
 from tracking.ingest import store as store_facts
 from tracking.ledger import MessageKey
 from tracking.models import messages
+from tracking.returns import Report, apply_reports
+from tracking.strays import Stray, keep_strays
 from web.access import Public, Role, Route
 from web.models import api_tokens
 from web.routes import table
@@ -140,6 +144,9 @@ async def reactions(house: House) -> None:
             for kind, machine in ((FactKind.OPENED, None), (FactKind.CLICKED, None), (FactKind.CLICKED, ATTACK))
         ]
         await store_facts(conn, facts, now)
+        bounced = Report(key, EventKind.BOUNCED, now, BounceClass.FULL, ATTACK, 550, ATTACK, ATTACK)
+        await apply_reports(conn, [bounced], now)
+        await keep_strays(conn, [Stray(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK)], now)
 
 
 @pytest.fixture
