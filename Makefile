@@ -30,7 +30,7 @@ bench: setup
 
 soak: setup
 	HEARTH_SOAK=1 $(BIN)/python -m pytest -n 1 tests/acceptance tests/campaigns/sending/test_fairness.py tests/channels/test_tls.py
-	HEARTH_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests/segments
+	HEARTH_SOAK=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal tests/segments tests/channels/returns
 
 messages: setup
 	$(BIN)/python -m web.translations

@@ -36,6 +36,7 @@ from runtime.text import printable
 from tracking.facts import Fact, FactKind, event_key
 from tracking.ingest import store
 from tracking.ledger import MessageKey, Outcome, record_outcomes
+from tracking.return_order import put_in_order
 from tracking.seen import MESSAGE
 from tracking.states import State
 
@@ -93,7 +94,9 @@ async def apply_reports(conn: AsyncConnection, reports: Sequence[Report], now: d
     found = await _found(conn, known)
     told = [(known[row.place], row) for row in found]
     new = await _store_events(conn, [(report, row) for report, row in told if report.kind in _FACTS], now)
-    await record_outcomes(conn, _moves(told, now))
+    moves = _moves(told, now)
+    await record_outcomes(conn, moves)
+    await put_in_order(conn, moves)
     await _complaints(conn, [row for report, row in told if report.kind is EventKind.COMPLAINED], known, now)
     await _suppress(conn, new, now)
     said = [report for report in known if report.kind is EventKind.UNSUBSCRIBED]
@@ -146,7 +149,7 @@ def _moves(told: Sequence[Told], now: datetime) -> list[Outcome]:
             MessageKey(row.customer_id, row.run_id, row.step),
             states[report.kind],
             _moment(report, row, now),
-            reason=report.words or None,
+            reason=printable(report.words) or None,
         )
         for report, row in told
         if report.kind in states

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import smtplib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from channels.email.returns.mailbox_config import MailboxConfig, parse_mailbox_u
 from runtime.database import Database
 from runtime.errors import Unavailable
 from runtime.house import House
+from runtime.settings import BadSetting
 from runtime.signing import Signer
 from tests.acceptance.dovecot import Box, Dovecot, available, dovecot
 from tests.acceptance.hall import free_port
@@ -25,6 +27,7 @@ from tests.waiting import until
 from tracking.ledger import MessageKey
 from tracking.models import events, return_mailboxes, stray_returns
 from tracking.return_desk import ReturnDesk
+from tracking.return_doors import read_mailbox, serve
 from tracking.return_mailbox import MailboxReader, keep_reading
 from tracking.return_paths import ReturnPaths
 
@@ -188,3 +191,79 @@ async def test_a_server_that_speaks_no_imap_is_trouble(box: Box) -> None:
     with pytest.raises(MailboxError):
         await asyncio.to_thread(visit)
     listener.close()
+
+
+async def test_nothing_is_said_to_a_server_that_hides_its_tls() -> None:
+    """STARTTLS is missing among what it can do: no name, no password."""
+    heard = bytearray()
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK [CAPABILITY IMAP4rev1] ready\r\n")
+        while line := await reader.readline():
+            heard.extend(line)
+            writer.write(b"* CAPABILITY IMAP4rev1\r\n" + line.split()[0] + b" OK done\r\n")
+        writer.close()
+
+    listener = await asyncio.start_server(plain, "127.0.0.1", 0)
+    config = MailboxConfig("127.0.0.1", listener.sockets[0].getsockname()[1], "a", "secret", tls=False, timeout=5)
+
+    def visit() -> None:
+        with open_mailbox(config):
+            pass
+
+    with pytest.raises(MailboxError):
+        await asyncio.to_thread(visit)
+    listener.close()
+    assert b"CAPABILITY" in heard
+    assert b"LOGIN" not in heard
+    assert b"secret" not in heard
+
+
+async def test_one_process_serves_both_doors(house: House, box: Box, keys: list[MessageKey]) -> None:
+    port = free_port()
+    told = {
+        "return_path": "bounces.example.com",
+        "returns_listen": f"smtp://127.0.0.1:{port}",
+        "returns_imap_url": box.url("&every=5"),
+    }
+    here = replace(house, settings=replace(house.settings, **told))
+    paths = ReturnPaths.of(here)
+    assert paths is not None
+    by_mail, by_mailbox = (
+        dsn("5.1.1", f"550 no such user {key.customer_id}").replace(TO.encode(), str(paths.address(key)).encode())
+        for key in keys[:2]
+    )
+    box.deliver(by_mailbox)
+    serving = asyncio.create_task(serve(here))
+
+    def send() -> bool:
+        try:
+            with smtplib.SMTP("127.0.0.1", port, timeout=5) as client:
+                client.sendmail("", [str(paths.address(keys[0]))], by_mail)
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    await until(lambda: asyncio.to_thread(send))
+
+    async def both() -> bool:
+        return await bounced(house.database) == 2
+
+    await until(both)
+    here.stopping.set()
+    await asyncio.wait_for(serving, 20)
+    async with house.database.connect() as conn:
+        doors = (await conn.execute(select(events.c.attributes["source"].astext))).scalars()
+        assert sorted(doors) == ["imap", "mail"]
+
+
+async def test_a_visit_by_hand_says_how_many(house: House, box: Box, keys: list[MessageKey]) -> None:
+    box.deliver(*map(bounce, keys[:3]))
+    told = {"return_path": "bounces.example.com", "returns_imap_url": box.url()}
+    assert await read_mailbox(replace(house, settings=replace(house.settings, **told))) == 3
+    with pytest.raises(BadSetting, match="HEARTH_RETURN_PATH"):
+        await read_mailbox(replace(house, settings=replace(house.settings, returns_imap_url=box.url())))
+    with pytest.raises(BadSetting, match="HEARTH_RETURNS_IMAP_URL"):
+        await read_mailbox(house)
+    with pytest.raises(BadSetting, match="HEARTH_RETURNS_LISTEN"):
+        await serve(house)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 from sqlalchemy import func, select
@@ -239,3 +241,18 @@ async def test_who_hear_the_same_at_once_write_it_once(db: Database) -> None:
     new = await asyncio.gather(*(hear(seed) for seed in range(5)))
     async with db.begin() as conn:
         assert sum(new) == await event_count(conn) == 8
+
+
+async def test_reports_in_any_order_leave_the_ledger_as_in_theirs(conn: AsyncConnection) -> None:
+    """Also two bounces of one message: the earlier one is why."""
+    delivered = [Report(MessageKey(0, 0), EventKind.DELIVERED, LATER)]
+    first = bounced(MessageKey(0, 0), BounceClass.POLICY, LATER + timedelta(minutes=1))
+    second = bounced(MessageKey(0, 0), BounceClass.FULL, LATER + timedelta(minutes=9))
+    story = [*delivered, replace(first, words="first\0 \ud800"), replace(second, words="second")]
+    for order in permutations(story):
+        key = await one(conn)
+        for report in order:
+            await apply_reports(conn, [replace(report, key=key)], NOW)
+        row = await message(conn, key)
+        assert (row.state, row.delivered_at, row.failed_at) == ("bounced", LATER, LATER + timedelta(minutes=1))
+        assert row.reason.startswith("first")

@@ -21,6 +21,7 @@ from tracking.returns import Report, apply_reports
 from tracking.strays import Stray, keep_strays
 from web.access import MIB, PUBLIC, Route, house_of
 from web.models import attempts
+from web.throttle import forget_tries
 
 LIMIT = 4 * MIB
 _FAILED = frozenset({EventKind.BOUNCED, EventKind.COMPLAINED})
@@ -63,6 +64,7 @@ async def _first_use(conn: AsyncConnection, provider: str, signed: str, use: str
     await conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(kind, 0))))
     uses = set((await conn.execute(select(attempts.c.subject).where(attempts.c.kind == kind))).scalars())
     if not uses:
+        await forget_tries(conn, now)
         await conn.execute(insert(attempts).values(kind=kind, subject=use, at=now))
     return uses <= {use}
 
