@@ -14,12 +14,12 @@ from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
 from runtime.scheduler import tick
 from sales.models import follow_up_states
-from sales.opening import escalate, give_out, open_all, open_news
+from sales.opening import escalate, give_out, open_by, open_news, tidy
+from sales.rules import rules_of
 from sales.signals import SOURCES
 from segments.context import context_at
 
 SWEPT_EVERY = timedelta(minutes=30)
-_LANE = "follow-ups"
 
 
 @job("sales.open_follow_ups", priority=20)
@@ -31,17 +31,23 @@ async def open_follow_ups(house: House) -> None:
 
 @job("sales.sweep_follow_ups")
 async def sweep_follow_ups(house: House) -> None:
-    """Everybody: what comes with time alone."""
+    """Everybody: what comes with time alone. A transaction a rule, and beside the job above: a look at a million
+    customers must not keep the one waiting who clicked now."""
+    context = context_at(utc_now(), house.settings)
     async with house.database.begin() as conn:
-        await open_all(conn, context_at(utc_now(), house.settings))
+        await tidy(conn, context.now)
+        rules = await rules_of(conn)
+    for rule in rules:
+        async with house.database.begin() as conn:
+            await open_by(conn, rule, context)
 
 
-@tick(every=timedelta(seconds=0.5))
+@tick(every=timedelta(seconds=0.25))
 async def look_for_signals(house: House, term: Term, now: datetime) -> None:
     async with house.database.begin() as conn:
         if await _changed(conn):
             await check_term(conn, term)
-            await defer(conn, open_follow_ups, lock=_LANE, queueing_lock="sales.open_follow_ups")
+            await defer(conn, open_follow_ups, lock="sales.open_follow_ups", queueing_lock="sales.open_follow_ups")
 
 
 @tick(every=timedelta(minutes=1))
@@ -53,7 +59,7 @@ async def keep_the_day(house: House, term: Term, now: datetime) -> None:
         await give_out(conn, now, house.settings.zone)
         swept = await conn.scalar(select(follow_up_states.c.swept_at))
         if swept is None or now - swept >= SWEPT_EVERY:
-            await defer(conn, sweep_follow_ups, lock=_LANE, queueing_lock="sales.sweep_follow_ups")
+            await defer(conn, sweep_follow_ups, lock="sales.sweep_follow_ups", queueing_lock="sales.sweep_follow_ups")
 
 
 async def _changed(conn: AsyncConnection) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.changes import news
 from customers.models import customers, salespeople
 from runtime.errors import Invalid, Problem
+from sales.bell import ring
 from sales.models import follow_up_capacity, follow_up_states, follow_ups
 from sales.rules import EVENT, STANDING, FollowUpRule, rules_of
 from sales.signals import SOURCES, appliance_evidence, event_evidence, signal_rows
@@ -46,22 +47,35 @@ async def open_news(conn: AsyncConnection, context: EvaluationContext) -> int:
 
 async def open_all(conn: AsyncConnection, context: EvaluationContext) -> int:
     """Look at everybody: for what only the passing of time brings, and for rules that were changed; how many."""
-    await _keep(conn, swept_at=context.now)
-    await conn.execute(_HAND_OVER)
-    await conn.execute(
-        _EXPIRE, {"now": context.now, "waiting": context.now - KEPT_WAITING, "due": context.now - KEPT_OPEN}
-    )
+    await tidy(conn, context.now)
     return await _open(conn, await rules_of(conn), context, None)
+
+
+async def tidy(conn: AsyncConnection, now: datetime) -> None:
+    """Before everybody is looked at: whose household changed hands, hands its follow-ups on; what nobody did for long
+    expires."""
+    await _keep(conn, swept_at=now)
+    await conn.execute(_HAND_OVER)
+    await conn.execute(_EXPIRE, {"now": now, "waiting": now - KEPT_WAITING, "due": now - KEPT_OPEN})
+
+
+async def open_by(conn: AsyncConnection, rule: FollowUpRule, context: EvaluationContext) -> int:
+    """Look at everybody for one rule; how many were opened."""
+    return await _open(conn, [rule], context, None)
 
 
 async def give_out(conn: AsyncConnection, now: datetime, zone: ZoneInfo) -> None:
     """Give waiting follow-ups to their salespeople, the best first, up to each one's room of this day."""
-    await conn.execute(_GIVE, {"now": now, **_room_values(now, zone)})
+    if (await conn.execute(_GIVE, {"now": now, **_room_values(now, zone)})).rowcount:
+        await ring(conn)
 
 
 async def escalate(conn: AsyncConnection, now: datetime) -> int:
     """Mark those that are late, for the dealer and the admin; how many became so."""
-    return (await conn.execute(_ESCALATE, {"now": now})).rowcount
+    late = (await conn.execute(_ESCALATE, {"now": now})).rowcount
+    if late:
+        await ring(conn)
+    return late
 
 
 def day_begins(now: datetime, zone: ZoneInfo) -> datetime:

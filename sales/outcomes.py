@@ -13,6 +13,7 @@ from customers.models import customers
 from customers.timeline import entry, newest
 from runtime.errors import Conflict, Invalid, NotFound, Problem
 from runtime.text import printable
+from sales.bell import ring
 from sales.models import follow_ups
 
 OUTCOMES = ("called", "visited", "wechat", "not_interested", "ordered")
@@ -100,3 +101,4 @@ async def _write(conn: AsyncConnection, found: Row[Any], **values: Any) -> None:
     await conn.execute(
         update(follow_ups).where(row.customer_id == found.customer_id, row.id == found.id).values(**values)
     )
+    await ring(conn)

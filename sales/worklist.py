@@ -5,13 +5,13 @@ Rank: value × urgency; urgency is 24 over the hours that are left, and 24 once 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Float, Row, Select, cast, extract, func, literal, or_, select
+from sqlalchemy import ColumnElement, Float, Row, Select, cast, extract, func, literal, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import contact_addresses, customers, salespeople
@@ -19,6 +19,9 @@ from runtime.text import fold
 from sales.models import follow_ups
 from sales.opening import day_begins
 from sales.outcomes import UNDONE_WITHIN
+
+EVERYBODY = "*"
+"""In the place of a salesperson's code."""
 
 STATES = ("open", "late", "waiting", "done", "expired")
 
@@ -62,12 +65,14 @@ async def day_of(conn: AsyncConnection, salesperson: str, now: datetime, zone: Z
 
 
 async def version_of(conn: AsyncConnection, salesperson: str) -> str:
-    """Another one whenever what this salesperson has to do is another."""
-    row = follow_ups.c
-    asked = select(func.count(), func.max(row.id), func.max(row.given_at), func.count(row.escalated_at)).where(
-        row.salesperson == salesperson, row.state == "open"
-    )
-    return ".".join(str(value).replace(" ", "") for value in (await conn.execute(asked)).one())
+    """Another one whenever what this salesperson (EVERYBODY: anybody) has to do is another."""
+    return (await versions_of(conn, [salesperson]))[salesperson]
+
+
+async def versions_of(conn: AsyncConnection, salespeople_codes: Collection[str]) -> dict[str, str]:
+    """As version_of, for many at once."""
+    rows = await conn.execute(_VERSIONS, {"codes": list(salespeople_codes), "everybody": EVERYBODY})
+    return {code: f"{count}.{newest}.{given}.{late}" for code, count, newest, given, late in rows}
 
 
 def listing(asked: Asked) -> Select[Any]:
@@ -115,3 +120,12 @@ def _conditions(asked: Asked) -> list[ColumnElement[bool]]:
     if asked.own is not None:
         found.append(person.salesperson == asked.own)
     return found
+
+
+_VERSIONS = text("""
+    SELECT wanted.code, count(f.id), coalesce(max(f.id), 0),
+        CAST(coalesce(extract(epoch FROM max(f.given_at)), 0) * 1000000 AS bigint), count(f.escalated_at)
+    FROM unnest(CAST(:codes AS text[])) AS wanted(code)
+    LEFT JOIN follow_ups f ON f.state = 'open' AND (f.salesperson = wanted.code OR wanted.code = :everybody)
+    GROUP BY 1
+""")

@@ -1,4 +1,5 @@
-"""What shows only later that a machine was at work: every link followed at once, or the link that nobody sees.
+"""What shows only later that a machine was at work: every link followed at once, the link that nobody sees followed, or
+only the headers of a link asked for.
 
 The events that are stored already are flagged then, with the reason, and what they had moved is put right: `hearth db
 recount` finds no difference.
@@ -15,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracking.folds import SCORES, SEEN_KINDS, SEEN_OF_MESSAGES, SEEN_OF_PEOPLE
 from tracking.ledger import MessageKey
-from tracking.machines import TRAP
+from tracking.machines import HEAD, TRAP
 
 SWEEP = "sweep"  # followed every link at once, as no reader does
 AT_ONCE = timedelta(seconds=10)
 ENOUGH_LINKS = 5  # different ones, where a message has more
-AROUND_TRAP = timedelta(seconds=60)  # who followed the hidden link did what else happened then, too
+# Who followed the hidden link did what else happened then, too; who asked for headers alone, what bears the same name.
+AROUND_TRAP = timedelta(seconds=60)
 LOOK_BACK = 2 * AROUND_TRAP
 
 
@@ -52,12 +54,14 @@ _JOINED = f"JOIN {_ASKED} ON {_OF_MESSAGE.format(e='{of}', k='k')}"
 
 _FLAG = text(f"""
     WITH clicks AS MATERIALIZED (
-        SELECT e.customer_id, e.run_id, e.step, e.at, e.machine_reason, e.attributes -> 'link' AS link
+        SELECT e.customer_id, e.run_id, e.step, e.at, e.machine_reason, e.attributes -> 'link' AS link,
+               e.attributes ->> 'user_agent' AS agent
         FROM {_ASKED} JOIN events e ON {_OF_MESSAGE.format(e="e", k="k")}
         WHERE e.kind = 'clicked' AND e.at >= :since
     ), found AS (
         SELECT c.customer_id, c.run_id, c.step, c.at - interval '{AT_ONCE.total_seconds()} s' AS low,
-               c.at + interval '{AT_ONCE.total_seconds()} s' AS high, '{SWEEP}' AS reason
+               c.at + interval '{AT_ONCE.total_seconds()} s' AS high, '{SWEEP}' AS reason,
+               CAST(NULL AS text) AS agent
         FROM clicks c JOIN link_tables l ON l.run_id = c.run_id
         WHERE jsonb_array_length(l.links) > 1 AND (
             SELECT count(DISTINCT o.link) FROM clicks o
@@ -66,13 +70,15 @@ _FLAG = text(f"""
         ) >= least(jsonb_array_length(l.links), {ENOUGH_LINKS})
         UNION ALL
         SELECT customer_id, run_id, step, at - interval '{AROUND_TRAP.total_seconds()} s',
-               at + interval '{AROUND_TRAP.total_seconds()} s', '{TRAP}'
-        FROM clicks WHERE machine_reason = '{TRAP}'
+               at + interval '{AROUND_TRAP.total_seconds()} s', machine_reason,
+               CASE machine_reason WHEN '{HEAD}' THEN agent END
+        FROM clicks WHERE machine_reason IN ('{TRAP}', '{HEAD}')
     )
     UPDATE events e SET machine = true, machine_reason = f.reason
     FROM found f
     WHERE {_OF_MESSAGE.format(e="e", k="f")} AND e.at BETWEEN f.low AND f.high AND e.at >= :since
       AND NOT e.machine AND e.kind IN ({_KINDS})
+      AND (f.agent IS NULL OR f.agent = e.attributes ->> 'user_agent')
     RETURNING e.customer_id, e.run_id, e.step
 """)  # noqa: S608 -- put together from our own words
 

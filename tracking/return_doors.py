@@ -51,7 +51,10 @@ async def read_mailbox(house: House) -> int:
     if mailbox is None:
         raise BadSetting("HEARTH_RETURNS_IMAP_URL: required here; the mailbox that mails come back to")
     async with _desk(house) as desk:
-        return await MailboxReader(house.database, desk, mailbox, house.stopping).visit()
+        try:
+            return await MailboxReader(house.database, desk, mailbox, house.stopping).visit()
+        except Unavailable as error:
+            raise Unavailable(f"{mailbox.name} cannot be read: {error}") from error
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from runtime.house import House
 from tracking.tracker import Tracker
+from web.bell import close_bell
 from web.errors import handlers
 from web.i18n import compile_catalogues
 from web.live import close_hub
@@ -55,3 +56,4 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     yield
     await app.state.tracker.collector.close()
     await close_hub(app.state.house)
+    await close_bell(app.state.house)

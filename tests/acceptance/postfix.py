@@ -19,6 +19,7 @@ FULL, REFUSED = f"full@{DOMAIN}", f"refused@{DOMAIN}"
 RETURNS = "bounces.example.com"
 _SIZE = 20_000  # of a mailbox, and of a mail
 _NOBODY = 65_534
+_BASE = Path("/var/tmp")
 
 _MASTER = """
 127.0.0.1:{port} inet n - n - - smtpd
@@ -50,8 +51,8 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 smtpd_reject_unlisted_recipient = no
 smtpd_recipient_restrictions = permit_mynetworks, reject
-virtual_mailbox_domains = {domain}
-virtual_mailbox_base = {home}/mail
+virtual_mailbox_domains = {domains}
+virtual_mailbox_base = {base}
 virtual_mailbox_maps = texthash:{home}/mailboxes
 virtual_uid_maps = static:{nobody}
 virtual_gid_maps = static:{nobody}
@@ -66,9 +67,10 @@ def available() -> bool:
 
 
 @contextmanager
-def postfix(returns: int) -> Iterator[int]:
-    """Gives its port. Mail for RETURNS goes to the server on port `returns` of loopback. Needs root."""
-    home, port = Path(tempfile.mkdtemp(prefix="hearth-postfix-", dir="/var/tmp")), free_port()
+def postfix(returns: int | Path) -> Iterator[int]:
+    """Gives its port. Mail for RETURNS goes to the server on port `returns` of loopback, or into the Maildir `returns`
+    within _BASE that nobody owns. Needs root."""
+    home, port = Path(tempfile.mkdtemp(prefix="hearth-postfix-", dir=_BASE)), free_port()
     try:
         _furnish(home, port, returns)
         process = subprocess.Popen(
@@ -87,7 +89,7 @@ def postfix(returns: int) -> Iterator[int]:
         shutil.rmtree(home)
 
 
-def _furnish(home: Path, port: int, returns: int) -> None:
+def _furnish(home: Path, port: int, returns: int | Path) -> None:
     home.chmod(0o755)
     for folder in ("etc", "queue", "data", "mail"):
         (home / folder).mkdir(mode=0o755)
@@ -95,12 +97,18 @@ def _furnish(home: Path, port: int, returns: int) -> None:
     (home / "mail/full").write_bytes(b"From nobody\n" + b"x" * (_SIZE - 20) + b"\n")
     shutil.chown(home / "mail/full", _NOBODY, _NOBODY)
     shutil.chown(home / "mail", _NOBODY, _NOBODY)
-    main = _MAIN.format(home=home, domain=DOMAIN, nobody=_NOBODY, size=_SIZE)
+    domains = f"{DOMAIN}, {RETURNS}" if isinstance(returns, Path) else DOMAIN
+    main = _MAIN.format(home=home, domain=DOMAIN, domains=domains, base=_BASE, nobody=_NOBODY, size=_SIZE)
     (home / "etc/main.cf").write_text(main)
     (home / "etc/master.cf").write_text(_MASTER.format(port=port))
-    (home / "mailboxes").write_text(f"{FULL} full\n")
-    refusal = "error:5.7.1 mail from you is refused by our policy"
-    (home / "transport").write_text(f"{REFUSED} {refusal}\n{RETURNS} smtp:[127.0.0.1]:{returns}\n")
+    boxes = f"{FULL} {home.name}/mail/full\n"
+    transport = f"{REFUSED} error:5.7.1 mail from you is refused by our policy\n"
+    if isinstance(returns, Path):
+        boxes += f"@{RETURNS} {returns.relative_to(_BASE)}/\n"
+    else:
+        transport += f"{RETURNS} smtp:[127.0.0.1]:{returns}\n"
+    (home / "mailboxes").write_text(boxes)
+    (home / "transport").write_text(transport)
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], log: Path, port: int) -> None:

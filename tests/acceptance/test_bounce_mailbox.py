@@ -261,6 +261,9 @@ async def test_a_visit_by_hand_says_how_many(house: House, box: Box, keys: list[
     box.deliver(*map(bounce, keys[:3]))
     told = {"return_path": "bounces.example.com", "returns_imap_url": box.url()}
     assert await read_mailbox(replace(house, settings=replace(house.settings, **told))) == 3
+    told["returns_imap_url"] = f"imaps://returns:secret@127.0.0.1:{free_port()}/INBOX"
+    with pytest.raises(Unavailable, match=r"returns@127.0.0.1:\d+/INBOX cannot be read: .*refused"):
+        await read_mailbox(replace(house, settings=replace(house.settings, **told)))
     with pytest.raises(BadSetting, match="HEARTH_RETURN_PATH"):
         await read_mailbox(replace(house, settings=replace(house.settings, returns_imap_url=box.url())))
     with pytest.raises(BadSetting, match="HEARTH_RETURNS_IMAP_URL"):

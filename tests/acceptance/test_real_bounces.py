@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -11,14 +12,18 @@ from channels.contract import Common, Personal
 from channels.email.channel import EmailChannel
 from channels.email.config import parse_smtp_url
 from channels.email.returns.listener import listening
+from channels.email.returns.mailbox_config import parse_mailbox_url
 from runtime.database import Database
 from runtime.signing import Signer
+from tests.acceptance.dovecot import available as dovecot_available
+from tests.acceptance.dovecot import dovecot
 from tests.acceptance.postfix import DOMAIN, FULL, REFUSED, RETURNS, available, postfix
 from tests.tracking.people_with_mail import SENT_AT, make_messages, make_people
 from tests.waiting import until
 from tracking.ledger import MessageKey
 from tracking.models import events
 from tracking.return_desk import ReturnDesk
+from tracking.return_mailbox import MailboxReader
 from tracking.return_paths import ReturnPaths
 
 PATHS = ReturnPaths(Signer("a secret of the tests"), RETURNS)
@@ -43,6 +48,21 @@ async def test_each_lands_on_the_right_person_with_the_right_class(db: Database)
                 return len(await _classes(db)) == len(keys)
 
             await until(all_are_back, 60)
+    await desk.close()
+    assert await _classes(db) == {keys[address]: kind for address, kind in CLASSES.items()}
+
+
+@pytest.mark.skipif(not dovecot_available(), reason="needs Debian's dovecot-imapd")
+async def test_so_it_does_by_way_of_a_mailbox(db: Database) -> None:
+    keys = await _people(db)
+    desk = ReturnDesk(db, PATHS)
+    with dovecot() as imap:
+        box = imap.box("returns")
+        reader = MailboxReader(db, desk, parse_mailbox_url(box.url()), asyncio.Event())
+        with postfix(box.folder) as port:
+            await _send(port, keys)
+            await until(lambda: box.held() == len(keys), 60)
+        assert await reader.visit() == len(keys)
     await desk.close()
     assert await _classes(db) == {keys[address]: kind for address, kind in CLASSES.items()}
 

@@ -30,7 +30,6 @@ from tracking.models import campaign_names, link_tables
 from tracking.tokens import MessageUrls
 
 WITHIN = 2.0  # seconds, of the issue
-NOISE = 3  # so many times as long on a machine that others use too
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
@@ -74,7 +73,7 @@ async def test_a_click_is_a_task_within_seconds_and_one_tap_moves_the_score(
         answer = await page.request.get(click, headers=BROWSER, max_redirects=0)
         assert answer.status == 302
         await expect(page.get_by_role("heading", name="Wang")).to_be_visible()
-        assert time.monotonic() - started < WITHIN * NOISE
+        assert time.monotonic() - started < WITHIN
         await expect(page.get_by_text("11 years old, 2 repairs")).to_be_visible()
         before = await response_of(house)
         await page.get_by_role("button", name="Called").tap()

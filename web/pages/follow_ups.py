@@ -14,12 +14,14 @@ from runtime.errors import Invalid, NotFound, Problem
 from sales.models import follow_ups
 from sales.outcomes import OUTCOMES, Outcome, record_outcome, undo
 from sales.rules import rules_of
-from sales.worklist import Asked, day_of, listing, rank, version_of
+from sales.worklist import EVERYBODY, Asked, day_of, listing, rank, version_of
 from web.access import KEEPERS, SIGNED_IN, Route, Viewer, house_of, viewer_of
+from web.bell import news
 from web.follow_up_words import OUTCOMES as OUTCOME_WORDS
 from web.follow_up_words import STATES
 from web.i18n import _
 from web.listing import fetch_page, read_listing
+from web.live import wants_events
 from web.render import page, redirect
 from web.sentences import category_names
 
@@ -40,7 +42,10 @@ async def all_of_them(request: Request) -> Response:
     async with house.database.connect() as conn:
         found = await fetch_page(conn, statement, asked, sorts, row.id)
         rules = {each.code: each for each in await rules_of(conn)}
+        own = _own(viewer_of(request))
         chosen: dict[str, Any] = {
+            "whose": EVERYBODY if own is None else own,
+            "version": await version_of(conn, EVERYBODY if own is None else own),
             "categories": await category_names(conn),
             "teams": [] if viewer_of(request).own_only else await _coded(conn, salespeople),
             "shops": [] if viewer_of(request).own_only else await _coded(conn, dealers),
@@ -73,6 +78,15 @@ async def today(request: Request) -> Response:
             if await version_of(conn, code) == shown:
                 return Response(status_code=204)
     return await _day(request, code)
+
+
+async def tell(request: Request) -> Response:
+    """Events for whoever looks at a day, or at everybody's (`salesperson` is EVERYBODY)."""
+    if not wants_events(request):
+        return redirect(request, "today")
+    viewer, asked = viewer_of(request), request.query_params.get("salesperson", "").replace("\0", "")
+    code = (viewer.salesperson or "") if viewer.own_only else asked or viewer.salesperson or ""
+    return news(request, code, request.query_params.get("version", ""), SIGNED_IN)
 
 
 async def close(request: Request) -> Response:
@@ -147,6 +161,7 @@ async def _coded(conn: Any, table: Any) -> list[tuple[str, str]]:
 
 ROUTES = [
     Route("/today", today, "today", SIGNED_IN),
+    Route("/today/news", tell, "today_news", SIGNED_IN),
     Route("/follow-ups", all_of_them, "follow_ups", SIGNED_IN),
     Route("/follow-ups/{id:int}/outcome", close, "follow_up_close", KEEPERS, methods=("POST",)),
     Route("/follow-ups/{id:int}/undo", open_again, "follow_up_undo", KEEPERS, methods=("POST",)),
