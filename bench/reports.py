@@ -1,28 +1,31 @@
-"""The report page of a campaign of a million messages, over HTTP's own path at the server, beside its budget of 150 ms.
+"""The report pages beside a campaign of a million messages, over HTTP's own path at the server, and their budget of
+150 ms.
 
     .venv/bin/python -m bench.reports [--json] [--scale 0.1]
 
-Of the messages four in ten are opened, one in eight clicked, and one customer in five ordered since. The second line is
-the budget of counting in the background: a twentieth of the time, every five minutes at most (campaigns/figures.py).
-Both are wall clock, judged against fixed times: a busy machine reads worse.
+Of the messages four in ten are opened, one in ten clicked, one person in ten is held out, and one customer in five has
+ordered. The last line is the budget of counting in the background: a twentieth of the time, every five minutes at most
+(campaigns/figures.py). All is CPU time of the web process and the database together, to which no other process adds.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import httpx
 from sqlalchemy import insert, text
 
 import hearth
 from bench.harness import Result, main
+from bench.processes import family_cpu_seconds, server_pid
 from campaigns import figures, store
+from campaigns.draft import compiled
 from runtime.clock import utc_now
 from runtime.house import House, open_house
 from runtime.settings import load_settings
@@ -35,6 +38,14 @@ PEOPLE = 1_000_000
 BUDGET_MS = 150.0
 BACKGROUND_MS = 15_000.0  # of the least five minutes between two counts
 ROUNDS = 9
+PAGES = {
+    "report-page": "/campaigns/{id}",
+    "report-findings": "/campaigns/{id}/findings",
+    "report-heat": "/campaigns/{id}/heat",
+    "report-csv": "/campaigns/{id}/report/cities.csv",
+    "programme": "/reports",
+    "growth": "/reports/growth",
+}
 BODY = {
     "name": "Spring",
     "channel": "email",
@@ -50,23 +61,43 @@ async def measure(scale: float) -> Sequence[Result]:
         async with open_house(settings) as house:
             campaign_id = await _make(house, max(30_000, int(PEOPLE * scale)))
             counting = await _counting(house, campaign_id)
-            page = await _page(house, campaign_id)
+            pages = await _pages(house, campaign_id)
     budget = "the budget of the issue"
+    counted = BACKGROUND_MS, BACKGROUND_MS / counting
     return [
-        Result("report-page", page, "ms", budget, BUDGET_MS, BUDGET_MS / page, bar=1, goal=3),
-        Result("report-count", counting, "ms", "5 % of five minutes", BACKGROUND_MS, BACKGROUND_MS / counting, 0, 1),
+        *(Result(name, spent, "ms CPU", budget, BUDGET_MS, BUDGET_MS / spent, 1, 3) for name, spent in pages.items()),
+        Result("report-count", counting, "ms CPU", "5 % of five minutes", *counted, bar=0, goal=1),
     ]
 
 
 async def _counting(house: House, campaign_id: int) -> float:
-    """Milliseconds that the background takes once."""
-    begun = time.monotonic()
+    """Milliseconds of CPU that the background takes once."""
+    server = await server_pid(house)
+    before = _spent(server)
     await figures.count_figures(house, campaign_id=campaign_id)
-    return (time.monotonic() - begun) * 1000
+    return (_spent(server) - before) * 1000
 
 
-async def _page(house: House, campaign_id: int) -> float:
-    """Milliseconds from the request to the whole answer, the median."""
+async def _pages(house: House, campaign_id: int) -> dict[str, float]:
+    """Milliseconds of CPU, of the web process and the database together, from the request to the whole answer, by what
+    was asked for; the mean."""
+    server, found = await server_pid(house), {}
+    transport = httpx.ASGITransport(app=create_app(house))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+        client.cookies.set("hearth", await _signed_in(house), domain="127.0.0.1")
+        for name, path in PAGES.items():
+            address = path.format(id=campaign_id)
+            (await client.get(address)).raise_for_status()
+            before, begun = _spent(server), time.monotonic()
+            for _ in range(ROUNDS):
+                (await client.get(address)).raise_for_status()
+            found[name] = (_spent(server) - before) / ROUNDS * 1000
+            print(f"bench: {address} took {(time.monotonic() - begun) / ROUNDS * 1000:.0f} ms", file=sys.stderr)
+    return found
+
+
+async def _signed_in(house: House) -> str:
+    """The session of an analyst."""
     async with house.database.begin() as conn:
         row = {
             "email": "a@b.example",
@@ -76,26 +107,22 @@ async def _page(house: House, campaign_id: int) -> float:
             "role": "analyst",
         }
         made = insert(users).values(**row, created_at=utc_now()).returning(users.c.id)
-        secret = await open_session(conn, int(await conn.scalar(made) or 0), "127.0.0.1", "bench", utc_now())
-    transport = httpx.ASGITransport(app=create_app(house))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-        client.cookies.set("hearth", secret, domain="127.0.0.1")
-        taken = []
-        for _ in range(ROUNDS):
-            begun = time.monotonic()
-            answer = await client.get(f"/campaigns/{campaign_id}")
-            taken.append((time.monotonic() - begun) * 1000)
-            assert "count now" in answer.text, answer.text[:500]
-    print(f"bench: pages took {min(taken):.0f} to {max(taken):.0f} ms", file=sys.stderr)
-    return median(taken)
+        return await open_session(conn, int(await conn.scalar(made) or 0), "127.0.0.1", "bench", utc_now())
+
+
+def _spent(server: int) -> float:
+    return time.process_time() + family_cpu_seconds(server)
 
 
 async def _make(house: House, people: int) -> int:
     begun = time.monotonic()
     async with house.database.begin() as conn:
         campaign_id = await store.create_campaign(conn, BODY, settings=house.settings, by="bench")
+        content = await store.content_of(conn, await store.campaign(conn, campaign_id))
+        approved = json.dumps(compiled(content, house.settings, []).to_json())
+        values = {"people": people, "campaign": campaign_id, "compiled": approved}
         for statement in _STATEMENTS.split(";"):
-            await conn.execute(text(statement), {"people": people, "campaign": campaign_id})
+            await conn.execute(text(statement), values)
     await tidy(house.database, [])
     print(f"bench: {people:,} messages made in {time.monotonic() - begun:.0f} s", file=sys.stderr)
     return campaign_id
@@ -103,7 +130,7 @@ async def _make(house: House, people: int) -> int:
 
 _STATEMENTS = """
     INSERT INTO snapshots (campaign_id, compiled, sender, audience, options)
-        VALUES (:campaign, '{}', 'a@example.com', '{}', '{}');
+        VALUES (:campaign, CAST(:compiled AS jsonb), 'a@example.com', '{}', '{}');
     INSERT INTO runs (id, campaign_id, snapshot_id, occurrence, state, people, frozen_at) OVERRIDING SYSTEM VALUE
         SELECT 1, :campaign, max(id), now() - interval '2 days', 'finished', :people, now() - interval '2 days'
         FROM snapshots;
@@ -114,12 +141,13 @@ _STATEMENTS = """
         SELECT n, 'P', 'p', 'City ' || n % 40, 'city', 's' || n % 50
         FROM generate_series(1, CAST(:people AS integer)) n;
     INSERT INTO messages (customer_id, run_id, campaign_id, channel, address, batch, state, sent_at, opened_at,
-            clicked_at, opens, clicks)
+            clicked_at, opens, clicks, reason)
         SELECT n, 1, :campaign, 'email', 'p' || n || '@d' || n % 30 || '.example', n / 1000,
-            CASE WHEN n % 90 = 0 THEN 'bounced' ELSE 'sent' END, now() - interval '2 days',
+            CASE WHEN n % 10 = 9 THEN 'skipped' WHEN n % 90 = 0 THEN 'bounced' ELSE 'sent' END,
+            CASE WHEN n % 10 < 9 THEN now() - interval '2 days' END,
             CASE WHEN n % 10 < 4 THEN now() - interval '1 second' * (n * 7 % 170000) END,
             CASE WHEN n % 40 < 4 THEN now() - interval '1 second' * (n * 7 % 170000) END,
-            CAST(n % 10 < 4 AS integer), CAST(n % 40 < 4 AS integer)
+            CAST(n % 10 < 4 AS integer), CAST(n % 40 < 4 AS integer), CASE WHEN n % 10 = 9 THEN 'holdout' END
         FROM generate_series(1, CAST(:people AS integer)) n;
     INSERT INTO events (customer_id, at, key, kind, kind_folded, channel, campaign_id, run_id, step, link, attributes)
         SELECT m.customer_id, m.opened_at, gen_random_uuid(), kind.kind, kind.kind, 'email', :campaign, 1, 0,

@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import breakdowns, report, store
 from campaigns.attribution import NOTHING, Credit, Earned, Model, compared_by_run, together
+from campaigns.experiments.lift import lift
+from campaigns.experiments.outcome import Tallied, tallied
 from campaigns.live.figures import Answer
 from campaigns.models import campaign_figures, runs
 from campaigns.states import NEXT
@@ -49,6 +51,8 @@ class Figures:
     cities: Sequence[Mapping[str, Any]]
     salespeople: Sequence[Mapping[str, Any]]
     devices: Mapping[str, Sequence[Mapping[str, Any]]]
+    tests: Tallied
+    lift: Mapping[str, Any] | None  # as the API has it
 
     @property
     def total(self) -> Counts:
@@ -65,6 +69,7 @@ class Figures:
             "credit": {str(run_id): _plain(credit) for run_id, credit in self.credit.items()},
             "hours": [{**hour, "at": hour["at"].isoformat()} for hour in self.hours],
             "answers": [asdict(answer) for answer in self.answers],
+            "tests": self.tests.to_json(),
             **{name: getattr(self, name) for name in _AS_IT_IS},
         }
 
@@ -76,17 +81,19 @@ class Figures:
             credit={int(run_id): _credit(credit) for run_id, credit in kept["credit"].items()},
             hours=[{**hour, "at": datetime.fromisoformat(hour["at"])} for hour in kept["hours"]],
             answers=[Answer(**answer) for answer in kept["answers"]],
+            tests=Tallied.from_json(kept["tests"]),
             **{name: kept[name] for name in _AS_IT_IS},
         )
 
 
-_AS_IT_IS = ("links", "domains", "cities", "salespeople", "devices")
+_AS_IT_IS = ("links", "domains", "cities", "salespeople", "devices", "lift")
 
 
 async def count(conn: AsyncConnection, campaign_id: int, now: datetime) -> Figures:
     """From the facts, as of now."""
     over = not NEXT[(await store.campaign(conn, campaign_id)).state]
     by_run = await counts_by_run(conn, campaign_id)
+    beyond = await lift(conn, campaign_id)
     return Figures(
         counted_at=now,
         counts=by_run,
@@ -98,6 +105,8 @@ async def count(conn: AsyncConnection, campaign_id: int, now: datetime) -> Figur
         cities=await breakdowns.cities(conn, campaign_id),
         salespeople=await breakdowns.salespeople(conn, campaign_id),
         devices=await breakdowns.devices(conn, campaign_id),
+        tests=await tallied(conn, campaign_id),
+        lift=None if beyond is None else beyond.to_json(),
     )
 
 

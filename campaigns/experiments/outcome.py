@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -22,6 +22,27 @@ MOST = 20  # of a campaign that is repeated
 
 
 @dataclass(frozen=True)
+class Tallied:
+    """What takes counting of a campaign's tests. `tallies`: by run and variant, None: the rest; `waiting`: by run, how
+    many of the rest are still to be sent."""
+
+    tallies: Mapping[int, Mapping[int | None, Tally]]
+    waiting: Mapping[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives an equal value back."""
+        lines = [[run, variant, asdict(tally)] for run, own in self.tallies.items() for variant, tally in own.items()]
+        return {"tallies": lines, "waiting": [[run_id, people] for run_id, people in self.waiting.items()]}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Tallied:
+        found: dict[int, dict[int | None, Tally]] = {}
+        for run_id, variant, tally in kept["tallies"]:
+            found.setdefault(run_id, {})[variant] = Tally(**tally)
+        return cls(found, dict(kept["waiting"]))
+
+
+@dataclass(frozen=True)
 class Named:
     """The variants of a run. `winner`: the number of what the rest gets, None before that is decided."""
 
@@ -34,8 +55,9 @@ class Named:
         return None if number is None else self.names[number]
 
 
-async def outcomes(conn: AsyncConnection, campaign_id: int) -> list[dict[str, Any]]:
-    """Of each run that tests, the latest first: see `Outcome` of the API. Numbers as of now."""
+async def outcomes(conn: AsyncConnection, campaign_id: int, counted: Tallied | None = None) -> list[dict[str, Any]]:
+    """Of each run that tests, the latest first: see `Outcome` of the API. Numbers as of now, or as they were counted
+    before; what was decided always as of now."""
     statement = (
         select(experiments, snapshots.c.options, runs.c.occurrence, runs.c.state.label("run_state"))
         .join_from(experiments, runs, runs.c.id == experiments.c.run_id)
@@ -45,11 +67,15 @@ async def outcomes(conn: AsyncConnection, campaign_id: int) -> list[dict[str, An
         .limit(MOST)
     )
     rows = (await conn.execute(statement)).all()
-    if not rows:
-        return []
-    run_ids = [row.run_id for row in rows]
-    numbers, waiting = await tallies(conn, run_ids), await _waiting(conn, run_ids)
-    return [_outcome(row, numbers[row.run_id], waiting.get(row.run_id, 0)) for row in rows]
+    known = counted or await _tallied(conn, [row.run_id for row in rows])
+    return [_outcome(row, known.tallies.get(row.run_id, {}), known.waiting.get(row.run_id, 0)) for row in rows]
+
+
+async def tallied(conn: AsyncConnection, campaign_id: int) -> Tallied:
+    """Of the runs that `outcomes` tells of."""
+    latest = select(experiments.c.run_id).where(experiments.c.campaign_id == campaign_id)
+    run_ids = (await conn.execute(latest.order_by(experiments.c.run_id.desc()).limit(MOST))).scalars()
+    return await _tallied(conn, list(run_ids))
 
 
 async def editions_of_runs(conn: AsyncConnection, run_ids: Collection[int]) -> dict[int, Named]:
@@ -68,6 +94,12 @@ async def editions_of_runs(conn: AsyncConnection, run_ids: Collection[int]) -> d
     return found
 
 
+async def _tallied(conn: AsyncConnection, run_ids: list[int]) -> Tallied:
+    if not run_ids:
+        return Tallied({}, {})
+    return Tallied(await tallies(conn, run_ids), await _waiting(conn, run_ids))
+
+
 async def _waiting(conn: AsyncConnection, run_ids: list[int]) -> dict[int, int]:
     """How many of the rest are still to be sent."""
     rest = messages.c.run_id.in_(run_ids) & messages.c.variant.is_(None) & (messages.c.state == State.QUEUED)
@@ -75,7 +107,7 @@ async def _waiting(conn: AsyncConnection, run_ids: list[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in await conn.execute(counted)}
 
 
-def _outcome(row: Row[Any], found: dict[int | None, Tally], waiting: int) -> dict[str, Any]:
+def _outcome(row: Row[Any], found: Mapping[int | None, Tally], waiting: int) -> dict[str, Any]:
     plan = Options.from_json(row.options).tested
     assert plan is not None
     names = [variant.name for variant in plan.variants]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns import halt, store
+from campaigns import figures, halt, store
 from campaigns.draft import read_draft
 from campaigns.experiments.decide import _due, decide, decide_due, decide_now, stop
 from campaigns.experiments.lift import Group, Lift, lift
@@ -467,6 +467,8 @@ async def test_lift_compares_all_orders_with_those_of_the_held_out(house: House,
             await ordered(conn, one, f"n{one}", utc_now(), amount=50)
         await ordered(conn, held[1], "before", utc_now() - DAY)
         found = await lift(conn, campaign_id)
+        kept = await figures.keep(conn, campaign_id, utc_now())
+        assert (await figures.kept(conn, [campaign_id]))[campaign_id] == kept
     assert found is not None
     assert (found.sent.people, found.held_out.people) == (len(sent), len(held))
     assert (found.sent.buyers, found.held_out.buyers) == (len(sent[::2]), len(held[::20]))

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import figures
 from campaigns.attribution import Model
+from campaigns.breakdowns import devices
 from campaigns.heat import heat
 from campaigns.report import answers, campaign_lines, campaign_record, domains, hourly, links, message_records
 from campaigns.store import campaign
@@ -164,12 +165,12 @@ async def test_reports_and_links_outlive_the_events(house: House, sink: Sink) ->
         await clicked(house, campaign_id, person, at, machine)
     async with house.database.begin() as conn:
         await recount(conn)  # since `clicked` moved the time of sending
-        before = await links(conn, campaign_id), await hourly(conn, campaign_id)
+        before = [await told(conn, campaign_id) for told in (links, hourly, devices)]
         run_id = int(await conn.scalar(select(messages.c.run_id).limit(1)) or 0)
     left = await put_away(house.database, month_of(at, 1), None)
     assert sum(month.events for month in left) == 3
     async with house.database.begin() as conn:
-        assert (await links(conn, campaign_id), await hourly(conn, campaign_id)) == before
+        assert [await told(conn, campaign_id) for told in (links, hourly, devices)] == before
         assert (await recount(conn)).total == 0
     tracker = Tracker.over(house)
 

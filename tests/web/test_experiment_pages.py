@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from campaigns import store
+from campaigns import figures, store
 from campaigns.models import campaigns
+from runtime.clock import utc_now
 from runtime.house import House
 from tests.campaigns.conftest import house, sink
 from tests.campaigns.scene import Sink, add_people, launched, record, work_off
@@ -14,7 +15,9 @@ from tests.campaigns.test_experiments import experiment
 from tests.web.conftest import OpenApi, SignIn
 from tests.web.scene import text_of
 from tests.web.test_campaigns_pages import FORM, town
+from tracking.models import messages
 from web.experiment_words import decision, lift_said, revenue_doubt
+from web.pages import campaign_report
 
 __all__ = ["house", "sink"]  # fixtures
 
@@ -87,6 +90,25 @@ async def test_the_report_tells_of_the_test_and_takes_a_decision(sign_in: SignIn
     assert again.status_code == 409
     await work_off(house)
     assert (await record(house, campaign_id))["counts"]["sent"] == 20
+
+
+async def test_the_numbers_of_a_large_test_are_those_counted_and_its_decision_is_the_latest(
+    sign_in: SignIn, house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house.database.begin() as conn:
+        await add_people(conn, 20)
+    campaign_id = await launched(house, **experiment())
+    await work_off(house)
+    client = await sign_in("marketer")
+    counted_now = text_of(await client.get(f"/campaigns/{campaign_id}/findings"))
+    monkeypatch.setattr(campaign_report, "MANY", 1)
+    async with house.database.begin() as conn:
+        kept = await figures.keep(conn, campaign_id, utc_now())
+        assert (await figures.kept(conn, [campaign_id]))[campaign_id] == kept
+        await conn.execute(update(messages).values(sent_at=None))  # what was counted before stays as it is
+    assert text_of(await client.get(f"/campaigns/{campaign_id}/findings")) == counted_now
+    await client.post(f"/campaigns/{campaign_id}/test/decide", data={"variant": "B"})
+    assert "chose B for the rest" in text_of(await client.get(f"/campaigns/{campaign_id}/findings"))
 
 
 async def test_the_api_decides_stops_and_shows(api: OpenApi, house: House, sink: Sink) -> None:

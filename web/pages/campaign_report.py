@@ -72,8 +72,7 @@ async def parts(request: Request) -> Response:
     """The report of a campaign whose page is there already."""
     async with house_of(request).database.connect() as conn:
         found = await store.campaign(conn, request.path_params["id"])
-        large = await _many(conn, found.id)
-        known = (await figures.kept(conn, [found.id])).get(found.id) if large else None
+        known = await known_figures(conn, found.id)
         context = await _came_of_it(conn, found, known)
     return page(request, "campaigns/report_parts.html", campaign=found, moving=bool(NEXT[found.state]), **context)
 
@@ -137,10 +136,14 @@ async def _many(conn: AsyncConnection, campaign_id: int) -> bool:
     return await figures.people_of(conn, campaign_id) > MANY
 
 
-async def _figures(conn: AsyncConnection, campaign_id: int) -> Figures:
-    """Of a large campaign as they were kept, where they were."""
+async def known_figures(conn: AsyncConnection, campaign_id: int) -> Figures | None:
+    """Of a large campaign as they were kept; None where they are counted for who asks."""
     known = await figures.kept(conn, [campaign_id]) if await _many(conn, campaign_id) else {}
-    return known.get(campaign_id) or await figures.count(conn, campaign_id, utc_now())
+    return known.get(campaign_id)
+
+
+async def _figures(conn: AsyncConnection, campaign_id: int) -> Figures:
+    return await known_figures(conn, campaign_id) or await figures.count(conn, campaign_id, utc_now())
 
 
 async def _came_of_it(conn: AsyncConnection, found: store.Campaign, known: Figures | None = None) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +17,7 @@ from runtime.clock import utc_now
 from web.access import MARKETERS, READERS, Route, house_of, viewer_of
 from web.experiment_words import a_head, decision, lift_said, percents, rate, revenue_doubt
 from web.i18n import _
+from web.pages.campaign_report import known_figures
 from web.render import page, redirect
 
 
@@ -20,14 +25,15 @@ async def findings(request: Request) -> Response:
     """A part of a campaign's report, loaded after it: nothing where nothing was tested and nobody held out."""
     async with house_of(request).database.connect() as conn:
         found = await store.campaign(conn, request.path_params["id"])
-        tests = await outcomes(conn, found.id)
-        beyond = await lift(conn, found.id)
+        known = await known_figures(conn, found.id)
+        tests = await outcomes(conn, found.id, known.tests if known else None)
+        beyond = known.lift if known else await _lift(conn, found.id)
     return page(
         request,
         "campaigns/findings.html",
         campaign=found,
         tests=tests,
-        lift=None if beyond is None else beyond.to_json(),
+        lift=beyond,
         words={
             "decision": decision,
             "lift": lift_said,
@@ -56,6 +62,11 @@ async def end(request: Request) -> Response:
     async with house_of(request).database.begin() as conn:
         await stop(conn, campaign_id, by=viewer_of(request).name, now=utc_now())
     return redirect(request, "campaign", id=campaign_id, flash=_("The test is stopped."))
+
+
+async def _lift(conn: AsyncConnection, campaign_id: int) -> Mapping[str, Any] | None:
+    found = await lift(conn, campaign_id)
+    return None if found is None else found.to_json()
 
 
 ROUTES = [
