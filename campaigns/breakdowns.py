@@ -77,8 +77,13 @@ _SALESPEOPLE = text(f"""
 """)  # noqa: S608
 
 _AGENTS = text("""
-    SELECT attributes ->> 'user_agent' AS agent, count(DISTINCT customer_id) AS people FROM events
-    WHERE campaign_id = :id AND kind IN ('opened', 'viewed', 'clicked') AND NOT machine
-      AND attributes ->> 'user_agent' IS NOT NULL
+    SELECT agent, CAST(sum(people) AS bigint) AS people FROM (
+        SELECT attributes ->> 'user_agent' AS agent, count(DISTINCT customer_id) AS people FROM events
+        WHERE campaign_id = :id AND kind IN ('opened', 'viewed', 'clicked') AND NOT machine
+          AND attributes ->> 'user_agent' IS NOT NULL
+        GROUP BY 1
+        UNION ALL
+        SELECT agent, people FROM past_agents WHERE campaign_id = :id
+    ) parts
     GROUP BY 1 ORDER BY people DESC, agent LIMIT :limit
 """)

@@ -109,6 +109,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('customer_id', name=op.f('pk_frequency_wishes')),
     info={'spread': 'person'}
     )
+    op.create_table('past_agents',
+    sa.Column('campaign_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('agent', sa.Text(), nullable=False),
+    sa.Column('people', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('campaign_id', 'agent', name=op.f('pk_past_agents')),
+    info={'spread': 'reference'}
+    )
     op.create_table('past_clicks',
     sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('run_id', sa.BigInteger(), autoincrement=False, nullable=False),

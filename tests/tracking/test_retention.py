@@ -23,7 +23,7 @@ from tests.tracking.test_archive import rows_of
 from tracking import archive_files
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
-from tracking.leaving import take_out
+from tracking.leaving import LONGEST_WINDOW, take_out
 from tracking.ledger import MessageKey, Outcome, record_outcomes
 from tracking.models import archive_codes, events, messages, past_folds
 from tracking.models import archive_files as files
@@ -103,7 +103,7 @@ async def test_what_proves_something_or_led_to_an_order_stays(db: Database, hist
     assert touches
     for row in touches:
         assert (row.customer_id, row.machine) == (buyer, False)
-        assert ordered_at - timedelta(days=90) <= row.at <= ordered_at
+        assert ordered_at - LONGEST_WINDOW <= row.at <= ordered_at
 
 
 async def test_later_history_goes_on_from_there(db: Database, history: list[MessageKey]) -> None:
