@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from customers.models import consents
 from customers.preferences import FREQUENCIES, PAUSES, Frequency, Preferences, Wishes, preferences_of, save_wishes
+from customers.signups import FORM_SOURCE
 from customers.suppressions import Suppression, suppressions_of
 from customers.topics import Topic, list_topics, topic_of
 from runtime.clock import utc_now
@@ -44,6 +45,7 @@ SOURCES = {
     "page": N_("this page"),
     "console": N_("what you told our staff"),
     "import": N_("our earlier records"),
+    "form": N_("a form that you sent"),
 }
 
 
@@ -221,10 +223,16 @@ async def _ledger(conn: AsyncConnection, customer_id: int, topics: list[Topic]) 
             "channel": one.channel,
             "topic": names.get(key, key) if (key := topic_of(one.purpose)) is not None else None,
             "granted": one.granted,
-            "source": _(SOURCES[one.source]) if one.source in SOURCES else one.source,
+            "source": _source(one.source),
         }
         for one in found
     ]
+
+
+def _source(told: str) -> str:
+    """In words for whom it is about: a form's name is for the console."""
+    known = "form" if told.startswith(FORM_SOURCE) else told
+    return _(SOURCES[known]) if known in SOURCES else told
 
 
 ROUTES = [
