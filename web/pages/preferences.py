@@ -38,6 +38,7 @@ from web.words import topic_name
 LIMIT = 16 * KIB
 FIELDS = 200
 ENTRIES = 50
+PATIENCE = 3.0  # seconds that an unsubscription waits for a database that neither answers nor refuses
 PAGE = "page"
 CHANGED = "changed"
 SOURCES = {
@@ -88,7 +89,9 @@ async def unsubscribe(request: Request) -> Response:
 async def _stop(request: Request, source: str) -> Response:
     """No more of the channel of a message. With the database away the wish waits on our disk until it is back."""
     key = read_token(house_of(request).signer, request.path_params["token"], Purpose.UNSUBSCRIBE).key
-    await _tell(request, key, FactKind.UNSUBSCRIBED, source)
+    gone = _said(request, key, FactKind.UNSUBSCRIBED, source)
+    if not await tracker_of(request).collector.record_within(gone, PATIENCE):
+        return page(request, "public/kept.html")
     try:
         return await _page(request, await _recipient(request), done=FactKind.UNSUBSCRIBED)
     except Unavailable:
@@ -145,12 +148,12 @@ async def _record(request: Request, recipient: Recipient, wishes: Wishes) -> Non
     """Let the word on the message's own channel be counted for its campaign."""
     word = wishes.channels.get(recipient.channel)
     if recipient.message is not None and word is not None:
-        await _tell(request, recipient.message, FactKind.RESUBSCRIBED if word else FactKind.UNSUBSCRIBED, PAGE)
+        kind = FactKind.RESUBSCRIBED if word else FactKind.UNSUBSCRIBED
+        await tracker_of(request).collector.record(_said(request, recipient.message, kind, PAGE))
 
 
-async def _tell(request: Request, key: MessageKey, kind: FactKind, source: str) -> None:
-    agent = request.headers.get("user-agent", "")
-    await tracker_of(request).collector.record(Fact(key, kind, utc_now(), agent=agent, source=source))
+def _said(request: Request, key: MessageKey, kind: FactKind, source: str) -> Fact:
+    return Fact(key, kind, utc_now(), agent=request.headers.get("user-agent", ""), source=source)
 
 
 async def _hold(request: Request, recipient: Recipient, wishes: Wishes) -> None:
