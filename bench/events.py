@@ -194,7 +194,7 @@ async def settle(database: Database, size: Size, now: datetime) -> None:
     for number in range(size.months):
         month, started = month_of(now, number + 1 - size.months), time.monotonic()
         async with database.begin() as conn:
-            await conn.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
+            await conn.execute(text("SET LOCAL maintenance_work_mem = '512MB'; SET LOCAL work_mem = '1GB'"))
             await _month(conn, month, {**values, "first": number * size.runs}, min(now, month_of(month, 1)))
         taken.append(time.monotonic() - started)
         say(f"{size.events:,} events: month {number + 1} of {size.months} in {taken[-1]:.0f} s")
@@ -210,15 +210,16 @@ async def settle(database: Database, size: Size, now: datetime) -> None:
 
 
 async def _month(conn: AsyncConnection, month: datetime, values: dict[str, int], end: datetime) -> None:
-    """Its messages, sent on the first day, and its events until `end`; indexes are made at the end."""
+    """Its messages, one run after the other until shortly before `end`, and what came of each, most of it soon after,
+    in the order in which it came; indexes are made at the end."""
     name, until = name_of(month), month_of(month, 1)
     bound = {**values, "month": month, "span": max(end - month, timedelta(hours=1))}
     await conn.execute(text(f"DROP TABLE IF EXISTS {name}"))
     await conn.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS)"))
-    await conn.execute(text(_EVENTS.format(table=name)), bound)
+    await conn.execute(text(_EVENTS.format(table=name, sent=_SENT.format(run="r"))), bound)
     bounds = f"FROM ('{month.isoformat()}') TO ('{until.isoformat()}')"
     await conn.execute(text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES {bounds}"))
-    await conn.execute(text(_MESSAGES.format(table=name)), bound)
+    await conn.execute(text(_MESSAGES.format(table=name, sent=_SENT.format(run="run_id"))), bound)
 
 
 _PEOPLE = """
@@ -241,28 +242,30 @@ _LINKS = """
     SELECT n, (SELECT jsonb_agg('https://shop.example.com/offers/' || l) FROM generate_series(0, 9) l)
     FROM generate_series(1, :runs * :months) n
 """
+_SENT = "(CAST(:month AS timestamptz) + CAST(:span AS interval) * 0.9 * ({run} - :first - 1) / :runs)"
 # Of message m of a run's: event j. A fifth are clicks, a third are machines'.
 _EVENTS = """
     INSERT INTO {table} (customer_id, at, key, kind, kind_folded, channel, campaign_id, run_id, step, link, link_folded,
                          machine, machine_reason, attributes)
     SELECT (CAST(r AS bigint) * :of_run + m) % :people + 1,
-        CAST(:month AS timestamptz) + CAST(:span AS interval) * (((h & 1073741823) % 999983) / 999983.0),
+        {sent} + CAST(:span AS interval) * 0.1 * power(((h & 1073741823) % 999983) / 999983.0, 3) AS at,
         CAST(md5(r || '.' || m || '.' || j) AS uuid), w.kind, w.kind, 'email', r, r, 0, w.link, w.link, j % 3 = 2,
         CASE WHEN j % 3 = 2 THEN 'proxy' END,
         jsonb_build_object('user_agent', 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like '
             'Gecko) Chrome/' || 100 + j || '.0.0.0 Safari/537.36', 'link', CASE WHEN j % 5 = 0 THEN h & 7 END)
-    FROM generate_series(:first + 1, :first + :runs) r, generate_series(0, :of_run - 1) m,
+    FROM generate_series(CAST(:first AS int) + 1, :first + :runs) r, generate_series(0, :of_run - 1) m,
         generate_series(1, :of_message) j
     CROSS JOIN LATERAL (SELECT hashint8(r * CAST(1000003 AS bigint) + m * 101 + j) AS h) hash
     CROSS JOIN LATERAL (
         SELECT CASE WHEN j % 5 = 0 THEN 'clicked' ELSE 'opened' END AS kind,
             CASE WHEN j % 5 = 0 THEN 'https://shop.example.com/offers/' || (h & 7) END AS link
     ) w
+    ORDER BY at
 """
 _MESSAGES = """
     INSERT INTO messages (customer_id, run_id, step, campaign_id, channel, address, batch, state, sent_at, opens,
         clicks, opened_at, clicked_at, machine_opened_at, machine_clicked_at)
-    SELECT customer_id, run_id, 0, run_id, 'email', 'c' || customer_id || '@example.com', 0, 'sent', :month,
+    SELECT customer_id, run_id, 0, run_id, 'email', 'c' || customer_id || '@example.com', 0, 'sent', {sent},
         count(*) FILTER (WHERE NOT machine AND kind <> 'clicked'),
         count(*) FILTER (WHERE NOT machine AND kind = 'clicked'),
         min(at) FILTER (WHERE NOT machine), min(at) FILTER (WHERE NOT machine AND kind = 'clicked'),

@@ -12,8 +12,6 @@ import ua_parser
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tracking.leaving import TABLE
-
 OTHER = "Other"  # ua-parser's own word for what it does not know
 AGENTS = 400  # the most frequent ones; what only few read it on does not show anyway
 ROWS = 15
@@ -31,14 +29,9 @@ async def salespeople(conn: AsyncConnection, campaign_id: int, limit: int = ROWS
 
 async def devices(conn: AsyncConnection, campaign_id: int) -> dict[str, list[dict[str, Any]]]:
     """`{"systems": [{"name", "people"}], "programs": …}`: what people opened and clicked with, the most frequent first.
-    A person with two devices counts for both, and one whose events left the database month by month for each month."""
+    A person with two devices counts for both."""
     rows = (await conn.execute(_AGENTS, {"id": campaign_id, "limit": AGENTS})).all()
     return await anyio.to_thread.run_sync(_named, [(row.agent, row.people) for row in rows])
-
-
-async def keep_devices(conn: AsyncConnection) -> None:
-    """Note what those answered with whose events leave the database (tracking/leaving.py)."""
-    await conn.execute(_KEEP)
 
 
 @lru_cache(maxsize=8192)
@@ -83,21 +76,14 @@ _SALESPEOPLE = text(f"""
     ) reached LEFT JOIN salespeople s ON s.code = reached.code ORDER BY sent DESC, code
 """)  # noqa: S608
 
-_ANSWERED = "kind IN ('opened', 'viewed', 'clicked') AND NOT machine AND attributes ->> 'user_agent' IS NOT NULL"
-
-_AGENTS = text(f"""
+_AGENTS = text("""
     SELECT agent, CAST(sum(people) AS bigint) AS people FROM (
         SELECT attributes ->> 'user_agent' AS agent, count(DISTINCT customer_id) AS people FROM events
-        WHERE campaign_id = :id AND {_ANSWERED} GROUP BY 1
+        WHERE campaign_id = :id AND kind IN ('opened', 'viewed', 'clicked') AND NOT machine
+          AND attributes ->> 'user_agent' IS NOT NULL
+        GROUP BY 1
         UNION ALL
-        SELECT agent, people FROM past_devices WHERE campaign_id = :id
-    ) answered
-    GROUP BY agent ORDER BY people DESC, agent LIMIT :limit
-""")  # noqa: S608
-
-_KEEP = text(f"""
-    INSERT INTO past_devices (campaign_id, agent, people)
-    SELECT campaign_id, attributes ->> 'user_agent', count(DISTINCT customer_id) FROM {TABLE}
-    WHERE campaign_id IS NOT NULL AND {_ANSWERED} GROUP BY 1, 2
-    ON CONFLICT (campaign_id, agent) DO UPDATE SET people = past_devices.people + excluded.people
-""")  # noqa: S608
+        SELECT agent, people FROM past_agents WHERE campaign_id = :id
+    ) parts
+    GROUP BY 1 ORDER BY people DESC, agent LIMIT :limit
+""")

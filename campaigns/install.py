@@ -6,13 +6,12 @@ from sqlalchemy import BigInteger, Boolean, any_, cast, func, literal, or_, sele
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns import breakdowns, deadline, figures, freeze, schedule
+from campaigns import deadline, figures, freeze, schedule
 from campaigns.dispatch import batch
 from campaigns.experiments import decide
 from campaigns.models import campaigns
 from campaigns.sending import judge
 from segments.uses import Use, register_audience_users, register_segment_users
-from tracking.leaving import keep_before_leaving
 from tracking.recount import register_counted_whole
 
 JOBS = (freeze.prepare_run, batch.send_batch, deadline.end_run, figures.count_figures)
@@ -22,7 +21,6 @@ TICKS = (schedule.start_due, judge.judge_campaigns, decide.decide_due, figures.c
 def install() -> None:
     """Importing the modules above declares their jobs and ticks; may run twice."""
     register_counted_whole("campaigns", figures.forget)
-    keep_before_leaving("campaigns", breakdowns.keep_devices)
     register_segment_users("campaigns", segment_users)
     register_audience_users("campaigns", audience_users)
 

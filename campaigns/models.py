@@ -229,15 +229,6 @@ campaign_costs = Table(
     info=REFERENCE,
 )
 
-past_devices = Table(  # by what people answered campaigns whose events have left the database (tracking/leaving.py)
-    "past_devices",
-    metadata,
-    Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("agent", Text, primary_key=True),
-    Column("people", Integer, nullable=False),
-    info=REFERENCE,
-)
-
 campaign_figures = Table(  # the report of a large campaign as it stood at `counted_at` (campaigns/figures.py)
     "campaign_figures",
     metadata,

@@ -17,9 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from campaigns.models import attribution_rules, campaign_costs
 from channels.registry import channels
 from runtime.errors import Invalid, Problem
-from tracking.leaving import LONGEST_WINDOW
 
-LONGEST = LONGEST_WINDOW.days  # what people did longer before their order may have left the database
+LONGEST = 365
 MOST = Decimal(10) ** 9
 _ROW = 1
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, Text, any_, cast, literal, text
+from sqlalchemy import BigInteger, ColumnElement, Table, Text, any_, cast, func, literal, select, text, tuple_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,6 +47,16 @@ def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bo
     if isinstance(column.type, BigInteger):
         return column == any_(array_of_ids(values))
     return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def pairs_among(
+    first: ColumnElement[Any], second: ColumnElement[Any], pairs: Iterable[tuple[str, str]]
+) -> ColumnElement[bool]:
+    """Whether two columns of text are one of `pairs`: two parameters, whatever their number."""
+    given = list(pairs)
+    sides = ([one for one, _ in given], [other for _, other in given])
+    rows = select(*(func.unnest(literal(side, ARRAY(Text))) for side in sides))
+    return tuple_(first, second).in_(rows)
 
 
 def array_of_ids(ids: Iterable[int]) -> ColumnElement[Any]:

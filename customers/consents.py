@@ -31,14 +31,15 @@ _APPEND = text("""
     ORDER BY position
 """)
 # The latest of the given entries of each key; where the time is the same, the later in the given order. What stands is
-# replaced by an entry of its time or later.
+# replaced by an entry of its time or later. A time that is still to come counts as the one at which it was told: nobody
+# could withdraw before it.
 _STAND = text("""
     INSERT INTO standing_consents (customer_id, channel, purpose, granted, at, source, source_folded)
     SELECT DISTINCT ON (customer_id, channel, purpose)
-        customer_id, channel, purpose, granted, at, source, source_folded
+        customer_id, channel, purpose, granted, told_at, source, source_folded
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(customer_id bigint, channel text, purpose text,
-        granted boolean, at timestamptz, source text, source_folded text, position int)
-    ORDER BY customer_id, channel, purpose, at DESC, position DESC
+        granted boolean, told_at timestamptz, source text, source_folded text, position int)
+    ORDER BY customer_id, channel, purpose, told_at DESC, position DESC
     ON CONFLICT (customer_id, channel, purpose) DO UPDATE
     SET granted = excluded.granted, at = excluded.at, source = excluded.source, source_folded = excluded.source_folded
     WHERE standing_consents.at <= excluded.at
@@ -79,6 +80,7 @@ def _row(position: int, entry: ConsentEntry, now: datetime) -> dict[str, Any]:
         "channel": consent.channel,
         "purpose": consent.purpose,
         "at": consent.at or now,
+        "told_at": min(consent.at or now, now),
         "granted": consent.granted,
         "source": consent.source,
         "source_folded": fold(consent.source),

@@ -155,6 +155,7 @@ class Known:
         if entry in self.ledger:
             return False
         self.ledger.add(entry)
-        if standing is None or at >= standing[1]:
-            self.standing[key] = (consent.granted, at)
+        told_at = min(at, now)  # as customers/consents.py has it
+        if standing is None or told_at >= standing[1]:
+            self.standing[key] = (consent.granted, told_at)
         return True

@@ -80,6 +80,7 @@ async def save_form(conn: AsyncConnection, form: SignupForm, *, by: str | None, 
         form = replace(form, id=(await conn.execute(made.returning(signup_forms.c.id))).scalar_one())
         await _write_text(conn, form, now)
         return form
+    await conn.execute(select(signup_forms.c.id).where(signup_forms.c.id == form.id).with_for_update())
     before = await form_by_id(conn, form.id)
     reworded = (form.text, form.text_zh) != (before.text, before.text_zh)
     form = replace(form, slug=before.slug, version=before.version + reworded)

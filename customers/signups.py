@@ -18,6 +18,7 @@ from sqlalchemy import Row, and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.bulk import take_turn
 from customers.consents import MARKETING, ConsentEntry, record_consents
 from customers.erased import forget_erased
 from customers.merging import resolve
@@ -36,6 +37,8 @@ from runtime.workspace import lasting_key
 
 EMAIL = "email"
 PURPOSE = "signup"
+FORM_SOURCE = "form: "
+"""What the ledger's source of a sign-up begins with; the form's name in the console follows."""
 LIFETIME = timedelta(days=3)
 ONE_MAIL_PER = timedelta(hours=1)
 PENDING_KEPT = timedelta(days=30)
@@ -118,11 +121,12 @@ async def known_address(conn: AsyncConnection, address: str) -> int | None:
 
 
 async def unwelcome(conn: AsyncConnection, address: str, now: datetime) -> bool:
-    """Whether nothing may go to the address: it bounced, complained, or it or its domain was suppressed by hand."""
+    """Whether nothing may go to the address: it bounced, complained, or it or its domain was suppressed by hand.
+    Whoever unsubscribed is welcome back."""
     row = suppressed_addresses.c
     domain = address.rpartition("@")[2]
     meant = or_(and_(row.kind == EMAIL, row.value == address), and_(row.kind == DOMAIN, row.value == domain))
-    found = select(row.reason).where(meant, in_force(suppressed_addresses, now))
+    found = select(row.reason).where(meant, row.reason != UNSUBSCRIBED, in_force(suppressed_addresses, now))
     return (await conn.execute(found.limit(1))).first() is not None
 
 
@@ -140,6 +144,7 @@ async def confirm(
     `proof` of the confirmation itself; None where none was asked for (single opt-in). Repeating changes nothing.
     Raises NotFound; Invalid where the address belongs to an erased person and nothing was confirmed.
     """
+    await take_turn(conn)  # of two presses at once the other finds it confirmed
     row = await pending(conn, ref)
     if row.confirmed_at is not None and row.customer_id is not None:
         return int(row.customer_id)
@@ -149,16 +154,17 @@ async def confirm(
     whole = {"form": form.slug, "asked": {"at": row.asked_at.isoformat(), **row.proof}}
     if proof is not None:
         whole["confirmed"] = {"at": now.isoformat(), **proof}
-    said = [(name, MARKETING) for name, kind in channel_kinds().items() if kind.address_kind == EMAIL]
+    mail = [name for name, kind in channel_kinds().items() if kind.address_kind == EMAIL]
+    said = [(name, MARKETING) for name in mail]
     said += [(ALL_CHANNELS, purpose_of(key)) for key in row.topics]
     version = f"{form.slug}/{row.version}"
     entries = [
-        ConsentEntry(customer_id, Consent(channel, purpose, True, f"form: {form.name}", now, version), whole)
+        ConsentEntry(customer_id, Consent(channel, purpose, True, f"{FORM_SOURCE}{form.name}", now, version), whole)
         for channel, purpose in said
     ]
     await record_consents(conn, entries, now=now)
     for reason in (UNSUBSCRIBED, PAUSED):
-        await end_suppressions(conn, customer_id, reason, now)
+        await end_suppressions(conn, customer_id, reason, now, channels=mail)
     this = (signups.c.kind == EMAIL, signups.c.value == ref.address, signups.c.form_id == ref.form_id)
     await conn.execute(update(signups).where(*this).values(confirmed_at=now, customer_id=customer_id))
     return customer_id

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.addresses import read_address, read_email
+from customers.bulk import pairs_among
 from customers.models import suppressed_addresses
 from customers.moments import read_instant
 from customers.suppressions import DOMAIN, SuppressedAddress, in_force, suppress_addresses
@@ -73,7 +74,7 @@ async def add_list(conn: AsyncConnection, entries: Sequence[SuppressedAddress], 
     if not keys:
         return 0
     standing = select(row.kind, row.value).where(
-        tuple_(row.kind, row.value).in_(keys), in_force(suppressed_addresses, now)
+        pairs_among(row.kind, row.value, keys), in_force(suppressed_addresses, now)
     )
     known = {(kind, value) for kind, value in await conn.execute(standing)}
     new = {(entry.kind, entry.value): entry for entry in entries if (entry.kind, entry.value) not in known}

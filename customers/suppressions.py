@@ -24,10 +24,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.bulk import among, put
+from customers.bulk import among, pairs_among, put
 from customers.changes import SUPPRESSIONS, note_changed
 from customers.models import contact_addresses, suppressed_addresses, suppressions
 from runtime.errors import Invalid, Problem
+from runtime.registry import channel_kinds
 from runtime.text import printable
 
 DOMAIN = "domain"
@@ -126,7 +127,10 @@ async def lift_address(conn: AsyncConnection, kind: str, value: str, lifting: Li
 async def end_suppressions(
     conn: AsyncConnection, customer_id: int, reason: str, now: datetime, *, channels: Collection[str] | None = None
 ) -> None:
-    """End what was suppressed at a person's own wish (over `channels`, None: all) by their own word."""
+    """End what was suppressed at a person's own wish (over `channels`, None: all) by their own word, also where a list
+    from elsewhere told it of an address of theirs."""
+    kinds = {kind.address_kind for name, kind in channel_kinds().items() if channels is None or name in channels}
+    await _end_of_addresses(conn, customer_id, reason, now, kinds)
     row = suppressions.c
     ended = update(suppressions).where(
         row.customer_id == customer_id, row.reason == reason, in_force(suppressions, now)
@@ -135,6 +139,19 @@ async def end_suppressions(
         ended = ended.where(among(row.channel, channels))
     if (await conn.execute(ended.values(expires_at=now))).rowcount:
         await note_changed(conn, SUPPRESSIONS, [customer_id])
+
+
+async def _end_of_addresses(
+    conn: AsyncConnection, customer_id: int, reason: str, now: datetime, kinds: Collection[str]
+) -> None:
+    row, held = suppressed_addresses.c, contact_addresses.c
+    theirs = select(held.kind, held.value).where(held.customer_id == customer_id, among(held.kind, kinds))
+    ended = update(suppressed_addresses).where(
+        tuple_(row.kind, row.value).in_(theirs), row.reason == reason, in_force(suppressed_addresses, now)
+    )
+    values = (await conn.execute(ended.values(expires_at=now).returning(row.kind, row.value))).all()
+    if values:
+        await _note_holders(conn, [(kind, value) for kind, value in values])
 
 
 def domain_of(address: ColumnElement[Any]) -> ColumnElement[str]:
@@ -201,6 +218,6 @@ async def _note_holders(conn: AsyncConnection, addresses: Iterable[tuple[str, st
     """A domain may be very many people's: then everyone is looked at again."""
     given = list(addresses)
     held = contact_addresses.c
-    holders = select(held.customer_id).where(tuple_(held.kind, held.value).in_(given))
+    holders = select(held.customer_id).where(pairs_among(held.kind, held.value, given))
     domains = any(kind == DOMAIN for kind, _ in given)
     await note_changed(conn, SUPPRESSIONS, None if domains else holders)

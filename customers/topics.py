@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -65,8 +65,12 @@ async def save_topic(conn: AsyncConnection, topic: Topic, *, new: bool) -> None:
         raise NotFound(f"there is no topic {checked.key}")
     position = select(func.coalesce(func.max(topics.c.position), 0) + 1).scalar_subquery()
     changed = {"name": checked.name, "name_zh": checked.name_zh, "offered": checked.offered}
-    row = insert(topics).values(key=checked.key, position=position, **changed)
-    await conn.execute(row.on_conflict_do_update(index_elements=["key"], set_=changed))
+    if not new:
+        await conn.execute(update(topics).where(topics.c.key == checked.key).values(changed))
+        return
+    row = insert(topics).values(key=checked.key, position=position, **changed).on_conflict_do_nothing()
+    if (await conn.execute(row.returning(topics.c.key))).first() is None:  # somebody made it meanwhile
+        raise Invalid(Problem("key", "there is such a topic already"))
 
 
 async def topic_problems(conn: AsyncConnection, keys: Iterable[str], path: str) -> list[Problem]:

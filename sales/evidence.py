@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.models import salespeople
 from runtime.clock import utc_now
 from runtime.errors import Invalid, NotFound, Problem
-from sales.facts import OWN, PARTS, RECORDS
+from sales.facts import OWN_OF_ONE, PARTS, RECORDS_OF_ONE
 from sales.period import Period
 
 
@@ -46,7 +46,7 @@ async def evidence(
     conn: AsyncConnection, salesperson_id: int, period: Period, part: str, cursor: str | None = None, limit: int = 100
 ) -> EvidencePage:
     """What `part` of a score was counted from, by customer. Raises NotFound; Invalid for another part or cursor."""
-    if part not in RECORDS:
+    if part not in RECORDS_OF_ONE:
         raise Invalid(Problem("part", f"unknown part {part!r}: one of {', '.join(PARTS)}"))
     code = await conn.scalar(select(salespeople.c.code).where(salespeople.c.id == salesperson_id))
     if code is None:
@@ -70,11 +70,11 @@ def _position(cursor: str | None) -> tuple[int, str]:
 
 _LISTS = {
     part: text(f"""
-        WITH {OWN.replace("AND created_at", "AND salesperson = :code AND created_at")}
+        WITH {OWN_OF_ONE}
         SELECT r.customer_id, c.external_id, c.name, r.item, r.at, r.counts, r.amount
         FROM ({records}) r JOIN customers c ON c.id = r.customer_id
         WHERE r.salesperson = :code AND (r.customer_id, r.item) > (:customer, :item)
         ORDER BY r.customer_id, r.item LIMIT :limit
     """)  # noqa: S608 -- put together from this room's own words
-    for part, records in RECORDS.items()
+    for part, records in RECORDS_OF_ONE.items()
 }

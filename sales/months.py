@@ -7,13 +7,13 @@ any month anew from the same facts.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import Row, TextClause, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,34 +22,14 @@ from runtime.house import House
 from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
 from runtime.scheduler import tick
-from sales.facts import OWN, PARTS, RECORDS
+from sales.facts import MATCHED, OWN, OWN_OF_ONE, PARTS, RECORDS, RECORDS_OF_ONE
 from sales.matching import matches
+from sales.measures import Count, Frame, Measures, frame_of, nothing_of, read_frame, read_measures, written
 from sales.models import closed_months
 from sales.period import Period, period_of
 
 AFTER = timedelta(days=31)
 KEPT = 13  # months back that are closed by themselves
-
-
-@dataclass(frozen=True)
-class Count:
-    """`counted` of `total` records count; `amount`: of those. `expected`: what matched households would have done,
-    where there are enough of them; `actual` is what it is compared with."""
-
-    counted: int = 0
-    total: int = 0
-    amount: Decimal | None = None
-    actual: Decimal | None = None
-    expected: Decimal | None = None
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Of one salesperson: `customers` of their own, and a Count for each part."""
-
-    code: str
-    customers: int
-    counts: dict[str, Count]
 
 
 async def month(conn: AsyncConnection, period: Period, now: datetime, *, lately: bool = False) -> dict[str, Measures]:
@@ -59,7 +39,7 @@ async def month(conn: AsyncConnection, period: Period, now: datetime, *, lately:
     asked = select(row.salesperson, row.measures).where(row.period == period.name)
     if not lately:
         asked = asked.where(row.measured_at >= period.end + AFTER)
-    found = {each.salesperson: _read(each.salesperson, each.measures) for each in await conn.execute(asked)}
+    found = {each.salesperson: read_measures(each.salesperson, each.measures) for each in await conn.execute(asked)}
     return found or await measure(conn, period, now)
 
 
@@ -69,18 +49,43 @@ async def measure(conn: AsyncConnection, period: Period, now: datetime) -> dict[
     matched = await matches(conn, values)
     found = {}
     for row in await conn.execute(_COUNT, values):
-        counts = {}
-        for part in PARTS:
-            match = matched.get((part, row.code))
-            counts[part] = Count(
-                counted=getattr(row, f"{part}_counted"),
-                total=getattr(row, f"{part}_total"),
-                amount=row.margin_amount if part == "margin" else None,
-                actual=match.actual if match else None,
-                expected=match.expected if match else None,
-            )
+        counts = _counts(row)
+        for part in MATCHED:
+            if match := matched.get((part, row.code)):
+                counts[part] = replace(counts[part], actual=match.actual, expected=match.expected)
         found[row.code] = Measures(row.code, row.customers, counts)
     return found
+
+
+async def measure_one(conn: AsyncConnection, period: Period, now: datetime, code: str) -> Measures:
+    """Of one salesperson, quickly: what matched households brought is not asked about."""
+    values = {"start": period.start, "end": period.end, "now": now, "code": code}
+    row = (await conn.execute(_COUNT_ONE, values)).one_or_none()
+    return Measures(code, row.customers, _counts(row)) if row else nothing_of(code)
+
+
+async def counted_anew(
+    conn: AsyncConnection, period: Period, now: datetime, kept: Mapping[str, Measures], code: str
+) -> dict[str, Measures]:
+    """`kept`, with the present records of one salesperson where the month is not closed; what matched households bring
+    stays as it stood."""
+    found, before = dict(kept), kept.get(code)
+    if now < period.end + AFTER and before is not None:
+        own = await measure_one(conn, period, now, code)
+        matched = {
+            part: replace(own.counts[part], actual=before.counts[part].actual, expected=before.counts[part].expected)
+            for part in MATCHED
+        }
+        found[code] = replace(own, counts={**own.counts, **matched})
+    return found
+
+
+async def kept_of(conn: AsyncConnection, code: str, names: Sequence[str]) -> dict[str, tuple[Measures, Frame]]:
+    """What is kept of one salesperson, by the months' names."""
+    row = closed_months.c
+    asked = select(row.period, row.measures).where(row.salesperson == code, row.period.in_(names))
+    rows = await conn.execute(asked)
+    return {each.period: (read_measures(code, each.measures), read_frame(each.measures)) for each in rows}
 
 
 async def close_month(conn: AsyncConnection, period: Period, now: datetime) -> bool:
@@ -94,9 +99,11 @@ async def close_month(conn: AsyncConnection, period: Period, now: datetime) -> b
 
 async def keep(conn: AsyncConnection, period: Period, now: datetime) -> bool:
     """Keep the month as it stands now; whether there is anybody in it."""
+    measured = (await measure(conn, period, now)).values()
+    frame = frame_of(measured)
     rows = [
-        {"period": period.name, "salesperson": each.code, "measures": _plain(each), "measured_at": now}
-        for each in (await measure(conn, period, now)).values()
+        {"period": period.name, "salesperson": each.code, "measures": written(each, frame), "measured_at": now}
+        for each in measured
     ]
     await conn.execute(delete(closed_months).where(closed_months.c.period == period.name))
     if rows:
@@ -106,13 +113,15 @@ async def keep(conn: AsyncConnection, period: Period, now: datetime) -> bool:
 
 @job("sales.close_months")
 async def close_months(house: House) -> None:
-    """Keep the months of the last year that are over, and the present one as it stands; one a transaction."""
+    """Keep the months of the last year that are over; the present one and those whose orders still come as they stand.
+    One a transaction."""
     now = utc_now()
     for period in over(now, house.settings.zone):
         async with house.database.begin() as conn:
             await close_month(conn, period, now)
-    async with house.database.begin() as conn:
-        await keep(conn, period_of(now, house.settings.zone), now)
+    for period in moving(now, house.settings.zone):
+        async with house.database.begin() as conn:
+            await keep(conn, period, now)
 
 
 @tick(every=timedelta(minutes=10))
@@ -124,38 +133,38 @@ async def close_in_time(house: House, term: Term, now: datetime) -> None:
 
 def over(now: datetime, zone: ZoneInfo) -> list[Period]:
     """The months of the last year that may be closed, the oldest first."""
-    found, period = [], period_of(now, zone)
+    return [period for period in _months(now, zone)[1:] if now >= period.end + AFTER][::-1]
+
+
+def moving(now: datetime, zone: ZoneInfo) -> list[Period]:
+    """The present month, and those before it that may not be closed yet."""
+    return [period for period in _months(now, zone) if now < period.end + AFTER]
+
+
+def _months(now: datetime, zone: ZoneInfo) -> list[Period]:
+    found = [period_of(now, zone)]
     for _ in range(KEPT):
-        period = period_of(period.start - timedelta(days=1), zone)
-        if now >= period.end + AFTER:
-            found.append(period)
-    return found[::-1]
+        found.append(period_of(found[-1].start - timedelta(days=1), zone))
+    return found
 
 
-def _plain(measures: Measures) -> dict[str, Any]:
-    counts = {
-        part: {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(count).items()}
-        for part, count in measures.counts.items()
+def _counts(row: Row[Any]) -> dict[str, Count]:
+    return {
+        part: Count(
+            counted=getattr(row, f"{part}_counted"),
+            total=getattr(row, f"{part}_total"),
+            amount=row.margin_amount if part == "margin" else None,
+        )
+        for part in PARTS
     }
-    return {"customers": measures.customers, "counts": counts}
 
 
-def _read(code: str, kept: dict[str, Any]) -> Measures:
-    counts = {part: _count(kept["counts"][part]) if part in kept["counts"] else Count() for part in PARTS}
-    return Measures(code, kept["customers"], counts)
-
-
-def _count(kept: dict[str, Any]) -> Count:
-    values: dict[str, Any] = {name: Decimal(value) if isinstance(value, str) else value for name, value in kept.items()}
-    return Count(**values)
-
-
-def _counting(name: str) -> str:
+def _counting(name: str, records: Mapping[str, str]) -> str:
     amount = ", sum(amount) FILTER (WHERE counts) AS amount" if name == "margin" else ""
     return f"""
         LEFT JOIN (
             SELECT salesperson, count(*) AS total, count(*) FILTER (WHERE counts) AS counted{amount}
-            FROM ({RECORDS[name]}) records GROUP BY salesperson
+            FROM ({records[name]}) records GROUP BY salesperson
         ) {name} ON {name}.salesperson = s.code
     """  # noqa: S608 -- put together from this room's own words
 
@@ -163,11 +172,18 @@ def _counting(name: str) -> str:
 _COLUMNS = ", ".join(
     f"coalesce({name}.counted, 0) AS {name}_counted, coalesce({name}.total, 0) AS {name}_total" for name in PARTS
 )
-_COUNT = text(f"""
-    WITH {OWN}
-    SELECT s.code, coalesce(mine.customers, 0) AS customers, margin.amount AS margin_amount, {_COLUMNS}
-    FROM salespeople s
-    LEFT JOIN (SELECT salesperson, count(*) AS customers FROM own GROUP BY 1) mine ON mine.salesperson = s.code
-    {"".join(map(_counting, PARTS))}
-    ORDER BY s.code
-""")  # noqa: S608
+
+
+def _count(own: str, records: Mapping[str, str], which: str) -> TextClause:
+    return text(f"""
+        WITH {own}
+        SELECT s.code, coalesce(mine.customers, 0) AS customers, margin.amount AS margin_amount, {_COLUMNS}
+        FROM salespeople s
+        LEFT JOIN (SELECT salesperson, count(*) AS customers FROM own GROUP BY 1) mine ON mine.salesperson = s.code
+        {"".join(_counting(part, records) for part in PARTS)}
+        {which} ORDER BY s.code
+    """)  # noqa: S608
+
+
+_COUNT = _count(OWN, RECORDS, "")
+_COUNT_ONE = _count(OWN_OF_ONE, RECORDS_OF_ONE, "WHERE s.code = :code")

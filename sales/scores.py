@@ -10,6 +10,7 @@ off for clicks that never came.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +24,10 @@ from customers.models import salespeople
 from runtime.clock import utc_now
 from runtime.errors import Invalid, NotFound, Problem
 from sales.facts import MATCHED, PARTS
+from sales.measures import PLAIN, RATIO, Frame, Measures, frame_of, nothing_of, value_of
 from sales.models import score_weights
-from sales.months import Count, Measures, month
+from sales.months import counted_anew, kept_of, month
 from sales.period import Period
-
-PLAIN, RATIO = "plain", "matched"
-"""How a part is measured: as a share or money, or against matched households."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ PLAIN_TARGETS: Mapping[str, Decimal] = {"conversion": Decimal("0.1"), "margin": 
 """Targets of the matched parts in a month in which nobody can be compared."""
 
 MOST_WEIGHT = 100
-_FINE = Decimal("0.0001")
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,13 @@ class Score:
     rank: int
 
 
-async def score(conn: AsyncConnection, salesperson_id: int, period: Period, now: datetime | None = None) -> Score:
-    """One salesperson's score and their place among all. Raises NotFound."""
-    for found in await ranking(conn, period, now):
+async def score(
+    conn: AsyncConnection, salesperson_id: int, period: Period, now: datetime | None = None, *, lately: bool = False
+) -> Score:
+    """One salesperson's score and their place among all. `lately`: the others as they stood some minutes ago. Raises
+    NotFound."""
+    code = await conn.scalar(select(salespeople.c.code).where(salespeople.c.id == salesperson_id))
+    for found in await ranking(conn, period, now, lately=lately, anew=code):
         if found.salesperson_id == salesperson_id:
             return found
     raise NotFound(f"there is no salesperson {salesperson_id}")
@@ -100,24 +102,35 @@ async def ranking(
     *,
     weights: Mapping[str, Weight] | None = None,
     lately: bool = False,
+    anew: str | None = None,
 ) -> list[Score]:
     """Every salesperson's score, the best first. `weights`: other than the workspace's, to see their effect. `lately`:
-    as they stood some minutes ago will do."""
-    measures = await month(conn, period, now or utc_now(), lately=lately)
+    as they stood some minutes ago will do, but for the records of the salesperson `anew`."""
+    now = now or utc_now()
+    measures = await month(conn, period, now, lately=lately)
+    if lately and anew is not None:
+        measures = await counted_anew(conn, period, now, measures, anew)
     people = (await conn.execute(select(salespeople.c.id, salespeople.c.code, salespeople.c.name))).all()
-    nobody = {part: Count() for part in PARTS}
-    found = [(row, measures.get(row.code, Measures(row.code, 0, nobody))) for row in people]
-    methods = _methods([each for _, each in found])
-    shared = _shared_out(weights or await weights_of(conn), methods, [each for _, each in found])
-    scored = [(row, each, _parts(each, shared, methods)) for row, each in found]
-    points = [sum((part.points for part in parts), Decimal(0)) for _, _, parts in scored]
+    found = [(row, measures.get(row.code) or nothing_of(row.code)) for row in people]
+    frame = frame_of([each for _, each in found])
+    shared = _shared_out(weights or await weights_of(conn), frame)
+    scored = [(row, each, _parts(each, shared, frame.methods)) for row, each in found]
+    points = [_sum(parts) for _, _, parts in scored]
+    ordered = sorted(points)
     scores = [
-        Score(
-            row.id, row.code, row.name, each.customers, own if shared else None, parts, 1 + sum(p > own for p in points)
-        )
+        Score(row.id, row.code, row.name, each.customers, own if shared else None, parts, _place(own, ordered))
         for (row, each, parts), own in zip(scored, points, strict=True)
     ]
     return sorted(scores, key=lambda each: (each.rank, each.code))
+
+
+async def trend(conn: AsyncConnection, code: str, names: Sequence[str]) -> dict[str, Decimal | None]:
+    """A salesperson's scores of the months of these names, of what is kept of them; None where nothing is."""
+    weights, found = await weights_of(conn), dict[str, Decimal | None].fromkeys(names)
+    for name, (measures, frame) in (await kept_of(conn, code, names)).items():
+        shared = _shared_out(weights, frame)
+        found[name] = _sum(_parts(measures, shared, frame.methods)) if shared else None
+    return found
 
 
 async def weights_of(conn: AsyncConnection) -> dict[str, Weight]:
@@ -151,27 +164,15 @@ def check_weights(weights: Mapping[str, Weight]) -> None:
         raise Invalid(problems)
 
 
-def _methods(measures: Sequence[Measures]) -> dict[str, str]:
-    """One method a part for everybody: a ratio only where all who have something to compare can be compared."""
-    found = dict.fromkeys(PARTS, PLAIN)
-    for part in MATCHED:
-        counts = [each.counts[part] for each in measures if each.counts[part].actual is not None]
-        if counts and all(count.expected is not None and count.expected > 0 for count in counts):
-            found[part] = RATIO
-    return found
-
-
-def _shared_out(
-    weights: Mapping[str, Weight], methods: Mapping[str, str], measures: Sequence[Measures]
-) -> dict[str, Weight]:
+def _shared_out(weights: Mapping[str, Weight], frame: Frame) -> dict[str, Weight]:
     """The weights of the parts that can be measured, made to add up to 100; targets as the method has them."""
-    measured = {part for part in PARTS if any(_value(part, each, methods) is not None for each in measures)}
-    total = sum((weights[name].weight for name in measured), Decimal(0))
+    total = sum((weights[name].weight for name in frame.measured), Decimal(0))
     if not total:
         return {}
     return {
         name: Weight(
-            weight.weight * 100 / total if name in measured else Decimal(0), _target(name, weight, methods[name])
+            weight.weight * 100 / total if name in frame.measured else Decimal(0),
+            _target(name, weight, frame.methods[name]),
         )
         for name, weight in weights.items()
     }
@@ -187,7 +188,7 @@ def _parts(measures: Measures, weights: Mapping[str, Weight], methods: Mapping[s
 
 def _part(name: str, measures: Measures, weight: Weight | None, methods: Mapping[str, str]) -> Part:
     weight = weight or Weight(Decimal(0), _target(name, DEFAULTS[name], methods[name]))
-    value, count = _value(name, measures, methods), measures.counts[name]
+    value, count = value_of(name, measures, methods), measures.counts[name]
     share = (value or Decimal(0)) / weight.target
     points = Decimal(0) if value is None else weight.weight * min(max(share, Decimal(0)), Decimal(1))
     return Part(
@@ -204,29 +205,13 @@ def _part(name: str, measures: Measures, weight: Weight | None, methods: Mapping
     )
 
 
-def _value(name: str, measures: Measures, methods: Mapping[str, str]) -> Decimal | None:
-    """A share of records that count, a ratio to what was expected; for margin else the money."""
-    count = measures.counts[name]
-    if methods[name] == RATIO:
-        return (
-            (count.actual / count.expected).quantize(Decimal("0.0001"))
-            if count.actual is not None and count.expected
-            else None
-        )
-    if name == "margin":
-        return count.amount if count.counted else Decimal(0) if not count.total and measures.customers else None
-    if name == "growth":
-        before = count.total - count.counted
-        return Decimal(count.counted) / before if before else None
-    return Decimal(count.counted) / count.total if count.total else None
+def _sum(parts: Sequence[Part]) -> Decimal:
+    return sum((part.points for part in parts), Decimal(0))
 
 
-def _ratio(count: Count) -> Decimal | None:
-    return None if count.actual is None or not count.expected else (count.actual / count.expected).quantize(_FINE)
-
-
-def _place(own: Decimal, points: Sequence[Decimal]) -> int:
-    return 1 + sum(each > own for each in points)
+def _place(own: Decimal, ordered: Sequence[Decimal]) -> int:
+    """1 for the best; those with as many points share it."""
+    return 1 + len(ordered) - bisect_right(ordered, own)
 
 
 def _rounded(number: Decimal) -> Decimal:

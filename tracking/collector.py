@@ -79,6 +79,19 @@ class Collector:
         self.take(fact, kept)
         await done
 
+    async def record_within(self, fact: Fact, seconds: float) -> bool:
+        """As `record`, for what must not wait for a database that neither answers nor refuses: after `seconds` the fact
+        stands in the spool besides, which changes nothing where it was written too. Whether it was kept before that."""
+        recording = asyncio.create_task(self.record(fact))
+        await asyncio.wait([recording], timeout=seconds)
+        if recording.done() or self._spool is None:
+            await recording
+            return True
+        recording.add_done_callback(_look_at)
+        await self._spool.keep([fact])
+        self.open()
+        return False
+
     async def close(self) -> None:
         """Wait until all that was taken in is written."""
         await self._commits.close()
@@ -158,6 +171,12 @@ class Collector:
 
 async def _committed(group: Group[Fact]) -> None:
     await group
+
+
+def _look_at(recording: asyncio.Task[None]) -> None:
+    """Of what stands in the spool it does not matter what kept it from the database."""
+    if not recording.cancelled() and (error := recording.exception()) is not None:
+        log.warning("a fact that also waits in the spool was not written: %s", error)
 
 
 def _away(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from customers.bulk import take_turn
 from customers.changes import note_changed
 from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SEEN_KINDS
 
-LONGEST_WINDOW = timedelta(days=90)  # in which an order is credited to what its customer did before
+LONGEST_WINDOW = timedelta(days=365)  # that campaigns may look back from an order (campaigns/windows.py)
 BATCH = 20_000  # events, about: nobody's are taken apart
 TABLE = "leaving"
 """What leaves in the present transaction: a temporary table with the columns of `events`."""
@@ -57,7 +57,7 @@ async def take_out(conn: AsyncConnection, table: str, before: datetime, after: i
     await conn.execute(_ROOM)
     taken = await conn.execute(_statement(_TAKE, table), {"after": after, "until": until, "before": before})
     if taken.rowcount:
-        for statement in (_FOLD, _CLICKS, _HOURS):
+        for statement in (_FOLD, _CLICKS, _HOURS, _AGENTS):
             await conn.execute(statement)
         for keeper in _keepers.values():
             await keeper(conn)
@@ -123,4 +123,21 @@ _HOURS = text(f"""
     FROM {TABLE} WHERE campaign_id IS NOT NULL AND kind IN ('opened', 'clicked') AND NOT machine GROUP BY 1, 2
     ON CONFLICT (campaign_id, at) DO UPDATE SET opened = past_hours.opened + excluded.opened,
         clicked = past_hours.clicked + excluded.clicked
+""")  # noqa: S608
+# Who came with the same agent again is counted when the last of that leaves.
+_AGENTS = text(f"""
+    INSERT INTO past_agents (campaign_id, agent, people)
+    SELECT campaign_id, agent, count(*) FROM (
+        SELECT customer_id, campaign_id, attributes ->> 'user_agent' AS agent, max(at) AS at FROM {TABLE}
+        WHERE campaign_id IS NOT NULL AND kind IN ({_KINDS}) AND NOT machine
+          AND attributes ->> 'user_agent' IS NOT NULL
+        GROUP BY 1, 2, 3
+    ) seen
+    WHERE NOT EXISTS (
+        SELECT FROM events e
+        WHERE e.customer_id = seen.customer_id AND e.campaign_id = seen.campaign_id AND e.kind IN ({_KINDS})
+          AND NOT e.machine AND e.attributes ->> 'user_agent' = seen.agent
+    )
+    GROUP BY 1, 2
+    ON CONFLICT (campaign_id, agent) DO UPDATE SET people = past_agents.people + excluded.people
 """)  # noqa: S608

@@ -130,6 +130,15 @@ past_hours = Table(  # of a campaign, by people
     info=REFERENCE,
 )
 
+past_agents = Table(  # what people read a campaign on
+    "past_agents",
+    metadata,
+    Column("campaign_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("agent", Text, primary_key=True),
+    Column("people", Integer, nullable=False),
+    info=REFERENCE,
+)
+
 archive_codes = Table(  # by what archived files call a person; without it nobody can tell whom their lines are about
     "archive_codes",
     metadata,

@@ -109,6 +109,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('customer_id', name=op.f('pk_frequency_wishes')),
     info={'spread': 'person'}
     )
+    op.create_table('past_agents',
+    sa.Column('campaign_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('agent', sa.Text(), nullable=False),
+    sa.Column('people', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('campaign_id', 'agent', name=op.f('pk_past_agents')),
+    info={'spread': 'reference'}
+    )
     op.create_table('past_clicks',
     sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('run_id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -121,13 +128,6 @@ def upgrade() -> None:
     info={'spread': 'person', 'stays_with': ('messages', ('run_id', 'step'))}
     )
     op.create_index(op.f('ix_past_clicks_campaign_id'), 'past_clicks', ['campaign_id'], unique=False)
-    op.create_table('past_devices',
-    sa.Column('campaign_id', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.Column('agent', sa.Text(), nullable=False),
-    sa.Column('people', sa.Integer(), nullable=False),
-    sa.PrimaryKeyConstraint('campaign_id', 'agent', name=op.f('pk_past_devices')),
-    info={'spread': 'reference'}
-    )
     op.create_table('past_folds',
     sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('run_id', sa.BigInteger(), autoincrement=False, nullable=False),

@@ -16,12 +16,14 @@ from campaigns.breakdowns import devices
 from campaigns.heat import heat
 from campaigns.report import answers, campaign_lines, campaign_record, domains, hourly, links, message_records
 from campaigns.store import campaign
+from campaigns.windows import LONGEST
 from customers.models import customers, orders
 from runtime.clock import utc_now
 from runtime.house import House
 from tests.campaigns.scene import CONTENT, Sink, add_people, launched, record, work_off
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
+from tracking.leaving import LONGEST_WINDOW
 from tracking.ledger import MessageKey
 from tracking.models import link_tables, messages
 from tracking.partitions import month_of
@@ -165,12 +167,12 @@ async def test_reports_and_links_outlive_the_events(house: House, sink: Sink) ->
         await clicked(house, campaign_id, person, at, machine)
     async with house.database.begin() as conn:
         await recount(conn)  # since `clicked` moved the time of sending
-        before = [await told(conn, campaign_id) for told in (links, hourly, devices)]
+        before = [await figures(conn, campaign_id) for figures in (links, hourly, devices)]
         run_id = int(await conn.scalar(select(messages.c.run_id).limit(1)) or 0)
     left = await put_away(house.database, month_of(at, 1), None)
     assert sum(month.events for month in left) == 3
     async with house.database.begin() as conn:
-        assert [await told(conn, campaign_id) for told in (links, hourly, devices)] == before
+        assert [await figures(conn, campaign_id) for figures in (links, hourly, devices)] == before
         assert (await recount(conn)).total == 0
     tracker = Tracker.over(house)
 
@@ -183,3 +185,7 @@ async def test_reports_and_links_outlive_the_events(house: House, sink: Sink) ->
     async with house.database.connect() as conn:
         [line] = await links(conn, campaign_id)
     assert (line["people"], line["clicks"], line["machine_clicks"]) == (1, 3, 1)
+
+
+def test_events_that_an_order_may_be_credited_to_stay() -> None:
+    assert timedelta(days=LONGEST) <= LONGEST_WINDOW

@@ -101,3 +101,16 @@ async def test_wishes_are_what_was_said_last(door: Door) -> None:
         frequency = wanted if told else frequency
         expected = Preferences({"email": granted}, frozenset(declined), frequency, None)
         assert await preferences_of(door.conn, 1, NOW + timedelta(minutes=step)) == expected
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_word_of_the_future_yields_to_a_withdrawal(conn: AsyncConnection, door: Door, again: bool) -> None:
+    """As a file has it whose dates are those until which it counts."""
+    given = {"channel": "email", "granted": True, "source": "shop", "at": "2098-01-01"}
+    said = Consent("email", "marketing", False, "page", NOW + timedelta(minutes=1))
+    await door("customers", {"external_id": "A", "consents": [given]})
+    await record_consents(conn, [ConsentEntry(1, said)], now=NOW + timedelta(minutes=2))
+    if again:
+        await door("customers", {"external_id": "A", "consents": [given]})
+    assert await standing(conn) == {(1, "email", "marketing"): (False, "page")}
+    assert len((await conn.execute(select(consents.c.id))).all()) == 2

@@ -203,8 +203,9 @@ async def test_an_undated_consent_never_overrides_a_withdrawal(door: Door, conn:
     assert (await door("customers", withdrawal, now=NOW + timedelta(days=1))).updated == 1
     assert (await door("customers", grant, now=NOW + timedelta(days=2))).unchanged == 1
     dated = {"channel": "email", "granted": True, "source": "form", "at": (NOW + timedelta(days=3)).isoformat()}
-    assert (await door("customers", {"external_id": "A", "consents": [dated]})).updated == 1
-    assert (await door("customers", {"external_id": "A", "consents": [dated]})).unchanged == 1
+    later = NOW + timedelta(days=4)
+    assert (await door("customers", {"external_id": "A", "consents": [dated]}, now=later)).updated == 1
+    assert (await door("customers", {"external_id": "A", "consents": [dated]}, now=later)).unchanged == 1
     standing = (await conn.execute(select(standing_consents.c.granted, standing_consents.c.source))).one()
     assert standing == (True, "form")
     assert await door.count(consents) == 3

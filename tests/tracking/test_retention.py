@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from customers.merging import merge
 from customers.models import activity, orders
 from runtime.database import Database
 from runtime.errors import Conflict
+from runtime.house import House
 from runtime.registry import sources
 from tests.tracking.people_with_mail import make_messages, make_people
 from tests.tracking.test_archive import rows_of
 from tracking import archive_files
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
-from tracking.leaving import take_out
+from tracking.install import put_events_away_job
+from tracking.leaving import LONGEST_WINDOW, take_out
 from tracking.ledger import MessageKey, Outcome, record_outcomes
 from tracking.models import archive_codes, events, messages, past_folds
 from tracking.models import archive_files as files
@@ -103,7 +106,7 @@ async def test_what_proves_something_or_led_to_an_order_stays(db: Database, hist
     assert touches
     for row in touches:
         assert (row.customer_id, row.machine) == (buyer, False)
-        assert ordered_at - timedelta(days=90) <= row.at <= ordered_at
+        assert ordered_at - LONGEST_WINDOW <= row.at <= ordered_at
 
 
 async def test_later_history_goes_on_from_there(db: Database, history: list[MessageKey]) -> None:
@@ -219,3 +222,16 @@ async def test_one_at_a_time_and_a_year_at_least(db: Database, history: list[Mes
         with pytest.raises(Conflict, match="another process"):
             await put_away(db, BEFORE, None)
     assert "events" in sources()
+
+
+async def test_the_setting_does_it_by_itself(house: House, history: list[MessageKey], tmp_path: Path) -> None:
+    async with house.database.connect() as conn:
+        planned = sum(month.events for month in await would_leave(conn, BEFORE))
+    await put_events_away_job(house)
+    async with house.database.connect() as conn:
+        assert sum(month.events for month in await would_leave(conn, BEFORE)) == planned
+    settings = replace(house.settings, events_months=13, events_archive=tmp_path / "kept")
+    await put_events_away_job(replace(house, settings=settings))
+    async with house.database.connect() as conn:
+        assert await would_leave(conn, BEFORE) == []
+    assert len(lines(tmp_path / "kept")) > planned > 100  # by the clock all of this history is long ago

@@ -217,7 +217,7 @@ async def test_nothing_else_is_taken(client: httpx.AsyncClient, house: House, ke
 
 async def test_it_speaks_the_customers_language(client: httpx.AsyncClient, house: House, key: MessageKey) -> None:
     async with house.database.begin() as conn:
-        await conn.execute(update(customers).values(language="zh-CN"))
+        await conn.execute(update(customers).values(language="中文"))
     address = await tap(client, house, key, "CSAT 5")
     assert "非常满意" in (await client.get(address, headers=BROWSER)).text
     assert "very satisfied" in (await client.get(f"{address}?lang=en", headers=BROWSER)).text

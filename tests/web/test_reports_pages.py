@@ -115,7 +115,7 @@ async def test_windows_and_costs_are_set_by_marketers(sign_in: SignIn, house: Ho
     client = await sign_in("marketer")
     wrong = await client.post("/reports/rules", data={"click_days": "0", "open_days": "3", "costs.email": "x"})
     assert wrong.status_code == 422
-    assert "from 1 to 90" in text_of(wrong)
+    assert "from 1 to 365" in text_of(wrong)
     await client.post("/reports/rules", data={"click_days": "14", "open_days": "0", "costs.email": "0.05"})
     async with house.database.connect() as conn:
         found = await windows_now(conn)

@@ -25,7 +25,7 @@ from customers.models import consents, customers, signup_turns, signups, standin
 from customers.results import Consent
 from customers.signup_forms import SignupForm, form_by_id, save_form
 from customers.signups import SignupRef, forget_old, mailbox, read_signup_token, signup_token
-from customers.suppressions import DOMAIN, SuppressedAddress, suppress_addresses
+from customers.suppressions import DOMAIN, SuppressedAddress, suppress_addresses, suppressed_address
 from customers.topics import Topic, save_topic
 from customers.upsert import upsert
 from runtime.clock import utc_now
@@ -315,3 +315,55 @@ async def test_topics_are_made_and_changed(house: House, sign_in: SignIn) -> Non
     shown = (await browser.get("/topics")).text
     assert "Bargains" in shown
     assert "Not offered" in shown
+
+
+async def test_two_presses_at_once_count_once(
+    house: House, client: httpx.AsyncClient, form: SignupForm, mailed: Callable[[], Awaitable[list[str]]]
+) -> None:
+    await client.post(f"/s/{form.slug}", data=ENTERED, headers=BROWSER)
+    [link] = await mailed()
+    pressed = await asyncio.gather(*(client.post(link, headers=BROWSER) for _ in range(4)))
+    assert {answer.status_code for answer in pressed} == {200}
+    assert (await count(house, customers), await count(house, consents)) == (1, 2)
+    page = re.search(r'href="(/preferences/[^"]+)"', pressed[0].text)
+    assert page is not None
+    told = (await client.get(page[1])).text
+    assert "a form that you sent" in told
+    assert form.name not in told
+
+
+@pytest.mark.parametrize(("reason", "welcome"), [("unsubscribed", True), ("complained", False), ("manual", False)])
+async def test_who_unsubscribed_elsewhere_comes_back_by_their_own_word(
+    house: House,
+    client: httpx.AsyncClient,
+    form: SignupForm,
+    mailed: Callable[[], Awaitable[list[str]]],
+    reason: str,
+    welcome: bool,
+) -> None:
+    """The list of another system says so of the address."""
+    now = utc_now()
+    async with house.database.begin() as conn:
+        await suppress_addresses(conn, [SuppressedAddress("email", "li@example.com", reason, now)])
+    await client.post(f"/s/{form.slug}", data=ENTERED, headers=BROWSER)
+    links = await mailed()
+    assert len(links) == welcome
+    for link in links:
+        await client.post(link, headers=BROWSER)
+    async with house.database.connect() as conn:
+        assert (await suppressed_address(conn, "email", "li@example.com", utc_now()) is None) == welcome
+
+
+async def test_a_form_saved_by_two_at_once_has_both_wordings(house: House, form: SignupForm, sign_in: SignIn) -> None:
+    editor = await sign_in("marketer")
+    typed = {"label": "Shop", "title": "Stay in touch", "active": "yes"}
+    saves = (editor.post(f"/forms/{form.id}", data={**typed, "text": f"Wording {place}"}) for place in range(4))
+    assert {answer.status_code for answer in await asyncio.gather(*saves)} == {303}
+    async with house.database.connect() as conn:
+        assert (await form_by_id(conn, form.id)).version == 5
+
+
+async def test_of_two_topics_of_one_key_one_is_made(sign_in: SignIn) -> None:
+    editor = await sign_in("marketer")
+    made = (editor.post("/topics/new", data={"key": "new", "name": f"Name {place}"}) for place in range(4))
+    assert sorted(answer.status_code for answer in await asyncio.gather(*made)) == [303, 422, 422, 422]

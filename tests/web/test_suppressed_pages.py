@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from customers.suppression_lists import add_list
 from customers.suppressions import SuppressedAddress, Suppression, suppress, suppress_addresses
 from runtime.clock import utc_now
 from runtime.house import House
@@ -205,3 +206,29 @@ async def test_a_list_goes_out_as_csv_and_comes_in_again(sign_in: SignIn) -> Non
     assert "could not be used" not in again
     assert invalid_fields(await client.post("/suppressed/import", data={})) == {"file"}
     assert (await (await sign_in("analyst")).get("/suppressed/export")).status_code == 403
+
+
+async def test_an_expiry_that_no_clock_tells_is_refused(api: OpenApi, house: House) -> None:
+    await put(house, "customers", WANG)
+    marketer = await api("marketer")
+    for at in ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+12:00"):
+        for path, given in (("suppressed-addresses", WANG_AT), ("customers/1/suppress", {"channel": "email"})):
+            answer = await marketer.post(path, json={**given, "expires_at": at})
+            assert [name for name, _message in problem(answer, 422)] == ["expires_at"], (path, at)
+
+
+@pytest.mark.usefixtures("against")
+async def test_a_number_that_is_nobodys_leads_to_the_list(sign_in: SignIn) -> None:
+    given = {**WANG_AT, **TYPED, **NOTE, "customer": "9" * 5_000}
+    assert (await (await sign_in("admin")).post("/suppressed/lift", data=given)).headers["location"] == "/suppressed"
+
+
+async def test_a_list_may_be_long_and_come_from_any_spreadsheet(sign_in: SignIn, house: House) -> None:
+    client, now = await sign_in("marketer"), utc_now()
+    lines = "value\tnote\nspam@example.com\t报销\n".replace("\t", ",").encode("utf-16")
+    taken = await client.post("/suppressed/import", files={"file": ("old.csv", lines)})
+    assert "1 address or domain is suppressed now." in text_of(taken)
+    many = [SuppressedAddress("email", f"a{number}@example.com", "manual", now) for number in range(33_000)]
+    async with house.database.begin() as conn:  # twice as many values as a statement takes
+        assert await add_list(conn, many, now) == len(many)
+        assert await add_list(conn, many, now) == 0

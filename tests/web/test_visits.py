@@ -107,6 +107,8 @@ async def test_forged_tokens_and_machines(
         assert (await shop.post(f"/p/{token}", content=page)).status_code == 404
     assert (await client.post(f"/p/{good}", content=page)).status_code == 404  # not asked for: off
     assert (await shop.post(f"/p/{good}", content="x" * 5_000)).status_code == 413
+    for origin in ("http://[::1", "null", "https://shop.example.com:x", "https://shop.example.com/"):
+        assert (await shop.post(f"/p/{good}", content=page, headers={"origin": origin})).status_code == 404, origin
     assert (await shop.post(f"/p/{good}", content=page, headers={"user-agent": "curl/8"})).status_code == 204
     async with house.database.connect() as conn:
         assert (await conn.execute(select(events.c.kind, events.c.machine_reason))).all() == [("page_visit", "tool")]

@@ -92,7 +92,7 @@ async def score(ask: Ask) -> Any:
     """The score of a month, part by part."""
     await _check_own(ask)
     period = _period(ask)
-    found = await scores.score(ask.conn, ask.id, period)
+    found = await scores.score(ask.conn, ask.id, period, lately=True)
     base = f"{ask.house.settings.public_url}{BASE}/salespeople/{ask.id}/score/evidence?period={period.name}&part="
     parts = [{**vars(part), "evidence_url": base + part.name} for part in found.parts]
     return {**vars(found), "period": period.name, "parts": parts}

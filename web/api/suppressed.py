@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import Text, cast, select
 
 from customers.models import suppressed_addresses, suppressions
+from customers.moments import read_instant
 from customers.reading import get_customer
 from customers.suppression_lists import MANUAL, add_list
 from customers.suppressions import (
@@ -19,6 +20,7 @@ from customers.suppressions import (
     suppressed_address,
     suppressed_rows,
 )
+from customers.values import Context
 from runtime.errors import Invalid, Problem
 from runtime.registry import channel_kinds
 from web.access import READERS, Route
@@ -127,9 +129,9 @@ async def add_person(ask: Ask) -> None:
     if given.channel not in channel_kinds():
         known = ", ".join(sorted(channel_kinds()))
         raise Invalid(Problem("channel", f"unknown channel {given.channel!r}; there are: {known}"))
-    _check_expiry(given.expires_at, ask)
+    expires = _expiry(given.expires_at, ask)
     found = await get_customer(ask.conn, ask.id)
-    entry = Suppression(found["id"], given.channel, MANUAL, ask.now, expires_at=given.expires_at, detail=given.detail)
+    entry = Suppression(found["id"], given.channel, MANUAL, ask.now, expires_at=expires, detail=given.detail)
     await suppress(ask.conn, [entry])
 
 
@@ -155,10 +157,15 @@ async def lift(ask: Ask) -> None:
 
 def _entry(given: SuppressedIn, ask: Ask) -> SuppressedAddress:
     value = plain_address(given.kind, given.value, ask.house.settings)
-    _check_expiry(given.expires_at, ask)
-    return SuppressedAddress(given.kind, value, MANUAL, ask.now, given.expires_at, given.detail)
+    return SuppressedAddress(given.kind, value, MANUAL, ask.now, _expiry(given.expires_at, ask), given.detail)
 
 
-def _check_expiry(expires: datetime | None, ask: Ask) -> None:
-    if expires is not None and expires <= ask.now:
+def _expiry(given: datetime | None, ask: Ask) -> datetime | None:
+    """In UTC. Raises Invalid for what is over, or further away than any clock of ours can tell."""
+    try:
+        found = read_instant(given, Context(ask.house.settings.zone, ask.house.settings.country))
+    except ValueError as error:
+        raise Invalid(Problem("expires_at", str(error))) from None
+    if found is not None and found <= ask.now:
         raise Invalid(Problem("expires_at", "is over already"))
+    return found

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from customers.models import consents
 from customers.preferences import FREQUENCIES, PAUSES, Frequency, Preferences, Wishes, preferences_of, save_wishes
+from customers.signups import FORM_SOURCE
 from customers.suppressions import Suppression, suppressions_of
 from customers.topics import Topic, list_topics, topic_of
 from runtime.clock import utc_now
@@ -37,6 +38,7 @@ from web.words import topic_name
 LIMIT = 16 * KIB
 FIELDS = 200
 ENTRIES = 50
+PATIENCE = 3.0  # seconds that an unsubscription waits for a database that neither answers nor refuses
 PAGE = "page"
 CHANGED = "changed"
 SOURCES = {
@@ -44,6 +46,7 @@ SOURCES = {
     "page": N_("this page"),
     "console": N_("what you told our staff"),
     "import": N_("our earlier records"),
+    "form": N_("a form that you sent"),
 }
 
 
@@ -86,7 +89,9 @@ async def unsubscribe(request: Request) -> Response:
 async def _stop(request: Request, source: str) -> Response:
     """No more of the channel of a message. With the database away the wish waits on our disk until it is back."""
     key = read_token(house_of(request).signer, request.path_params["token"], Purpose.UNSUBSCRIBE).key
-    await _tell(request, key, FactKind.UNSUBSCRIBED, source)
+    gone = _said(request, key, FactKind.UNSUBSCRIBED, source)
+    if not await tracker_of(request).collector.record_within(gone, PATIENCE):
+        return page(request, "public/kept.html")
     try:
         return await _page(request, await _recipient(request), done=FactKind.UNSUBSCRIBED)
     except Unavailable:
@@ -143,12 +148,12 @@ async def _record(request: Request, recipient: Recipient, wishes: Wishes) -> Non
     """Let the word on the message's own channel be counted for its campaign."""
     word = wishes.channels.get(recipient.channel)
     if recipient.message is not None and word is not None:
-        await _tell(request, recipient.message, FactKind.RESUBSCRIBED if word else FactKind.UNSUBSCRIBED, PAGE)
+        kind = FactKind.RESUBSCRIBED if word else FactKind.UNSUBSCRIBED
+        await tracker_of(request).collector.record(_said(request, recipient.message, kind, PAGE))
 
 
-async def _tell(request: Request, key: MessageKey, kind: FactKind, source: str) -> None:
-    agent = request.headers.get("user-agent", "")
-    await tracker_of(request).collector.record(Fact(key, kind, utc_now(), agent=agent, source=source))
+def _said(request: Request, key: MessageKey, kind: FactKind, source: str) -> Fact:
+    return Fact(key, kind, utc_now(), agent=request.headers.get("user-agent", ""), source=source)
 
 
 async def _hold(request: Request, recipient: Recipient, wishes: Wishes) -> None:
@@ -221,10 +226,16 @@ async def _ledger(conn: AsyncConnection, customer_id: int, topics: list[Topic]) 
             "channel": one.channel,
             "topic": names.get(key, key) if (key := topic_of(one.purpose)) is not None else None,
             "granted": one.granted,
-            "source": _(SOURCES[one.source]) if one.source in SOURCES else one.source,
+            "source": _source(one.source),
         }
         for one in found
     ]
+
+
+def _source(told: str) -> str:
+    """In words for whom it is about: a form's name is for the console."""
+    known = "form" if told.startswith(FORM_SOURCE) else told
+    return _(SOURCES[known]) if known in SOURCES else told
 
 
 ROUTES = [

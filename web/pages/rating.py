@@ -7,7 +7,6 @@ The page posts by itself for people (static/rating.js), and has buttons for ever
 from __future__ import annotations
 
 from datetime import datetime
-from email.utils import parseaddr
 from functools import wraps
 
 from starlette.datastructures import FormData
@@ -24,6 +23,7 @@ from tracking.survey_tokens import SurveyOver, SurveyRef, read_survey_token
 from web.access import KIB, PUBLIC, Endpoint, Route, house_of
 from web.i18n import LANGUAGES, use_language
 from web.pages.public import UNCACHED, friendly
+from web.recipients import sender_name, spoken
 from web.render import page
 
 ANSWER_LIMIT = 16 * KIB
@@ -58,7 +58,7 @@ async def show(request: Request) -> Response:
         asked=asked,
         proposed=proposed,
         done=done,
-        sender=_name(asked.sender),
+        sender=asked.sender and sender_name(asked.sender),
     )
 
 
@@ -88,8 +88,8 @@ def _read(request: Request) -> SurveyRef:
 
 def _speak(request: Request, asked: Question) -> None:
     """The customer's language, unless the page was asked for another."""
-    language = (asked.language or "").lower().replace("_", "-").partition("-")[0]
-    if request.query_params.get("lang") not in LANGUAGES and language in LANGUAGES:
+    language = spoken(asked.language)
+    if language and request.query_params.get("lang") not in LANGUAGES:
         use_language(language)
 
 
@@ -112,11 +112,6 @@ def _how(form: FormData) -> How:
     """What the page's script saw; without one it was a button."""
     given = str(form.get("how", ""))
     return How(given) if given in tuple(How) else How.BUTTON
-
-
-def _name(sender: str) -> str:
-    name, address = parseaddr(sender)
-    return name or address
 
 
 ROUTES = [

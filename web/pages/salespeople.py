@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from statistics import median
@@ -15,14 +15,13 @@ from starlette.responses import Response
 
 from customers.models import salespeople
 from runtime.clock import utc_now
-from runtime.errors import NotFound
+from runtime.errors import Invalid, NotFound, Problem
 from sales.evidence import evidence as records_behind
 from sales.period import Period, period_of, read_period
-from sales.scores import Score, ranking
-from sales.scores import score as score_of
+from sales.scores import Score, ranking, trend
 from web.access import SIGNED_IN, Route, Viewer, house_of, viewer_of
 from web.i18n import N_, _
-from web.listing import read_listing
+from web.listing import Listing, read_listing
 from web.render import page
 
 PARTS = {
@@ -42,12 +41,12 @@ MONTHS = 12
 
 
 async def listing(request: Request) -> Response:
-    """The ranking; it is small, so it is sorted and searched here."""
+    """The ranking, as it stood some minutes ago; it is small, so it is sorted, searched and cut into pages here."""
     asked = read_listing(request, SORTS, default="rank")
     house, viewer = house_of(request), viewer_of(request)
     period = asked_period(request)
     async with house.database.connect() as conn:
-        scores = await ranking(conn, period)
+        scores = await ranking(conn, period, lately=True, anew=viewer.salesperson)
     shown = [
         one
         for one in scores
@@ -59,7 +58,7 @@ async def listing(request: Request) -> Response:
         "salespeople/list.html",
         partial="results",
         listing=asked,
-        found={"rows": shown, "next": None},
+        found=_cut(shown, asked),
         period=period,
         months=month_names(utc_now(), request),
         parts=PARTS,
@@ -71,16 +70,10 @@ async def show(request: Request) -> Response:
     house = house_of(request)
     period = asked_period(request)
     async with house.database.connect() as conn:
-        await _check(conn, request)
-        found = await score_of(conn, request.path_params["id"], period)
-        team = await ranking(conn, period)
-        trend = [
-            {
-                "name": name,
-                "score": (await score_of(conn, found.salesperson_id, read_period(name, house.settings.zone))).score,
-            }
-            for name in reversed(month_names(utc_now(), request)[:6])
-        ]
+        code = await _code(conn, request)
+        team = await ranking(conn, period, lately=True, anew=code)
+        found = next(one for one in team if one.code == code)
+        months = await trend(conn, code, month_names(utc_now(), request)[5::-1])
     return page(
         request,
         "salespeople/show.html",
@@ -88,7 +81,7 @@ async def show(request: Request) -> Response:
         period=period,
         months=month_names(utc_now(), request),
         parts=PARTS,
-        trend=trend,
+        trend=[{"name": name, "score": score} for name, score in {**months, **_known(months, found, period)}.items()],
         spread=_spread(team),
         middle=_middle(team),
     )
@@ -102,9 +95,10 @@ async def evidence(request: Request) -> Response:
     asked = read_listing(request, ("customer",), default="customer")
     period = asked_period(request)
     async with house_of(request).database.connect() as conn:
-        await _check(conn, request)
-        found = await score_of(conn, request.path_params["id"], period)
-        behind = await records_behind(conn, found.salesperson_id, period, part, asked.cursor, asked.limit)
+        await _code(conn, request)
+        whose = select(salespeople).where(salespeople.c.id == request.path_params["id"])
+        found = (await conn.execute(whose)).one()
+        behind = await records_behind(conn, found.id, period, part, asked.cursor, asked.limit)
     return page(
         request,
         "salespeople/evidence.html",
@@ -153,10 +147,26 @@ def _may_see(viewer: Viewer, code: str) -> bool:
     return not viewer.own_only or viewer.salesperson == code
 
 
-async def _check(conn: AsyncConnection, request: Request) -> None:
+def _cut(shown: Sequence[Score], asked: Listing) -> dict[str, Any]:
+    """One page of a list that is here as a whole; its cursor is a place in it."""
+    given = asked.cursor or "0"
+    if not (given.isascii() and given.isdecimal() and len(given) < 9):
+        raise Invalid(Problem("cursor", "is not one that a list gave out; start again without it"))
+    begin, end = int(given), int(given) + asked.limit
+    return {"rows": shown[begin:end], "next": str(end) if end < len(shown) else None}
+
+
+def _known(months: Mapping[str, Any], found: Score, period: Period) -> dict[str, Decimal | None]:
+    """The month that is shown has the score that is shown."""
+    return {period.name: found.score} if period.name in months else {}
+
+
+async def _code(conn: AsyncConnection, request: Request) -> str:
+    """Of the salesperson whom the address names. Raises NotFound, also for another one than who looks."""
     code = await conn.scalar(select(salespeople.c.code).where(salespeople.c.id == request.path_params["id"]))
     if code is None or not _may_see(viewer_of(request), code):
         raise NotFound(f"there is no salesperson {request.path_params['id']}")
+    return str(code)
 
 
 def _sort_key(one: Any, key: str) -> tuple[bool, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -10,10 +11,11 @@ from sqlalchemy import Text, cast, func, or_, select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from customers.imports.encodings import detect_encoding
 from customers.models import contact_addresses, customers, suppressed_addresses, suppressions
 from customers.moments import read_date
 from customers.reading import get_customer
-from customers.suppression_lists import COLUMNS, MANUAL, add_list, plain_value, read_list
+from customers.suppression_lists import COLUMNS, MANUAL, Fault, add_list, plain_value, read_list
 from customers.suppressions import (
     DOMAIN,
     SuppressedAddress,
@@ -44,6 +46,7 @@ PEOPLE = "people"
 LARGEST_FILE = 8 * MIB
 FAULTS_SHOWN = 20
 LONGEST_NOTE = 500
+LONGEST_NUMBER = 18  # digits of a customer's
 STATES = {"": N_("In force"), "ended": N_("Ended"), PEOPLE: N_("People")}
 
 
@@ -136,11 +139,7 @@ async def take_file(request: Request) -> Response:
     context = Context(house.settings.zone, house.settings.country)
     raw = await given.read()
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("gb18030", errors="replace")
-    try:
-        entries, faults = read_list(text, _kinds(), context, now)
+        entries, faults = await asyncio.to_thread(_read_file, given.filename, raw, context, now)
     except Invalid as error:
         return _form_page(request, Form(), {"file": "; ".join(problem.message for problem in error.problems)})
     async with house.database.begin() as conn:
@@ -184,7 +183,7 @@ async def add_person(request: Request) -> Response:
     try:
         if channel not in channel_kinds():
             raise Invalid(Problem("channel", _("There is no channel %(channel)s.", channel=channel)))
-        if not number.isdecimal() or len(number) > 18:
+        if not number.isdecimal() or len(number) > LONGEST_NUMBER:
             raise Invalid(Problem("number", _("must be a customer's number, as in the address of their page")))
         expires = last_instant(day, house_of(request).settings, now, "until")
         async with house_of(request).database.begin() as conn:
@@ -205,8 +204,9 @@ async def lift_one(request: Request) -> Response:
     async with house_of(request).database.begin() as conn:
         await lift_of_address(conn, viewer_of(request), kind, value, note, utc_now())
     flash = _("%(value)s may be written to again, where consent allows it.", value=value)
-    if str(form.get("customer", "")).isdecimal():
-        return redirect(request, "customer", id=int(str(form["customer"])), flash=flash)
+    customer = str(form.get("customer", ""))
+    if customer.isdecimal() and len(customer) <= LONGEST_NUMBER:
+        return redirect(request, "customer", id=int(customer), flash=flash)
     return redirect(request, "suppressed", flash=flash)
 
 
@@ -237,6 +237,12 @@ def last_instant(day: str, settings: Settings, now: datetime, field: str = "expi
     if ends <= now:
         raise Invalid(Problem(field, _("is over already")))
     return ends
+
+
+def _read_file(name: str, raw: bytes, context: Context, now: datetime) -> tuple[list[SuppressedAddress], list[Fault]]:
+    """`read_list` of a file in whatever encoding it has. Raises Invalid."""
+    text = raw.decode(detect_encoding(name, lambda: [raw]), errors="replace")
+    return read_list(text, _kinds(), context, now)
 
 
 def _kinds() -> list[str]:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, Text, cast
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,9 +50,13 @@ async def show(request: Request) -> Response:
     asked, span = read_asked(request, house.settings, now), _span(request)
     async with house.database.connect() as conn:
         whole, months = await summary(conn, asked), await by_month(conn, asked, house.settings.timezone)
-        names = {"salesperson": await _salespeople(conn, asked), "category": await category_names(conn)}
-        tables = [await _table(conn, asked, name, names.get(name, {})) for name in TABLES]
+        groups = {name: await by_column(conn, asked, name) for name in TABLES}
+        names = {
+            "salesperson": await names_of(conn, salespeople, groups["salesperson"]),
+            "category": await category_names(conn),
+        }
         found = await fetch_page(conn, _answers(_listed(request, asked)), listing, SORTS, _KEY)
+    filled = _filled(months, asked, house.settings, now)
     return page(
         request,
         "surveys/show.html",
@@ -65,9 +68,9 @@ async def show(request: Request) -> Response:
         spans=[(back, _("This month") if back == 1 else _("%(num)s months", num=back)) for back in SPANS],
         whole=whole,
         scores=[str(score) for score in SURVEYS[asked.survey].scores],
-        months=_filled(months, asked, house.settings, now),
-        trend=_trend(_filled(months, asked, house.settings, now)),
-        tables=tables,
+        months=filled,
+        trend=_trend(filled),
+        tables=[_table(name, groups[name], names.get(name, {})) for name in TABLES],
         names=names,
         surveys=list(SURVEYS),
         kinds={key: _(text) for key, text in KINDS.items()},
@@ -131,15 +134,10 @@ def _trend(months: Sequence[tuple[str, Summary]]) -> list[dict[str, Any]]:
     return [{"name": _("NPS") if share == 1 else _("Satisfied"), "data": values}]
 
 
-async def _table(conn: AsyncConnection, asked: Asked, name: str, names: Mapping[str, str]) -> Table:
-    found = await by_column(conn, asked, name)
+def _table(name: str, found: Mapping[str, Summary], names: Mapping[str, str]) -> Table:
     titles = {"provider": _("Service providers"), "salesperson": _("Salespeople"), "category": _("Categories")}
     shown = [(code, names.get(code, code), one) for code, one in list(found.items())[:MOST_GROUPS]]
     return Table(titles[name], name, shown, len(found) - len(shown))
-
-
-async def _salespeople(conn: AsyncConnection, asked: Asked) -> dict[str, str]:
-    return await names_of(conn, salespeople, await by_column(conn, asked, "salesperson"))
 
 
 def _listed(request: Request, asked: Asked) -> Asked:
