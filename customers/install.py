@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from customers import base as _base  # noqa: F401 -- registers its job
 from customers import chances as _chances  # noqa: F401 -- registers its tick and job
 from customers import ranks as _ranks  # noqa: F401 -- registers its tick and job
 from customers.fields import as_text

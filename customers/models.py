@@ -564,3 +564,12 @@ signup_turns = Table(  # when a mailbox (as a keyed hash) was last sent a confir
     Column("at", Instant, nullable=False),
     info=LOOKUP,
 )
+
+growth_figures = Table(  # of many orders, as they stood at `counted_at` (customers/base.py)
+    "growth_figures",
+    metadata,
+    Column("days", Integer, primary_key=True, autoincrement=False),  # that an order keeps its customer active
+    Column("counted_at", Instant, nullable=False),
+    Column("figures", JSONB, nullable=False),
+    info=REFERENCE,
+)

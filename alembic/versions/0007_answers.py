@@ -109,6 +109,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('customer_id', name=op.f('pk_frequency_wishes')),
     info={'spread': 'person'}
     )
+    op.create_table('growth_figures',
+    sa.Column('days', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('figures', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.PrimaryKeyConstraint('days', name=op.f('pk_growth_figures')),
+    info={'spread': 'reference'}
+    )
     op.create_table('past_agents',
     sa.Column('campaign_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('agent', sa.Text(), nullable=False),

@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers import base as bases
+from customers.base import base
 from customers.growth import Cohort, Growth, Month, cohorts, growth
 from customers.models import orders
 from runtime.database import Database
@@ -113,3 +116,24 @@ def test_what_doubles_in_a_year() -> None:
     assert abs(found.doubling - 12) < 1e-9
     assert Growth([Month("a", 0, 0, 0, 5), Month("b", 0, 0, 0, 5)]).doubling is None
     assert Growth([Month("a", 3, 0, 0, 3), Month("b", 0, 0, 0, 3)]).monthly is None
+
+
+async def test_many_orders_are_shown_as_they_were_counted_and_counted_anew_behind_the_page(
+    conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(conn, [(1, 40, "completed"), (2, 20, "completed")])
+    few = await base(conn, days=90, now=NOW, timezone=ZONE)
+    monkeypatch.setattr(bases, "MANY", 1)
+    first = await base(conn, days=90, now=NOW, timezone=ZONE)
+    assert (few, first.growth.months[-1].active) == (first, 2)
+    await put(conn, [(who, 20, "completed") for who in range(1, 4)])
+    soon = await base(conn, days=90, now=NOW + bases.REST, timezone=ZONE)
+    assert (soon.kept, soon.counted_at, soon.growth, soon.cohorts) == (True, NOW, first.growth, first.cohorts)
+    queued = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'customers.count_growth'")
+    assert await conn.scalar(queued) == 0
+    for _ in range(2):
+        assert (await base(conn, days=90, now=NOW + 2 * bases.REST, timezone=ZONE)).growth == first.growth
+    assert await conn.scalar(queued) == 1
+    assert (await base(conn, days=30, now=NOW, timezone=ZONE)).growth.months[-1].active == 3  # a page of its own
+    late = await base(conn, days=90, now=NOW + 2 * bases.OLDEST, timezone=ZONE)
+    assert (late.kept, late.growth.months[-1].active) == (False, 3)

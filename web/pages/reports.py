@@ -11,7 +11,8 @@ from starlette.responses import Response
 from campaigns.programme import Programme, programme
 from campaigns.windows import save_windows, windows_now
 from channels.registry import channels
-from customers.growth import DAYS, cohorts, growth
+from customers.base import Base, base
+from customers.growth import DAYS
 from runtime.clock import utc_now
 from runtime.errors import Invalid, NotFound
 from web.access import ADMINS, MARKETERS, READERS, Route, house_of, viewer_of
@@ -59,31 +60,25 @@ async def save_people(request: Request) -> Response:
     return redirect(request, "reports", flash=_("Saved."))
 
 
-async def base(request: Request) -> Response:
+async def growth(request: Request) -> Response:
     """Growth and cohorts."""
-    house, now, days = house_of(request), utc_now(), _choice(request, ACTIVE, DAYS)
-    zone = house.settings.timezone
-    async with house.database.connect() as conn:
-        found = await growth(conn, now=now, timezone=zone, days=days)
-        kept = await cohorts(conn, now=now, timezone=zone)
-    return page(request, "reports/growth.html", days=days, choices=ACTIVE, found=found, cohorts=kept)
+    days, known = await _base(request)
+    found, cohorts = known.growth, known.cohorts
+    return page(request, "reports/growth.html", days=days, choices=ACTIVE, counted=known, found=found, cohorts=cohorts)
 
 
-async def base_csv(request: Request) -> Response:
+async def growth_csv(request: Request) -> Response:
     """The months of growth, or the cohorts, as CSV."""
-    house, now, days = house_of(request), utc_now(), _choice(request, ACTIVE, DAYS)
-    zone, name = house.settings.timezone, request.path_params["table"]
-    async with house.database.connect() as conn:
-        if name == "months":
-            found = await growth(conn, now=now, timezone=zone, days=days)
-            header = [_("Month"), _("New"), _("Came back"), _("Lost"), _("Active at the end")]
-            lines = [[m.name, str(m.new), str(m.back), str(m.lost), str(m.active)] for m in found.months]
-        elif name == "cohorts":
-            kept = await cohorts(conn, now=now, timezone=zone)
-            header = [_("First order"), *map(str, range(max((len(one.stayed) for one in kept), default=0)))]
-            lines = [[one.name, *map(str, one.stayed)] for one in kept]
-        else:
-            raise NotFound(f"there is no table {name!r}: months or cohorts")
+    name = request.path_params["table"]
+    if name not in ("months", "cohorts"):
+        raise NotFound(f"there is no table {name!r}: months or cohorts")
+    _days, known = await _base(request)
+    if name == "months":
+        header = [_("Month"), _("New"), _("Came back"), _("Lost"), _("Active at the end")]
+        lines = [[m.name, str(m.new), str(m.back), str(m.lost), str(m.active)] for m in known.growth.months]
+    else:
+        header = [_("First order"), *map(str, range(max((len(one.stayed) for one in known.cohorts), default=0)))]
+        lines = [[one.name, *map(str, one.stayed)] for one in known.cohorts]
     return table_csv(header, lines, f"customers-{name}.csv")
 
 
@@ -114,6 +109,12 @@ async def _asked(request: Request) -> tuple[int, Programme]:
         return days, await programme(conn, now - timedelta(days=days), now, house.settings.timezone)
 
 
+async def _base(request: Request) -> tuple[int, Base]:
+    house, days = house_of(request), _choice(request, ACTIVE, DAYS)
+    async with house.database.begin() as conn:
+        return days, await base(conn, days=days, now=utc_now(), timezone=house.settings.timezone)
+
+
 def _choice(request: Request, known: Sequence[int], otherwise: int) -> int:
     asked = request.query_params.get("days", "")
     return int(asked) if asked.isdecimal() and len(asked) < 5 and int(asked) in known else otherwise
@@ -132,8 +133,8 @@ ROUTES = [
     Route("/reports", show, "reports", READERS),
     Route("/reports/campaigns.csv", download, "reports_csv", READERS),
     Route("/reports/people", save_people, "reports_people", ADMINS, methods=("POST",)),
-    Route("/reports/growth", base, "growth", READERS),
-    Route("/reports/growth/{table}.csv", base_csv, "growth_csv", READERS),
+    Route("/reports/growth", growth, "growth", READERS),
+    Route("/reports/growth/{table}.csv", growth_csv, "growth_csv", READERS),
     Route("/reports/rules", rules, "attribution", READERS),
     Route("/reports/rules", save_rules, "attribution_save", MARKETERS, methods=("POST",)),
 ]
