@@ -56,6 +56,11 @@ _LET_STAND = text("""
         AND ended.channel = standing.channel AND ended.reason = standing.reason
         AND coalesce(ended.expires_at, 'infinity') < coalesce(standing.expires_at, 'infinity')
 """)
+# How often somebody wants to be written to: their later word, whichever record has it.
+_LET_WISH = text("""
+    DELETE FROM frequency_wishes earlier USING frequency_wishes later
+    WHERE earlier.customer_id = :keep AND later.customer_id = :lose AND earlier.at < later.at
+""")
 
 
 async def resolve(conn: AsyncConnection, customer_id: int) -> int:
@@ -83,7 +88,8 @@ async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -
     await conn.execute(_STAND, {"keep": keep, "lose": lose})
     for table in (activity, standing_consents):
         await conn.execute(delete(table).where(table.c.customer_id == lose))
-    await conn.execute(_LET_STAND, {"keep": keep, "lose": lose})
+    for statement in (_LET_STAND, _LET_WISH):
+        await conn.execute(statement, {"keep": keep, "lose": lose})
     for table in person_tables():
         if table.info.get("merge") != LEAVE:
             await _move(conn, table, keep, lose)

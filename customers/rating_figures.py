@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import ratings
@@ -81,11 +81,6 @@ class Asked:
     bad: bool = False
 
 
-async def summary(conn: AsyncConnection, asked: Asked) -> Summary:
-    """All of them together."""
-    return (await _summed(conn, asked, None)).get("", Summary(asked.survey))
-
-
 async def by_month(conn: AsyncConnection, asked: Asked, timezone: str) -> dict[str, Summary]:
     """Of each month of the workspace's clock, as 2026-11, in order; months without an answer are left out."""
     month = func.to_char(func.timezone(timezone, ratings.c.at), "YYYY-MM")
@@ -104,8 +99,8 @@ def rows(asked: Asked, *columns: ColumnElement[Any]) -> Select[Any]:
     return select(*columns).select_from(ratings).where(ratings.c.counts, *_conditions(asked))
 
 
-async def _summed(conn: AsyncConnection, asked: Asked, group: ColumnElement[Any] | None) -> dict[str, Summary]:
-    by = cast(literal("") if group is None else group, Text).label("by")
+async def _summed(conn: AsyncConnection, asked: Asked, group: ColumnElement[Any]) -> dict[str, Summary]:
+    by = cast(group, Text).label("by")
     statement = rows(asked, by, ratings.c.score, func.count().label("n")).group_by(by, ratings.c.score).order_by(by)
     found: dict[str, dict[int, int]] = {}
     for row in await conn.execute(statement):

@@ -18,13 +18,14 @@ _FINE = Decimal("0.0001")
 @dataclass(frozen=True)
 class Count:
     """`counted` of `total` records count; `amount`: of those. `expected`: what matched households would have done,
-    where there are enough of them; `actual` is what it is compared with."""
+    where there are enough of them; `actual` is what it is compared with. `share`: sales.matching.Match."""
 
     counted: int = 0
     total: int = 0
     amount: Decimal | None = None
     actual: Decimal | None = None
     expected: Decimal | None = None
+    share: Decimal | None = None
 
 
 @dataclass(frozen=True)

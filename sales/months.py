@@ -52,7 +52,7 @@ async def measure(conn: AsyncConnection, period: Period, now: datetime) -> dict[
         counts = _counts(row)
         for part in MATCHED:
             if match := matched.get((part, row.code)):
-                counts[part] = replace(counts[part], actual=match.actual, expected=match.expected)
+                counts[part] = replace(counts[part], actual=match.actual, expected=match.expected, share=match.share)
         found[row.code] = Measures(row.code, row.customers, counts)
     return found
 
@@ -72,10 +72,7 @@ async def counted_anew(
     found, before = dict(kept), kept.get(code)
     if now < period.end + AFTER and before is not None:
         own = await measure_one(conn, period, now, code)
-        matched = {
-            part: replace(own.counts[part], actual=before.counts[part].actual, expected=before.counts[part].expected)
-            for part in MATCHED
-        }
+        matched = {part: _compared(own.counts[part], before.counts[part]) for part in MATCHED}
         found[code] = replace(own, counts={**own.counts, **matched})
     return found
 
@@ -146,6 +143,10 @@ def _months(now: datetime, zone: ZoneInfo) -> list[Period]:
     for _ in range(KEPT):
         found.append(period_of(found[-1].start - timedelta(days=1), zone))
     return found
+
+
+def _compared(own: Count, before: Count) -> Count:
+    return replace(own, actual=before.actual, expected=before.expected, share=before.share)
 
 
 def _counts(row: Row[Any]) -> dict[str, Count]:

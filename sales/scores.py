@@ -56,7 +56,8 @@ MOST_WEIGHT = 100
 @dataclass(frozen=True)
 class Part:
     """One part of a score. `value` None: there was nothing to measure. `counted` of `total` records count; for margin
-    the others have no known cost. `expected`: what matched households would have brought, where `method` is RATIO."""
+    the others have no known cost. `expected`: what matched households would have brought, where `method` is RATIO;
+    `share`: what those bring whom a campaign held out, of what it brings from those written to, where that is known."""
 
     name: str
     value: Decimal | None
@@ -68,6 +69,7 @@ class Part:
     method: str = PLAIN
     actual: Decimal | None = None
     expected: Decimal | None = None
+    share: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ def _part(name: str, measures: Measures, weight: Weight | None, methods: Mapping
         methods[name],
         count.actual,
         count.expected if methods[name] == RATIO else None,
+        count.share if methods[name] == RATIO else None,
     )
 
 

@@ -21,6 +21,7 @@ from web.vocabulary import records_label
 TITLES: Mapping[str, str] = {
     "customers": N_("Your record"),
     "identities": N_("How we recognise you"),
+    "households": N_("Your household"),
     "contact_addresses": N_("Where we reach you"),
     "consents": N_("What you agreed to or withdrew"),
     "standing_consents": N_("What stands of it"),
@@ -30,8 +31,14 @@ TITLES: Mapping[str, str] = {
     "activity": N_("Sums over what you did"),
     "messages": N_("Messages to you"),
     "events": N_("What happened with them"),
+    "past_folds": N_("What happened with those of long ago, summed up"),
+    "past_clicks": N_("How often you followed their links"),
+    "archive_codes": N_("What stands for you in our archive"),
+    "follow_ups": N_("Our calls and visits to you"),
+    "record_numbers": N_("Numbers of your orders, appliances and visits"),
     "signups": N_("Forms that you sent"),
     "segment_members": N_("Groups that you belong to"),
+    "segment_changes": N_("When you joined or left them"),
     "audience_members": N_("Lists that you are on"),
 }
 
@@ -39,7 +46,7 @@ TITLES: Mapping[str, str] = {
 async def export_of(request: Request, conn: AsyncConnection, customer_id: int) -> Response:
     """A zip with both, by its customer. Raises NotFound."""
     found = await everything_about(conn, customer_id, utc_now())
-    html = fragment(request, "customers/export.html", found=found, title_of=_title, columns_of=_columns)
+    html = fragment(request, "customers/export.html", found=found, title_of=title_of, columns_of=_columns)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("everything.json", json.dumps(found.to_json(), ensure_ascii=False, indent=1))
@@ -57,5 +64,6 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _title(table: str) -> str:
+def title_of(table: str) -> str:
+    """What the rows of a table are, for whom they are about."""
     return _(TITLES[table]) if table in TITLES else records_label(table)

@@ -29,6 +29,7 @@ from customers.models import (
     suppressed_addresses,
     suppressions,
 )
+from customers.preferences import Frequency, Wishes, preferences_of, save_wishes
 from customers.ranks import refresh_ranks
 from customers.results import Consent
 from customers.spread import lookup_tables, person_tables
@@ -231,3 +232,15 @@ async def test_numbers_and_identities_have_one_owner_each(door: Door) -> None:
     assert {row["customer_id"] for row in await door.all(identities)} == {1, 2}
     assert [row["value"] for row in await door.all(record_numbers)] == ["1", "2"]
     assert [row["ordered_at"] for row in await door.all(orders)] == [datetime(2025, 12, 31, 16, tzinfo=UTC)] * 2
+
+
+@pytest.mark.parametrize("later", [1, 2])
+async def test_the_later_wish_for_a_frequency_outlives_a_merge(door: Door, later: int) -> None:
+    await door("customers", {"external_id": "A"}, {"external_id": "B"})
+    for customer, most in ((1, 3), (2, 1)):
+        wishes = Wishes(frequency=Frequency(most, "week"), frequency_given=True)
+        days = 1 if customer == later else 9
+        await save_wishes(door.conn, customer, wishes, source="page", now=NOW - timedelta(days=days))
+    await merge(door.conn, 1, 2, now=NOW)
+    found = await preferences_of(door.conn, 1, NOW)
+    assert found.frequency == Frequency(3 if later == 1 else 1, "week")

@@ -383,6 +383,68 @@ async def test_a_rich_district_earns_no_free_points(conn: AsyncConnection, team:
     assert found["a"].value == 1
 
 
+async def held_out(conn: AsyncConnection, team: Team, *, lift: int) -> dict[str, list[int]]:
+    """Four salespeople of rich and poor districts with 60 customers each, of whom a campaign held 20 out by lot; these
+    bring 500 or 5, the others `lift` times as much. Those written to, by salesperson."""
+    run_id, written = await team.run(), {}
+    for code, (city, worth) in {"a": ("rich", 500), "b": ("poor", 5), "c": ("rich", 500), "d": ("poor", 5)}.items():
+        await team.salesperson(code)
+        people = await team.people(code, 60, city=city, city_folded=city)
+        written[code] = people[20:]
+        await team.mail(run_id, people[20:])
+        skipped = {"run_id": run_id, "campaign_id": run_id, "channel": "email", "state": "skipped", "reason": "holdout"}
+        await conn.execute(insert(messages), [{"customer_id": person, "step": 0, **skipped} for person in people[:20]])
+        for number, person in enumerate(people):
+            await team.order(person, LATER, margin=worth * (1 if number < 20 else lift))
+    return written
+
+
+@pytest.mark.parametrize("lift", [1, 2])
+async def test_lift_is_measured_over_those_whom_a_campaign_held_out(
+    conn: AsyncConnection, team: Team, lift: int
+) -> None:
+    """A rich district earns no points by being rich; what the campaign truly brought shows, and so does more of it."""
+    written = await held_out(conn, team, lift=lift)
+    found = {one.code: {part.name: part for part in one.parts}["margin"] for one in await ranking(conn, NOVEMBER)}
+    assert {code: part.value for code, part in found.items()} == dict.fromkeys("abcd", Decimal(lift))
+    assert (found["a"].actual, found["a"].expected) == (Decimal(40 * 500 * lift), Decimal(40 * 500))
+    assert found["b"].share == Decimal(1) / lift
+    for person in written["b"]:
+        await team.order(person, LATER, margin=5 * lift)
+    after = {one.code: {part.name: part for part in one.parts}["margin"] for one in await ranking(conn, NOVEMBER)}
+    assert after["b"].value is not None
+    assert after["b"].value > Decimal("1.4") * lift  # twice as much as the others; they move the share a little
+    assert after["a"].value == after["c"].value
+    kept = (await measure(conn, NOVEMBER, LATER))["b"].counts["margin"]
+    assert kept.expected is not None
+    assert (kept.actual, kept.share) == (after["b"].actual, after["b"].share)
+
+
+async def test_one_salespersons_page_counts_their_own_records_anew(conn: AsyncConnection, team: Team) -> None:
+    """The others, and what is compared, as they stood; every number of their own as a count of everybody gives it."""
+    for code in ("W", "L"):
+        await team.salesperson(code)
+        people = await team.people(code, 40)
+        await team.appliance(*people[:11])
+        for person in people[:7]:
+            await team.order(person, LATER, margin=123)
+    now = NOVEMBER.end - timedelta(days=3)
+    await keep(conn, NOVEMBER, now)
+    people = await team.people("W", 3, household_id=9)
+    await team.appliance(*people[:1])
+    run_id = await team.run()
+    await team.mail(run_id, people)
+    await team.do(FactKind.CLICKED, run_id, *people)
+    await follow(conn, people[0], state="done", closed_at=LATER)
+    await team.order(people[1], LATER + timedelta(days=1))
+    every = {one.code: counted(one) for one in await ranking(conn, NOVEMBER, now)}
+    found = {one.code: counted(one) for one in await ranking(conn, NOVEMBER, now, lately=True, anew="W")}
+    assert found["W"] == every["W"]
+    stood = {one.code: counted(one) for one in await ranking(conn, NOVEMBER, now, lately=True)}
+    assert stood["W"] != every["W"]
+    assert found["L"] == stood["L"]
+
+
 async def test_too_few_others_are_no_comparison(conn: AsyncConnection, team: Team) -> None:
     for code, number in (("a", FEWEST), ("b", FEWEST - 1)):
         await team.salesperson(code)

@@ -6,10 +6,14 @@ import io
 import json
 import zipfile
 
+from customers.models import customers, households, suppressed_addresses
+from customers.spread import lookup_tables, person_tables
 from customers.upsert import upsert
 from runtime.clock import utc_now
 from runtime.house import House
 from tests.web.conftest import OpenApi, SignIn
+from web.exports import title_of
+from web.i18n import use_language
 
 PERSON = {"email": "li@example.com", "name": "<script>alert(1)</script>", "attributes": {"note": "</td><img src=x>"}}
 
@@ -37,3 +41,9 @@ async def test_the_copy_is_one_zip_and_escapes_what_it_holds(house: House, api: 
     assert (await client.get("customers/999/export")).status_code == 404
     for refused in (await api("analyst"), await api("salesperson", "S1")):
         assert (await refused.get(f"customers/{customer}/export")).status_code == 403
+
+
+def test_each_part_of_the_copy_is_named_in_the_reader_s_words() -> None:
+    use_language("zh")
+    tables = (customers, households, suppressed_addresses, *person_tables(), *lookup_tables())
+    assert [table.name for table in tables if title_of(table.name).isascii()] == []

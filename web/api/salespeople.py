@@ -37,6 +37,8 @@ class Part(BaseModel):
     """One part of a score: `counted` of `total` records count towards `value`, which earns `weight` at `target`.
 
     `method` "matched": `value` is `actual` over `expected`, what matched households brought elsewhere; else "plain".
+    `share`: what those bring whom a campaign held out, of what it brings from those written to; `expected` is as much
+    less. Null where no campaign of the month says.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Part(BaseModel):
     method: str
     actual: Decimal | None
     expected: Decimal | None
+    share: Decimal | None
     evidence_url: str
 
 

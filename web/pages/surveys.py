@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from customers.models import customers, ratings, salespeople
-from customers.rating_figures import Asked, Summary, by_column, by_month, rows, summary
+from customers.rating_figures import Asked, Summary, by_column, by_month, rows
 from customers.surveys import CSAT, NPS, SURVEYS
 from runtime.clock import utc_now
 from runtime.settings import Settings
@@ -49,7 +49,7 @@ async def show(request: Request) -> Response:
     now = utc_now()
     asked, span = read_asked(request, house.settings, now), _span(request)
     async with house.database.connect() as conn:
-        whole, months = await summary(conn, asked), await by_month(conn, asked, house.settings.timezone)
+        months = await by_month(conn, asked, house.settings.timezone)
         groups = {name: await by_column(conn, asked, name) for name in TABLES}
         names = {
             "salesperson": await names_of(conn, salespeople, groups["salesperson"]),
@@ -66,7 +66,7 @@ async def show(request: Request) -> Response:
         asked=asked,
         span=span,
         spans=[(back, _("This month") if back == 1 else _("%(num)s months", num=back)) for back in SPANS],
-        whole=whole,
+        whole=sum(months.values(), Summary(asked.survey)),
         scores=[str(score) for score in SURVEYS[asked.survey].scores],
         months=filled,
         trend=_trend(filled),
@@ -94,7 +94,7 @@ async def download(request: Request) -> Response:
 
 def read_asked(request: Request, settings: Settings, now: datetime) -> Asked:
     """What the address asks for; whatever makes no sense is left out."""
-    given = request.query_params
+    given = {name: value.replace("\0", "") for name, value in request.query_params.items()}
     survey = given.get("survey", CSAT.name)
     return Asked(
         survey=survey if survey in SURVEYS else CSAT.name,
