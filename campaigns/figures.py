@@ -38,12 +38,26 @@ AT_ONCE = 20  # campaigns that are put into the queue by a tick
 
 
 @dataclass(frozen=True)
-class Figures:
-    """`counts` and `credit` by run; the rest as campaigns/report.py and campaigns/breakdowns.py give it."""
+class Sums:
+    """By run."""
 
-    counted_at: datetime
     counts: Mapping[int, Counts]
     credit: Mapping[int, Credit]
+
+    @property
+    def total(self) -> Counts:
+        return total(self.counts.values())
+
+    @property
+    def earned(self) -> Credit:
+        return together(self.credit.values())
+
+
+@dataclass(frozen=True)
+class Figures(Sums):
+    """Beside the sums all that campaigns/report.py, campaigns/breakdowns.py and the experiments tell of it."""
+
+    counted_at: datetime
     hours: Sequence[Mapping[str, Any]]
     links: Sequence[Mapping[str, Any]]
     domains: Sequence[Mapping[str, Any]]
@@ -53,14 +67,6 @@ class Figures:
     devices: Mapping[str, Sequence[Mapping[str, Any]]]
     tests: Tallied
     lift: Mapping[str, Any] | None  # as the API has it
-
-    @property
-    def total(self) -> Counts:
-        return total(self.counts.values())
-
-    @property
-    def earned(self) -> Credit:
-        return together(self.credit.values())
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` gives an equal value back."""
@@ -75,10 +81,11 @@ class Figures:
 
     @classmethod
     def from_json(cls, counted_at: datetime, kept: Mapping[str, Any]) -> Figures:
+        sums = _sums(kept["counts"], kept["credit"])
         return cls(
             counted_at=counted_at,
-            counts={int(run_id): Counts(**counts) for run_id, counts in kept["counts"].items()},
-            credit={int(run_id): _credit(credit) for run_id, credit in kept["credit"].items()},
+            counts=sums.counts,
+            credit=sums.credit,
             hours=[{**hour, "at": datetime.fromisoformat(hour["at"])} for hour in kept["hours"]],
             answers=[Answer(**answer) for answer in kept["answers"]],
             tests=Tallied.from_json(kept["tests"]),
@@ -114,6 +121,14 @@ async def kept(conn: AsyncConnection, campaign_ids: Sequence[int]) -> dict[int, 
     """Those of these campaigns that were counted, as they stood then."""
     statement = select(campaign_figures).where(campaign_figures.c.campaign_id.in_(campaign_ids))
     return {row.campaign_id: Figures.from_json(row.counted_at, row.figures) for row in await conn.execute(statement)}
+
+
+async def kept_sums(conn: AsyncConnection, campaign_ids: Sequence[int]) -> dict[int, Sums]:
+    """Of these only the sums: a thirtieth of what `kept` reads."""
+    figures = campaign_figures.c.figures
+    columns = campaign_figures.c.campaign_id, figures["counts"].label("counts"), figures["credit"].label("credit")
+    statement = select(*columns).where(campaign_figures.c.campaign_id.in_(campaign_ids))
+    return {row.campaign_id: _sums(row.counts, row.credit) for row in await conn.execute(statement)}
 
 
 async def keep(conn: AsyncConnection, campaign_id: int, now: datetime) -> Figures:
@@ -162,6 +177,13 @@ async def count_in_time(house: House, term: Term, now: datetime) -> None:
         await check_term(conn, term)
         for campaign_id in await due(conn, now):
             await defer(conn, count_figures, queueing_lock=f"figures {campaign_id}", campaign_id=campaign_id)
+
+
+def _sums(counts: Mapping[str, Any], credit: Mapping[str, Any]) -> Sums:
+    return Sums(
+        {int(run_id): Counts(**each) for run_id, each in counts.items()},
+        {int(run_id): _credit(each) for run_id, each in credit.items()},
+    )
 
 
 def _plain(credit: Credit) -> dict[str, list[str]]:

@@ -123,7 +123,7 @@ async def programme(conn: AsyncConnection, since: datetime, until: datetime, tim
         .order_by(runs.c.frozen_at.desc(), runs.c.id)
     )
     found = (await conn.execute(statement)).all()
-    kept = await figures.kept(conn, list({row.campaign_id for row in found}))
+    kept = await figures.kept_sums(conn, list({row.campaign_id for row in found}))
     own: dict[int, list[Any]] = {}
     for row in found:
         own.setdefault(row.campaign_id, []).append(row)
@@ -137,7 +137,7 @@ async def programme(conn: AsyncConnection, since: datetime, until: datetime, tim
     return Programme(lines, weeks, len(own.keys() - kept.keys()))
 
 
-def _line(ran: Sequence[Any], known: figures.Figures, whole_cost: Decimal) -> Line:
+def _line(ran: Sequence[Any], known: figures.Sums, whole_cost: Decimal) -> Line:
     """`ran`: its runs of the period, the latest first."""
     counts = total(known.counts[run.id] for run in ran if run.id in known.counts)
     earned = together(known.credit[run.id] for run in ran if run.id in known.credit)[Model.LAST]
@@ -145,7 +145,7 @@ def _line(ran: Sequence[Any], known: figures.Figures, whole_cost: Decimal) -> Li
     return Line(ran[0].campaign_id, ran[0].name, ran[0].frozen_at, counts, earned, round(whole_cost * share, 4))
 
 
-def _weeks(ran: Sequence[tuple[date, int, figures.Figures]]) -> list[Week]:
+def _weeks(ran: Sequence[tuple[date, int, figures.Sums]]) -> list[Week]:
     found: dict[date, Week] = {}
     for monday, run_id, known in ran:
         counts = known.counts.get(run_id, Counts())

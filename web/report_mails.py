@@ -129,12 +129,13 @@ async def mail_reports(house: House, term: Term, now: datetime) -> None:
 
 
 async def due(conn: AsyncConnection, today: date) -> list[tuple[int, Span]]:
-    """Who was not told of the last period yet."""
+    """Who may see reports and was not told of the last period yet."""
     row = report_schedules.c
     found = []
     for every in EVERY:
         span = last(every, today)
-        asked = select(row.user_id).where(row.every == every, or_(row.sent_for.is_(None), row.sent_for < span.start))
+        asked = select(row.user_id).join(users, users.c.id == row.user_id).where(_readers(), row.every == every)
+        asked = asked.where(or_(row.sent_for.is_(None), row.sent_for < span.start))
         found += [(user_id, span) for user_id in (await conn.execute(asked.order_by(row.user_id))).scalars()]
     return found
 

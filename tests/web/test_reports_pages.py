@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from campaigns import figures
 from campaigns.models import report_schedules
@@ -19,6 +19,7 @@ from tests.campaigns.scene import Sink, add_people, launched, work_off
 from tests.campaigns.test_report import clicked, ordered
 from tests.web.conftest import MakeUser, SignIn
 from tests.web.scene import LI, WANG, order, put, text_of
+from web.models import users
 from web.pages import campaign_report
 from web.report_mails import Span, due, last, mail_report, save_recipients
 
@@ -136,6 +137,9 @@ async def test_the_report_comes_by_mail_once_a_period_in_ones_language(
     span = last("week", today)
     async with mailing.database.connect() as conn:
         assert await due(conn, today) == [(chosen, span)]
+        await conn.execute(update(users).values(active=False))
+        assert await due(conn, today) == []
+        await conn.rollback()
     sent = len(sink.mails)
     for _ in range(2):
         await mail_report(mailing, user_id=chosen, start=span.start.isoformat())
