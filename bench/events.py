@@ -37,7 +37,7 @@ from tracking.counts import campaign_counts
 from tracking.facts import Fact, FactKind
 from tracking.leaving import take_out
 from tracking.ledger import MessageKey
-from tracking.partitions import month_of, name_of, put_together
+from tracking.partitions import close_up, month_of, name_of, put_together
 from tracking.recount import recount_campaign
 from tracking.seen import store_seen
 
@@ -117,6 +117,7 @@ class Side:
             count, after = count + left.events, left.until
         await self.conn.commit()
         spent = (cpu_seconds(self.pid) - before) / max(1, count) * 1e6
+        await close_up(self.house.database, month)
         begun = time.perf_counter()
         await put_together(self.conn, month_of(month, 1))
         await self.conn.commit()

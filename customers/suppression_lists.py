@@ -24,6 +24,7 @@ MANUAL = "manual"
 REASONS = ("manual", "bounced", "complained", "unsubscribed")
 COLUMNS = ("kind", "value", "reason", "expires_at", "note")
 MOST = 100_000
+_AT_ONCE = 10_000  # whoever else the process serves does not wait for all
 _LONGEST_NOTE = 500
 _ALIASES = {"address": "value", "email": "value", "domain": "value", "until": "expires_at", "detail": "note"}
 
@@ -69,24 +70,30 @@ def read_list(
 
 async def add_list(conn: AsyncConnection, entries: Sequence[SuppressedAddress], now: datetime) -> int:
     """Suppress those that are not suppressed already, which stay as they are; how many that were."""
+    by_key = {(entry.kind, entry.value): entry for entry in entries}
+    keys, added = sorted(by_key), 0
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        known = await _in_force(conn, part, now)
+        new = [by_key[key] for key in part if key not in known]
+        if new:
+            await suppress_addresses(conn, new)
+        added += len(new)
+    return added
+
+
+async def _in_force(conn: AsyncConnection, keys: Sequence[tuple[str, str]], now: datetime) -> set[tuple[str, str]]:
     row = suppressed_addresses.c
-    keys = sorted({(entry.kind, entry.value) for entry in entries})
-    if not keys:
-        return 0
     standing = select(row.kind, row.value).where(
         pairs_among(row.kind, row.value, keys), in_force(suppressed_addresses, now)
     )
-    known = {(kind, value) for kind, value in await conn.execute(standing)}
-    new = {(entry.kind, entry.value): entry for entry in entries if (entry.kind, entry.value) not in known}
-    if new:
-        await suppress_addresses(conn, list(new.values()))
-    return len(new)
+    return {(kind, value) for kind, value in await conn.execute(standing)}
 
 
 def _lines(text: str) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.reader(io.StringIO(printable(text.removeprefix("\ufeff"))))
     names: Sequence[str] | None = None
-    for number, cells in enumerate(reader, 1):
+    for number, cells in enumerate(_rows(reader), 1):
         if number > MOST:
             raise Invalid(Problem("file", f"has more than {MOST} lines; divide it"))
         if not any(cell.strip() for cell in cells):
@@ -97,6 +104,15 @@ def _lines(text: str) -> Iterator[tuple[int, dict[str, str]]]:
             if "value" in read:
                 continue
         yield number, {name: cell.strip() for name, cell in zip(names, cells, strict=False)}
+
+
+def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error:  # a quotation mark that is never closed makes one cell of all that follows
+        raise Invalid(
+            Problem("file", "has a cell of more than a million characters; look for a stray quotation mark")
+        ) from None
 
 
 def _entry(cells: dict[str, str], kinds: Collection[str], context: Context, now: datetime) -> SuppressedAddress:

@@ -36,11 +36,6 @@ NPS = Survey("nps", 2, 0, 10, bad=6)
 SURVEYS: Mapping[str, Survey] = {survey.name: survey for survey in (CSAT, NPS)}
 
 
-def is_bad(survey: str, score: int) -> bool:
-    """Whether such an answer wants somebody to call."""
-    return score <= SURVEYS[survey].bad
-
-
 def nps_group(score: int) -> str:
     """Reichheld's group of somebody who answers `score` of 10."""
     return PROMOTER if score >= PROMOTER_FROM else PASSIVE if score >= PASSIVE_FROM else DETRACTOR

@@ -14,7 +14,7 @@ from runtime.jobs import defer, job
 from runtime.leader import Term, check_term
 from runtime.scheduler import tick
 from sales.models import follow_up_states
-from sales.opening import escalate, give_out, open_by, open_news, tidy
+from sales.opening import STATE, escalate, give_out, open_by, open_news, tidy
 from sales.rules import rules_of
 from sales.signals import SOURCES
 from segments.context import context_at
@@ -57,7 +57,7 @@ async def keep_the_day(house: House, term: Term, now: datetime) -> None:
         await check_term(conn, term)
         await escalate(conn, now)
         await give_out(conn, now, house.settings.zone)
-        swept = await conn.scalar(select(follow_up_states.c.swept_at))
+        swept = await conn.scalar(select(follow_up_states.c.swept_at).where(follow_up_states.c.name == STATE))
         if swept is None or now - swept >= SWEPT_EVERY:
             await defer(conn, sweep_follow_ups, lock="sales.sweep_follow_ups", queueing_lock="sales.sweep_follow_ups")
 

@@ -132,10 +132,13 @@ RECORDS = {
     "growth": _GROWTH,
 }
 
-RECORDS_OF_ONE = {
-    part: records.replace(_AMONG, "AND customer_id = ANY (ARRAY(SELECT customer_id FROM own))").replace(
-        _MINE, "AND salesperson = :code"
-    )
-    for part, records in RECORDS.items()
-}
+
+def _of_one(records: str) -> str:
+    """Their salesperson is a constant: PostgreSQL knows nothing of how many of `own` a comparison leaves."""
+    narrowed = records.replace(_AMONG, "AND customer_id = ANY (ARRAY(SELECT customer_id FROM own))")
+    named = narrowed.replace("SELECT own.salesperson", "SELECT CAST(:code AS text) AS salesperson")
+    return named.replace(_MINE, "AND salesperson = :code")
+
+
+RECORDS_OF_ONE = {part: _of_one(records) for part, records in RECORDS.items()}
 """The same for the salesperson `code` alone, with OWN_OF_ONE: as quick as their customers are few."""

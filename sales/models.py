@@ -67,7 +67,7 @@ follow_up_capacity = Table(  # how many new follow-ups a day
     info=REFERENCE,
 )
 
-follow_up_states = Table(  # one row: what was seen of the changed customers, and when everybody was last looked at
+follow_up_states = Table(  # what was seen of the changed customers, when all were looked at; until when whom was told
     "follow_up_states",
     metadata,
     Column("name", Text, primary_key=True),

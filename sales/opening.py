@@ -31,12 +31,12 @@ MOST_A_DAY = 500
 KEPT_WAITING = timedelta(days=14)
 KEPT_OPEN = timedelta(days=30)  # after they were due
 _FEW = 2_000  # customers whose records are looked up one by one
-_STATE = "follow-ups"
+STATE = "follow-ups"  # of the row of follow_up_states
 
 
 async def open_news(conn: AsyncConnection, context: EvaluationContext) -> int:
     """Open what the customers gave reason for who changed since the last time; how many. The first time: nobody."""
-    seen = await conn.scalar(select(follow_up_states.c.snapshot).where(follow_up_states.c.name == _STATE))
+    seen = await conn.scalar(select(follow_up_states.c.snapshot).where(follow_up_states.c.name == STATE))
     found = await news(conn, set(SOURCES.values()), seen)
     await _keep(conn, snapshot=found.snapshot)
     if found.ids is not None and not found.ids:
@@ -191,7 +191,7 @@ def _rows(
 
 
 async def _keep(conn: AsyncConnection, **values: Any) -> None:
-    kept = insert(follow_up_states).values(name=_STATE, **values)
+    kept = insert(follow_up_states).values(name=STATE, **values)
     await conn.execute(kept.on_conflict_do_update(index_elements=["name"], set_=values))
 
 

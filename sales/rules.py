@@ -189,7 +189,7 @@ async def save_rule(conn: AsyncConnection, rule: FollowUpRule, context: Evaluati
     changed = {name: value for name, value in row.items() if name != "code"} | {"updated_at": now}
     kept = insert(follow_up_rules).values(**row, updated_at=now)
     await conn.execute(kept.on_conflict_do_update(index_elements=["code"], set_=changed))
-    await conn.execute(text("UPDATE follow_up_states SET swept_at = NULL"))
+    await conn.execute(text("UPDATE follow_up_states SET swept_at = NULL WHERE name = 'follow-ups'"))
 
 
 async def drop_rule(conn: AsyncConnection, code: str) -> None:

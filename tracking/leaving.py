@@ -8,7 +8,6 @@ credited to.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,20 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from customers.bulk import take_turn
 from customers.changes import note_changed
 from tracking.folds import MESSAGE_FOLD, PERSON_FOLD, SEEN_KINDS
+from tracking.partitions import month_of
 
 LONGEST_WINDOW = timedelta(days=365)  # that campaigns may look back from an order (campaigns/windows.py)
 BATCH = 20_000  # events, about: nobody's are taken apart
 TABLE = "leaving"
 """What leaves in the present transaction: a temporary table with the columns of `events`."""
-
-Keeper = Callable[[AsyncConnection], Awaitable[None]]
-_keepers: dict[str, Keeper] = {}
-
-
-def keep_before_leaving(name: str, keeper: Keeper) -> None:
-    """Let `keeper` note what its room wants to know of the events in TABLE before they are gone, in the transaction in
-    which they go; the same name again replaces it (install may run twice)."""
-    _keepers[name] = keeper
 
 
 @dataclass(frozen=True)
@@ -57,10 +48,11 @@ async def take_out(conn: AsyncConnection, table: str, before: datetime, after: i
     await conn.execute(_ROOM)
     taken = await conn.execute(_statement(_TAKE, table), {"after": after, "until": until, "before": before})
     if taken.rowcount:
-        for statement in (_FOLD, _CLICKS, _HOURS, _AGENTS):
+        for statement in (_FOLD, _CLICKS, _HOURS):
             await conn.execute(statement)
-        for keeper in _keepers.values():
-            await keeper(conn)
+        found = (await conn.execute(_LEFT)).one()
+        later = {"later": month_of(found.last, 1), "campaigns": found.campaigns}
+        await conn.execute(_AGENTS, {"after": after, "until": until, **later})
         people = (await conn.execute(text(f"SELECT DISTINCT customer_id FROM {TABLE}"))).scalars()  # noqa: S608
         await note_changed(conn, "events", set(people))
     return Left(taken.rowcount, int(until))
@@ -124,20 +116,24 @@ _HOURS = text(f"""
     ON CONFLICT (campaign_id, at) DO UPDATE SET opened = past_hours.opened + excluded.opened,
         clicked = past_hours.clicked + excluded.clicked
 """)  # noqa: S608
-# Who came with the same agent again is counted when the last of that leaves.
+_LEFT = text(f"SELECT max(at) AS last, array_agg(DISTINCT campaign_id) AS campaigns FROM {TABLE}")  # noqa: S608
+_READ_ON = f"""
+    SELECT e.customer_id, e.campaign_id, e.attributes ->> 'user_agent' AS agent FROM {{table}} e
+    WHERE e.campaign_id IS NOT NULL AND e.kind IN ({_KINDS}) AND NOT e.machine
+      AND e.attributes ->> 'user_agent' IS NOT NULL
+"""  # noqa: S608
+# Who came with the same agent again, in what stays or later, is counted by that: of these people what is left of the
+# month and before, of these campaigns what came after it.
 _AGENTS = text(f"""
+    WITH staying AS MATERIALIZED (
+        {_READ_ON.format(table="events")} AND e.customer_id > :after AND e.customer_id <= :until AND e.at < :later
+        UNION
+        {_READ_ON.format(table="events")} AND e.campaign_id = ANY (CAST(:campaigns AS bigint[])) AND e.at >= :later
+    )
     INSERT INTO past_agents (campaign_id, agent, people)
     SELECT campaign_id, agent, count(*) FROM (
-        SELECT customer_id, campaign_id, attributes ->> 'user_agent' AS agent, max(at) AS at FROM {TABLE}
-        WHERE campaign_id IS NOT NULL AND kind IN ({_KINDS}) AND NOT machine
-          AND attributes ->> 'user_agent' IS NOT NULL
-        GROUP BY 1, 2, 3
+        SELECT * FROM ({_READ_ON.format(table=TABLE)}) leaving_now EXCEPT SELECT * FROM staying
     ) seen
-    WHERE NOT EXISTS (
-        SELECT FROM events e
-        WHERE e.customer_id = seen.customer_id AND e.campaign_id = seen.campaign_id AND e.kind IN ({_KINDS})
-          AND NOT e.machine AND e.attributes ->> 'user_agent' = seen.agent
-    )
     GROUP BY 1, 2
     ON CONFLICT (campaign_id, agent) DO UPDATE SET people = past_agents.people + excluded.people
 """)  # noqa: S608

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from runtime.database import Database
+
 MONTHS_BACK = 1
 MONTHS_AHEAD = 3
 DEFAULT = "events_default"
@@ -42,6 +44,13 @@ async def months_made(conn: AsyncConnection) -> list[datetime]:
     names = (await conn.execute(_NAMES)).scalars()
     found = [_MONTH.fullmatch(name) for name in names]
     return sorted(datetime(int(each[1]), int(each[2]), 1, tzinfo=UTC) for each in found if each is not None)
+
+
+async def close_up(database: Database, month: datetime) -> None:
+    """Give back the room of what was taken out of a month, so that what is left is quickly moved; others go on
+    meanwhile."""
+    async with database.connect(autocommit=True) as conn:
+        await conn.execute(text(f"VACUUM {name_of(month)}"))
 
 
 async def put_together(conn: AsyncConnection, until: datetime) -> bool:

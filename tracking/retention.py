@@ -25,7 +25,7 @@ from runtime.errors import Conflict, Unavailable
 from runtime.settings import LEAST_EVENTS_MONTHS
 from tracking import archive_files
 from tracking.leaving import BATCH, leaving_count, take_out
-from tracking.partitions import DEFAULT, PAST, month_of, months_made, name_of, put_together
+from tracking.partitions import DEFAULT, PAST, close_up, month_of, months_made, name_of, put_together
 
 _LOCK = 0x7265_7469  # any number, the same in every process
 _LOCK_WAIT = "1s"  # whoever writes events queues up behind us meanwhile
@@ -82,6 +82,7 @@ async def put_away(
             done.append(await _empty(database, f"{month:%Y-%m}", name_of(month), before, folder, going, batch))
             if not going():
                 return done
+            await close_up(database, month)
             await _put_together(database, month_of(month, 1))
             told(done[-1])
         await _put_together(database, before)

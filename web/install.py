@@ -9,10 +9,10 @@ from sqlalchemy import delete
 from runtime.house import House
 from runtime.leader import Term, check_term
 from runtime.scheduler import tick
-from web import confirmations, report_mails, resets
+from web import confirmations, late_mails, report_mails, resets
 from web.models import KEYS_KEPT, idempotency_keys
 
-JOBS = (resets.send_reset, confirmations.answer_signup, report_mails.mail_report)
+JOBS = (resets.send_reset, confirmations.answer_signup, report_mails.mail_report, late_mails.mail_late)
 
 
 def install() -> None:

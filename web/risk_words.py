@@ -32,7 +32,7 @@ def risk_of(activity: Mapping[str, Any], estimate: Estimate | None, now: datetim
         return Risk("neutral", _("not known"), _lacking(activity, estimate))
     chance = float(activity["chance_active"])
     level = level_of(chance)
-    since = (now - activity["last_order_at"]).days
+    since = max((now - activity["last_order_at"]).days, 0)  # of what is only due, it is still to come
     why = _(
         "They order every %(gap)s days or so, and the last order was %(since)s days ago: by what customers like them "
         "did, the chance that they still buy is %(chance)s, with %(orders)s orders to expect within a year.",

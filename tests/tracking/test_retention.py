@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.breakdowns import devices
 from customers.erasing import erase
 from customers.merging import merge
 from customers.models import activity, orders
@@ -70,9 +71,10 @@ async def history(db: Database) -> list[MessageKey]:
 
 
 async def folds(conn: AsyncConnection) -> list[Any]:
-    """All that is counted of messages and people."""
+    """All that is counted of messages and people, and what campaigns were read on."""
+    read_on = [await devices(conn, campaign) for campaign in (10, 20)]
     counted = await conn.execute(select(messages).order_by(messages.c.customer_id, messages.c.run_id))
-    return [*counted, *await conn.execute(select(activity).order_by(activity.c.customer_id))]
+    return [read_on, *counted, *await conn.execute(select(activity).order_by(activity.c.customer_id))]
 
 
 async def count(conn: AsyncConnection, *where: Any) -> int:

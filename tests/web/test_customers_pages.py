@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, update
@@ -216,6 +216,10 @@ async def test_the_risk_of_losing_somebody_is_said_with_its_reason(sign_in: Sign
     said = text_of(await client.get(f"/customers/{ids[0]}"))
     assert "They order every 30 days or so" in said
     assert "the chance that they still buy is 31%, with 2.5 orders" in said
+    due = datetime(2100, 1, 1, tzinfo=UTC)
+    async with house.database.begin() as conn:
+        await conn.execute(update(activity).where(activity.c.customer_id == ids[0]).values(last_order_at=due))
+    assert "the last order was 0 days ago" in text_of(await client.get(f"/customers/{ids[0]}"))
 
 
 async def test_who_is_at_risk_stands_in_the_order_of_what_is_at_stake(sign_in: SignIn, house: House) -> None:

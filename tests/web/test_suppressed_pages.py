@@ -232,3 +232,9 @@ async def test_a_list_may_be_long_and_come_from_any_spreadsheet(sign_in: SignIn,
     async with house.database.begin() as conn:  # twice as many values as a statement takes
         assert await add_list(conn, many, now) == len(many)
         assert await add_list(conn, many, now) == 0
+
+
+async def test_a_stray_quotation_mark_is_the_file_s_fault(sign_in: SignIn) -> None:
+    lines = b'value\na@example.com\n"' + b"b@example.com\n" * 200_000
+    refused = await (await sign_in("marketer")).post("/suppressed/import", files={"file": ("old.csv", lines)})
+    assert invalid_fields(refused) == {"file"}

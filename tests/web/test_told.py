@@ -45,6 +45,8 @@ def chinese() -> Iterator[None]:
             "活动 7（Spring）现在是“已结束”：要暂停，须处于“准备中、发送中”",
         ),
         ("segment 3 (A) is used by campaign 7 (B), segment 9 (C)", "人群 3（A）正被使用：活动 7（B）、人群 9（C）"),
+        ("unknown topic 'a', 'b'; make it first", "未知主题 'a', 'b'；请先创建"),
+        ("has more than 100000 lines; divide it", "超过 100000 行，请拆分后再上传"),
         ("nobody ever said this", "nobody ever said this"),
         ("'x' is not what anybody ever said", "'x' is not what anybody ever said"),
         ("已经是中文", "已经是中文"),
