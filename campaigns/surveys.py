@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns.audience import of_run
 from campaigns.models import runs, snapshots
+from customers.merging import held
 from customers.models import customers
 from customers.ratings import About, Answer, Asked, How, answers_to, comment_rating, record_rating
 from customers.surveys import Survey
@@ -80,7 +81,7 @@ async def answer(
     if score not in ref.survey.scores:
         raise Invalid(Problem("score", f"must be a number from {ref.survey.low} to {ref.survey.high}"))
     message, asked = await standing(conn, ref.key), _asked(ref)
-    person = message.key.customer_id
+    person = await held(conn, message.key.customer_id)
     machine = machine or await machine_behind(conn, person, asked, score, how, sent_at=message.sent_at, now=now)
     run = await _run(conn, ref)
     salesperson = await conn.scalar(select(customers.c.salesperson).where(customers.c.id == person))
@@ -104,7 +105,7 @@ async def answer(
 async def comment(conn: AsyncConnection, ref: SurveyRef, words: str, *, now: datetime) -> bool:
     """Put words to the answer that counts; whether there is one. Raises NotFound where the message is gone."""
     message = await standing(conn, ref.key)
-    return await comment_rating(conn, message.key.customer_id, _asked(ref), words, now)
+    return await comment_rating(conn, await held(conn, message.key.customer_id), _asked(ref), words, now)
 
 
 def _asked(ref: SurveyRef) -> Asked:

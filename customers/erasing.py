@@ -12,7 +12,7 @@ from customers.addresses import national_digits
 from customers.bulk import among, take_turn
 from customers.changes import ERASED, EVERYTHING, note_changed
 from customers.erased import remember_erased
-from customers.merging import resolve
+from customers.merging import resolve, take_alone
 from customers.models import (
     contact_addresses,
     customers,
@@ -31,6 +31,7 @@ async def erase(conn: AsyncConnection, customer_id: int) -> None:
     """Forget a customer, in every room's tables and under every old id. Raises NotFound."""
     await take_turn(conn)
     customer_id = await resolve(conn, customer_id)
+    await take_alone(conn, customer_id)
     pairs = await signs_of(conn, customer_id)
     await remember_erased(conn, pairs)
     ids = await all_ids(conn, customer_id)

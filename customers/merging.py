@@ -62,6 +62,9 @@ _LET_WISH = text("""
     WHERE earlier.customer_id = :keep AND later.customer_id = :lose AND earlier.at < later.at
 """)
 
+_HOLD = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('person:' || CAST(:person AS bigint), 0))")
+_TAKE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('person:' || CAST(:person AS bigint), 0))")
+
 
 async def resolve(conn: AsyncConnection, customer_id: int) -> int:
     """The id under which a customer lives today. Raises NotFound."""
@@ -71,6 +74,21 @@ async def resolve(conn: AsyncConnection, customer_id: int) -> int:
     if found is None:
         raise NotFound(f"there is no customer {customer_id}")
     return int(found)
+
+
+async def held(conn: AsyncConnection, customer_id: int) -> int:
+    """`resolve`, for whoever writes down what the person says: until the transaction ends nobody merges or erases them,
+    so that nothing is left with an id that is gone. Raises NotFound."""
+    while True:
+        found = await resolve(conn, customer_id)
+        await conn.execute(_HOLD, {"person": found})
+        if await resolve(conn, customer_id) == found:
+            return found
+
+
+async def take_alone(conn: AsyncConnection, customer_id: int) -> None:
+    """Wait for those by whom a person is `held`, and keep others waiting until the transaction ends."""
+    await conn.execute(_TAKE_ALONE, {"person": customer_id})
 
 
 async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -> None:
@@ -83,6 +101,8 @@ async def merge(conn: AsyncConnection, keep: int, lose: int, *, now: datetime) -
     keep, lose = await resolve(conn, keep), await resolve(conn, lose)
     if keep == lose:
         raise Conflict(f"customer {keep} cannot be merged with itself")
+    for customer_id in sorted((keep, lose)):
+        await take_alone(conn, customer_id)
     await _take_over_values(conn, keep, lose, now)
     await conn.execute(_FOLD_ACTIVITY, {"keep": keep, "lose": lose})
     await conn.execute(_STAND, {"keep": keep, "lose": lose})

@@ -69,8 +69,8 @@ async def counted_anew(
 ) -> dict[str, Measures]:
     """`kept`, with the present records of one salesperson where the month is not closed; what matched households bring
     stays as it stood."""
-    found, before = dict(kept), kept.get(code)
-    if now < period.end + AFTER and before is not None:
+    found, before = dict(kept), kept.get(code) or nothing_of(code)
+    if now < period.end + AFTER:
         own = await measure_one(conn, period, now, code)
         matched = {part: _compared(own.counts[part], before.counts[part]) for part in MATCHED}
         found[code] = replace(own, counts={**own.counts, **matched})

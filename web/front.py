@@ -7,6 +7,7 @@ message) goes the ordinary way to `web.pages.public`, which serves the same addr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from urllib.parse import quote
 from runtime.errors import NotFound, Unavailable
 from tracking.machines import TELLING
 from tracking.tracker import Tracker, Visitor
+from web.forgeries import forgeries
 from web.i18n import negotiate
 from web.metrics import count_request
 from web.pages.public import GIF, RETRY_SECONDS, TEST, UNCACHED, known_unknown
@@ -102,7 +104,11 @@ class Front:
         body = known_unknown(negotiate([], visitor.headers.get(_LANGUAGE, "")))
         if body is None:
             return False
-        told(404, self._head(404, body, "text/html; charset=utf-8"), body)
+        head = self._head(404, body, "text/html; charset=utf-8")
+        if wait := forgeries.wait():
+            asyncio.get_running_loop().call_later(wait, told, 404, head, body)
+        else:
+            told(404, head, body)
         return True
 
     def _head(self, status: int, body: bytes, kind: str) -> bytes:

@@ -93,7 +93,7 @@ class Ward:
             kept = self._spoken_against.keys() - ids
             self._spoken_against = {
                 **{number: self._spoken_against[number] for number in kept},
-                **await self.courtesy.in_service(conn, ids, now),
+                **await self.courtesy.objecting(conn, ids, now),
                 **found,
             }
         self.barred = {**await self.courtesy.over_cap(conn, utc_now()), **self._spoken_against}

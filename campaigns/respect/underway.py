@@ -51,7 +51,7 @@ class Courtesy:
             stretch = self._stretches[zone] = stretch_at(self.windows, zone, now)
         return stretch.ends if stretch.quiet else None
 
-    async def in_service(self, conn: AsyncConnection, ids: Sequence[int], now: datetime) -> dict[int, str]:
+    async def objecting(self, conn: AsyncConnection, ids: Sequence[int], now: datetime) -> dict[int, str]:
         """Who of these must not get it because of an open service case, or because they want nothing about its topic.
         Whether they have asked for a frequency of their own is looked up anew."""
         if not ids:

@@ -19,6 +19,7 @@ from runtime.house import House
 from runtime.scheduler import run_scheduler
 from sales.models import follow_up_states
 from sales.period import period_of
+from sales.rules import READY_MADE, rule_of
 from sales.scores import ranking
 from tests.browser.conftest import OpenPage, Site
 from tests.browser.test_loop import BROWSER
@@ -96,3 +97,18 @@ async def response_of(house: House) -> int:
 async def _looked(house: House) -> bool:
     async with house.database.connect() as conn:
         return (await conn.execute(follow_up_states.select())).first() is not None
+
+
+async def test_who_a_rule_is_about_is_built_and_saved(house: House, open_page: OpenPage) -> None:
+    page = await open_page("marketer", viewport={"width": 390, "height": 844})
+    await page.goto("/follow-up-rules/replacement")
+    await expect(page.locator("#builder .rule-condition").first).to_be_visible()
+    await expect(page.locator("[data-part=count]")).to_have_text("0")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await page.get_by_label("Worth about").fill("900")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("The rule is saved.")).to_be_visible()
+    async with house.database.connect() as conn:
+        saved = await rule_of(conn, "replacement")
+    ready = next(each for each in READY_MADE if each.code == "replacement")
+    assert (saved.rule, saved.value) == (ready.rule, 900)

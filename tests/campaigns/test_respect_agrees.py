@@ -271,9 +271,9 @@ async def test_what_is_asked_while_a_batch_is_sent_agrees(conn: AsyncConnection,
         asked = await courtesy(conn, OWN, EMAIL, Options(), list(people), HOME)
         capped_now = dict(await asked.over_cap(conn, now))
         again = dict(await asked.over_cap(conn, now))
-        in_service = await asked.in_service(conn, list(people), now)
-        barred = {**capped_now, **in_service}
-        assert (again, await asked.in_service(conn, list(people), now)) == (capped_now, in_service)
+        objecting = await asked.objecting(conn, list(people), now)
+        barred = {**capped_now, **objecting}
+        assert (again, await asked.objecting(conn, list(people), now)) == (capped_now, objecting)
     for number, one in people.items():
         due = [row for row in one["sent"] if row["not_before"] is None or row["not_before"] <= now]
         capped = over_cap(rules, due, now, now, one["zone"], {11, 12})

@@ -112,16 +112,16 @@ async def test_what_is_said_while_a_batch_is_sent_counts(house: House, memory: M
     now = utc_now()
     async with house.database.begin() as conn:
         kept = await courtesy(conn, 10**6, MEMORY, Options(topic="offers"), [first, second, third], "UTC")
-        assert await kept.in_service(conn, [first, second, third], now) == {}
+        assert await kept.objecting(conn, [first, second, third], now) == {}
         assert await kept.over_cap(conn, now) == {}
         await save_wishes(conn, first, Wishes(topics={"offers": False}), source="test", now=now)
         asked = Wishes(frequency=Frequency(1, "week"), frequency_given=True)
         await save_wishes(conn, second, asked, source="test", now=now)
-        assert await kept.in_service(conn, [first, second], now) == {first: "topic: offers"}
+        assert await kept.objecting(conn, [first, second], now) == {first: "topic: offers"}
         assert await kept.over_cap(conn, now) == {second: "frequency_wish: week"}
         more = replace(asked, frequency=Frequency(2, "week"))
         await save_wishes(conn, second, more, source="test", now=now)
-        await kept.in_service(conn, [second], now)
+        await kept.objecting(conn, [second], now)
         assert await kept.over_cap(conn, now) == {}
 
 

@@ -9,7 +9,7 @@ from sales.opening import capacities
 from sales.rules import READY_MADE, rule_of
 from sales.scores import DEFAULTS, weights_of
 from tests.web.conftest import SignIn
-from tests.web.scene import WANG, invalid_fields, put, text_of
+from tests.web.scene import WANG, invalid_fields, put, text_of, value_of
 
 NUMBERS = {"count": "2", "within_days": "7", "hours": "48", "value": "250", "due_hours": "12", "cool_down_days": "20"}
 FORM = {"code": "twice", "name": "Looked twice", "signal": "event", "event": "clicked", "active": "yes", **NUMBERS}
@@ -23,7 +23,7 @@ async def test_a_rule_of_ones_own_is_made_changed_and_dropped(sign_in: SignIn, h
         kept = await rule_of(conn, "twice")
     assert (kept.signal.count, kept.due_hours, kept.active, kept.rule["field"]) == (2, 12, True, "city")
     assert "Looked twice" in text_of(await client.get("/follow-up-rules"))
-    assert "西安" in text_of(await client.get("/follow-up-rules/twice"))
+    assert json.loads(value_of(await client.get("/follow-up-rules/twice"), "rule"))["value"] == "西安"
     await client.post("/follow-up-rules/twice/drop")
     assert (await client.get("/follow-up-rules/twice")).status_code == 404
 
@@ -44,9 +44,19 @@ async def test_what_is_wrong_stands_beside_its_field(sign_in: SignIn) -> None:
     wrong = {**FORM, "code": "A b", "name": "", "due_hours": "0", "rule": "{}"}
     assert invalid_fields(await client.post("/follow-up-rules", data=wrong)) == {"code", "name", "due_hours"}
     for rule in ("{", '{"field": "shoe", "op": "eq", "value": 1}', "[" * 100_000):
-        assert invalid_fields(await client.post("/follow-up-rules", data={**FORM, "rule": rule})) == {"rule"}, rule[:20]
+        answer = await client.post("/follow-up-rules", data={**FORM, "rule": rule})
+        assert (answer.status_code, invalid_fields(answer)) == (422, set())
+        assert 'id="rule-refused" data-refused' in answer.text, rule[:20]
     for name, value in (("count", "x"), ("value", "NaN")):
         assert invalid_fields(await client.post("/follow-up-rules", data={**FORM, name: value})) == {name}
+
+
+async def test_nothing_that_was_typed_is_lost_to_an_error(sign_in: SignIn) -> None:
+    typed = {**FORM, "link": "aircon", "campaign": "Autumn", "within_days": "9", "due_hours": "0", "at_once": "yes"}
+    answer = await (await sign_in("marketer")).post("/follow-up-rules", data={**typed, "rule": '{"any": []}'})
+    assert invalid_fields(answer) == {"due_hours"}
+    names = ("code", "name", "event", "count", "within_days", "campaign", "link", "hours", "value", "due_hours", "rule")
+    assert {name: value_of(answer, name) for name in names} == {name: typed.get(name, '{"any": []}') for name in names}
 
 
 async def test_new_tasks_a_day_are_set(sign_in: SignIn, house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,9 +10,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
-from customers.models import consents, customers
+from customers.erasing import erase
+from customers.merging import merge
+from customers.models import consents, customers, frequency_wishes, suppressions
 from customers.preferences import Frequency, Preferences, preferences_of
 from customers.topics import Topic, save_topic
 from runtime.clock import utc_now
@@ -19,7 +22,9 @@ from runtime.errors import NotFound
 from runtime.house import House
 from runtime.signing import Signer
 from tests.tracking.people_with_mail import message
+from tests.waiting import until
 from tests.web import test_public
+from tests.web.scene import LI, WANG, put
 from tests.web.test_public import BROWSER, stored, urls
 from tracking.ledger import MessageKey
 from web.recipients import PURPOSE, own_token, recipient_of_link, spoken
@@ -194,3 +199,29 @@ async def test_old_links_survive_a_new_key(house: House, mail: MessageKey) -> No
 )
 def test_languages_on_record(written: str | None, language: str | None) -> None:
     assert spoken(written) == language
+
+
+@pytest.mark.parametrize("change", ["merge", "erase"])
+async def test_a_wish_that_crosses_a_merge_or_an_erasure(house: House, client: httpx.AsyncClient, change: str) -> None:
+    """It goes to who they are now, and leaves nothing of who is gone."""
+    gone, kept = await put(house, "customers", LI, WANG)
+    url = f"/preferences/{own_token(house.signer, gone, utc_now())}"
+    async with house.database.begin() as conn:
+        await (merge(conn, kept, gone, now=utc_now()) if change == "merge" else erase(conn, gone))
+        saying = asyncio.create_task(client.post(url, data={"mail": "wishes", "frequency": "1 month", "pause": "30"}))
+
+        async def met() -> bool:
+            return saying.done() or bool(await conn.scalar(_WAITING))
+
+        await until(met)
+    assert (await saying).status_code == (200 if change == "merge" else 404)
+    async with house.database.connect() as conn:
+        for table in (frequency_wishes, suppressions):
+            told = (await conn.execute(select(table.c.customer_id))).scalars().all()
+            assert told == ([kept] if change == "merge" else []), table.name
+
+
+_WAITING = text("""
+    SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+""")

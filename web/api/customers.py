@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from customers.consents import record_consent
 from customers.erasing import erase
-from customers.merging import merge
+from customers.merging import held, merge
 from customers.reading import Search, get_customer, list_customers
 from customers.results import Consent
 from customers.timeline import Looked, timeline
@@ -249,5 +249,5 @@ async def consent(ask: Ask) -> Any:
         raise Invalid(Problem("channel", f"unknown channel {given.channel!r}; there are: {known}"))
     found = await get_customer(ask.conn, ask.id, salesperson=ask.salesperson)
     entry = Consent(**given.model_dump(), at=ask.now)
-    await record_consent(ask.conn, found["id"], entry, now=ask.now, proof={"by": ask.viewer.name})
+    await record_consent(ask.conn, await held(ask.conn, found["id"]), entry, now=ask.now, proof={"by": ask.viewer.name})
     return await get_customer(ask.conn, found["id"])

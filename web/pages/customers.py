@@ -12,6 +12,7 @@ from starlette.responses import Response
 from customers.chances import estimate_of
 from customers.consents import MARKETING, record_consent
 from customers.erasing import erase
+from customers.merging import held
 from customers.models import communities, customers, dealers, salespeople
 from customers.reading import SORTS, Search, find_customers, get_customer
 from customers.results import Consent
@@ -106,7 +107,7 @@ async def say_consent(request: Request) -> Response:
     async with house_of(request).database.begin() as conn:
         customer = await get_customer(conn, request.path_params["id"], salesperson=_own(viewer))
         consent = Consent(channel=channel, purpose=MARKETING, granted=granted, source="console", at=now)
-        await record_consent(conn, customer["id"], consent, now=now, proof={"by": viewer.email})
+        await record_consent(conn, await held(conn, customer["id"]), consent, now=now, proof={"by": viewer.email})
     flash = _("The consent is noted.") if granted else _("The withdrawal is noted.")
     return redirect(request, "customer", id=customer["id"], flash=flash)
 

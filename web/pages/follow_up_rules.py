@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import select
@@ -18,15 +20,17 @@ from runtime.errors import Invalid, Problem
 from sales.opening import capacities, set_capacity
 from sales.rules import EVENT, READY_CODES, SIGNALS, FollowUpRule, Signal, drop_rule, rule_of, rules_of, save_rule
 from segments.context import context_at
-from segments.models import segments
 from web.access import MARKETERS, READERS, Route, house_of
 from web.follow_up_words import SIGNALS as SIGNAL_WORDS
 from web.i18n import _
+from web.pages.segment_builder import builder_context
 from web.render import page, redirect
 from web.sentences import category_names, names_in, sentence
+from web.strict_json import read_json
 from web.words import EVENTS, VISITS
 
 NEW = FollowUpRule("", "", Signal())
+RULE = "rule: "  # before the path of a problem in the rule (sales.rules.check_rule)
 NUMBERS = ("count", "within_days", "hours")
 
 
@@ -53,13 +57,13 @@ async def listing(request: Request, errors: dict[str, str] | None = None) -> Res
 
 
 async def new(request: Request) -> Response:
-    return await _form(request, NEW, {})
+    return await _form(request, NEW, [])
 
 
 async def edit(request: Request) -> Response:
     async with house_of(request).database.connect() as conn:
         rule = await rule_of(conn, request.path_params["code"])
-    return await _form(request, rule, {})
+    return await _form(request, rule, [])
 
 
 async def save(request: Request) -> Response:
@@ -71,9 +75,7 @@ async def save(request: Request) -> Response:
         async with house.database.begin() as conn:
             await save_rule(conn, rule, context_at(now, house.settings), now)
     except Invalid as error:
-        errors = {problem.path.partition(":")[0]: problem.message for problem in error.problems}
-        shown = replace(NEW, code=code, name=str(form.get("name", "")), advice=str(form.get("advice", "")))
-        return await _form(request, shown, errors, rule_text=str(form.get("rule", "")))
+        return await _form(request, _typed(form, code), error.problems, rule_text=str(form.get("rule", "")))
     return redirect(request, "follow_up_rules", flash=_("The rule is saved. Everybody is looked at within minutes."))
 
 
@@ -95,27 +97,41 @@ async def capacity(request: Request) -> Response:
     return redirect(request, "follow_up_rules", flash=_("Saved."))
 
 
-async def _form(request: Request, rule: FollowUpRule, errors: dict[str, str], rule_text: str | None = None) -> Response:
+async def _form(
+    request: Request, rule: FollowUpRule | SimpleNamespace, problems: Sequence[Problem], rule_text: str | None = None
+) -> Response:
+    of_rule = [replace(each, path=each.path.removeprefix(RULE)) for each in problems if _is_of_rule(each)]
     async with house_of(request).database.connect() as conn:
-        kept = (await conn.execute(select(segments.c.id, segments.c.name).order_by(segments.c.name).limit(500))).all()
         categories = await category_names(conn)
-        names = await names_in(conn, [rule.rule])
+        context = await builder_context(conn, request, of_rule)
     return page(
         request,
         "follow_ups/rule.html",
-        status=422 if errors else 200,
+        status=422 if problems else 200,
         rule=rule,
-        rule_text=json.dumps(rule.rule, ensure_ascii=False, indent=1) if rule_text is None else rule_text,
-        said=sentence(rule.rule, names),
+        rule_text=json.dumps(rule.rule, ensure_ascii=False) if rule_text is None else rule_text,
         is_new=request.path_params.get("code") is None,
         ready=READY_CODES,
-        segments=kept,
         categories=[("", _("any")), *categories.items()],
         events=sorted(EVENTS),
         visits=[("", _("any but a complaint")), *((code, _(word)) for code, word in VISITS.items())],
         signals=[(code, _(SIGNAL_WORDS[code])) for code in SIGNALS],
-        errors=errors,
+        errors={each.path: each.message for each in problems if not _is_of_rule(each)},
+        **context,
     )
+
+
+def _is_of_rule(problem: Problem) -> bool:
+    return problem.path == "rule" or problem.path.startswith(RULE)
+
+
+def _typed(form: FormData, code: str) -> SimpleNamespace:
+    """A rule as somebody typed it, right or wrong, to be shown again."""
+    words = {name: str(form.get(name, "")) for name in ("event", "campaign", "link", "category", "visit", *NUMBERS)}
+    signal = SimpleNamespace(kind=str(form.get("signal", "")), **words)
+    own = {name: str(form.get(name, "")) for name in ("name", "advice", "value", "due_hours", "cool_down_days")}
+    ticked = {name: form.get(name) == "yes" for name in ("at_once", "active")}
+    return SimpleNamespace(code=code, signal=signal, rule=None, **own, **ticked)
 
 
 def _read(form: FormData, code: str) -> FollowUpRule:
@@ -144,14 +160,10 @@ def _read(form: FormData, code: str) -> FollowUpRule:
 
 
 def _rule(form: FormData) -> Any:
-    """A kept segment where one is chosen, else the rule as written."""
-    segment = str(form.get("segment", ""))
-    if segment.isascii() and segment.isdecimal() and len(segment) < 19:
-        return {"in_segment": int(segment)}
     try:
-        found = json.loads(str(form.get("rule", "")) or "{}")
-    except (ValueError, RecursionError):
-        raise Invalid(Problem("rule", "is not JSON")) from None
+        found = read_json(str(form.get("rule", "")) or "{}")
+    except ValueError as error:
+        raise Invalid(Problem("rule", f"is not JSON: {error}")) from None
     return found if found != {} else {"all": []}
 
 

@@ -16,6 +16,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from customers.merging import held
 from customers.models import consents
 from customers.preferences import FREQUENCIES, PAUSES, Frequency, Preferences, Wishes, preferences_of, save_wishes
 from customers.signups import FORM_SOURCE
@@ -161,7 +162,8 @@ async def _hold(request: Request, recipient: Recipient, wishes: Wishes) -> None:
     if recipient.message is not None:
         proof["run"] = recipient.message.run_id
     async with house_of(request).database.begin() as conn:
-        await save_wishes(conn, recipient.customer_id, wishes, source=PAGE, proof=proof, now=utc_now())
+        customer_id = await held(conn, recipient.customer_id)
+        await save_wishes(conn, customer_id, wishes, source=PAGE, proof=proof, now=utc_now())
 
 
 async def _page(request: Request, recipient: Recipient, done: str | None) -> Response:

@@ -5,6 +5,7 @@ An answer means that the fact is committed. A token that does not verify gets a 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from functools import wraps
 
@@ -19,6 +20,7 @@ from runtime.signing import Purpose
 from tracking.tokens import TokenRef, read_token
 from tracking.tracker import Tracker, Visitor, standing
 from web.access import PUBLIC, Endpoint, Route, house_of
+from web.forgeries import forgeries
 from web.i18n import LANGUAGES, current_language, use_language
 from web.render import page
 
@@ -46,6 +48,7 @@ def friendly(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except NotFound:
+            await asyncio.sleep(forgeries.wait())
             return unknown(request)
         except Unavailable as error:  # whose words name our machines, which is nothing for strangers
             raise HTTPException(503, headers={"Retry-After": str(RETRY_SECONDS)}) from error

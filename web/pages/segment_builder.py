@@ -237,23 +237,35 @@ async def _form_page(
     error: Invalid | Conflict | None = None,
     segment_id: int | None = None,
 ) -> Response:
-    async with house_of(request).database.connect() as conn:
-        vocabulary = builder_vocabulary(await load_schema(conn), house_of(request).settings.currency)
-        others = [one for one in await _segments(conn) if one[0] != segment_id]
-        lists = await _lists(conn)
     problems = error.problems if isinstance(error, Invalid) else [Problem("", str(error))] if error else []
+    async with house_of(request).database.connect() as conn:
+        context = await builder_context(conn, request, problems, without=segment_id)
     return page(
         request,
         "segments/form.html",
         status=422 if error else 200,
         **vars(form),
-        vocabulary=vocabulary,
-        choices={"segments": others, "audiences": lists},
+        **context,
         errors={problem.path: problem.message for problem in problems if problem.path in FIELDS},
-        problems=[problem for problem in problems if problem.path not in FIELDS],
-        marked=[vars(problem) for problem in told_problems(problems) if problem.path not in ("", "rule", *FIELDS)],
         segment_id=segment_id,
     )
+
+
+async def builder_context(
+    conn: AsyncConnection, request: Request, problems: list[Problem], *, without: int | None = None
+) -> dict[str, Any]:
+    """What the templates segments/builder*.html ask for beside the rule. `problems`: of the rule, by their path in it;
+    `without`: a segment that is not offered."""
+    own = [problem for problem in problems if problem.path not in FIELDS]
+    return {
+        "vocabulary": builder_vocabulary(await load_schema(conn), house_of(request).settings.currency),
+        "choices": {
+            "segments": [one for one in await _segments(conn) if one[0] != without],
+            "audiences": await _lists(conn),
+        },
+        "problems": own,
+        "marked": [vars(problem) for problem in told_problems(own) if problem.path not in ("", "rule")],
+    }
 
 
 async def _segments(conn: AsyncConnection) -> list[list[Any]]:
