@@ -87,11 +87,13 @@ async def estimate_chances_job(house: House) -> None:
 
 @tick(every=timedelta(minutes=15))
 async def estimate_chances_daily(house: House, term: Term, now: datetime) -> None:
-    """Once per day of the workspace."""
+    """Once per day of the workspace; while too few have come back, whenever asked: an import may have brought them."""
     today = local_date(now, house.settings.timezone).isoformat()
     async with house.database.begin() as conn:
         await check_term(conn, term)
-        if await conn.scalar(select(workspace.c.value).where(workspace.c.key == _ESTIMATED_ON)) != today:
+        estimated_on = await conn.scalar(select(workspace.c.value).where(workspace.c.key == _ESTIMATED_ON))
+        latest = await estimate_of(conn)
+        if estimated_on != today or (latest is not None and latest.lacking == TOO_FEW):
             await put(conn, _ESTIMATED_ON, today)
             await defer(conn, estimate_chances_job, queueing_lock="customers.estimate_chances")
 

@@ -15,9 +15,10 @@ from sqlalchemy import insert, select, text
 
 from customers.activity import fold_orders
 from customers.bgnbd import Histories, Model, NoFit, chance_active, expected_purchases, fit, log_likelihood
-from customers.chances import FEWEST, TOO_FEW, estimate_chances, estimate_of
+from customers.chances import FEWEST, TOO_FEW, estimate_chances, estimate_chances_daily, estimate_of
 from customers.models import activity, customers, orders
 from runtime.house import House
+from runtime.leader import acquire
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 PAPER = Model(r=0.243, alpha=4.414, a=0.793, b=2.426)
@@ -153,3 +154,23 @@ async def test_too_few_who_came_back_say_nothing(house: House) -> None:
     assert (made.model, made.lacking) == (None, TOO_FEW)
     async with house.database.connect() as conn:
         assert await conn.scalar(text("SELECT count(chance_active) FROM activity")) == 0
+
+
+async def test_a_first_import_need_not_wait_for_tomorrow(house: House) -> None:
+    """The estimate of an empty workspace is no estimate for today; one that says something is."""
+    async with house.database.begin() as conn:
+        term = await acquire(conn, "scheduler", "test")
+    assert term is not None
+
+    async def asked() -> bool:
+        await estimate_chances_daily(house, term, NOW)
+        async with house.database.begin() as conn:
+            return bool((await conn.execute(text("DELETE FROM procrastinate_jobs RETURNING id"))).all())
+
+    assert await asked()
+    assert not await asked()  # that job still runs
+    await estimate_chances(house, NOW)
+    await workspace_of(house, FEWEST + 50, np.random.default_rng(3))
+    assert await asked()
+    assert (await estimate_chances(house, NOW)).lacking is None
+    assert not await asked()
