@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 from rich.console import Group
 from rich.markup import escape
@@ -67,12 +66,12 @@ def scores_table(people: Sequence[Record], period: str) -> Table:
     parts = [part["name"] for part in people[0]["parts"]] if people else []
     table = Table(title=f"Salespeople, {period}", title_justify="left")
     table.add_column("#", justify="right")
-    table.add_column("salesperson")
+    table.add_column("who", no_wrap=True)
     for part in parts:
-        table.add_column(part, justify="right")
+        table.add_column(part, justify="right", overflow="fold")
     table.add_column("score", justify="right", style="bold")
     for place, one in enumerate(people, 1):
-        values = [_value(part["value"]) for part in one["parts"]]
+        values = [_value(part) for part in one["parts"]]
         table.add_row(
             str(place), f"{escape(one['name'])} [dim]{escape(one['code'])}[/dim]", *values, f"{float(one['score']):.1f}"
         )
@@ -83,8 +82,11 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "–"
 
 
-def _value(value: Any) -> str:
-    if value is None:
+def _value(part: Record) -> str:
+    """As the console shows it: against what matched households bring, in money, or as a share."""
+    if part["value"] is None:
         return "–"
-    number = float(value)
-    return f"{number:.1%}" if 0 <= number <= 1 else f"{number:,.0f}"
+    number = float(part["value"])
+    if part["method"] == "matched":
+        return f"× {number:.2f}"
+    return f"¥{number:,.0f}" if part["name"] == "margin" else f"{number:.0%}"

@@ -11,7 +11,7 @@ from sales.rules import READY_CODES
 from web.i18n import N_, _, ngettext
 from web.survey_words import answer_label
 from web.view import ago, day
-from web.words import event_name, visit_name
+from web.words import event_name, link_name, visit_name
 
 OUTCOMES: Mapping[str, tuple[str, str]] = {  # word, icon
     "called": (N_("Called"), "phone"),
@@ -106,7 +106,7 @@ def _event(item: Mapping[str, Any], categories: Mapping[str, str], today: date) 
 def _link(link: str, categories: Mapping[str, str]) -> str:
     """What a link is about: a category that it names, else its address, shortened."""
     named = next((name for code, name in categories.items() if code in link.casefold().replace("-", "_")), None)
-    parts = urlsplit(link)
+    parts = urlsplit(link_name(link))
     plain = f"{parts.netloc}{parts.path}".rstrip("/")
     return named or (plain if len(plain) <= LONGEST_LINK else plain[:LONGEST_LINK] + "…")
 

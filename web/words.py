@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from web.i18n import N_, _, current_language
 from web.told import told
 from web.view import hour
 from web.vocabulary import channel_label, field_label
+
+_FIELD = re.compile(r"{{.*?}}")
 
 EVENTS: Mapping[str, str] = {
     "opened": N_("Opened"),
@@ -60,6 +63,11 @@ VISITS: Mapping[str, str] = {
 }
 
 GENDERS: Mapping[str, str] = {"male": N_("male"), "female": N_("female")}
+
+
+def link_name(link: str) -> str:
+    """A link as people may read it: what stands for each recipient's own is left out of it."""
+    return _FIELD.sub("…", link)
 
 
 def event_name(kind: str) -> str:
@@ -113,6 +121,7 @@ def _said(words: Mapping[str, str], word: str) -> str:
 
 GLOBALS: Mapping[str, Callable[..., Any]] = {
     "event_name": event_name,
+    "link_name": link_name,
     "reason_name": reason_name,
     "visit_name": visit_name,
     "gender_name": gender_name,

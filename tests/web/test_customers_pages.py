@@ -93,7 +93,9 @@ async def test_a_timeline_tells_machines_apart_and_goes_on(sign_in: SignIn, hous
         [key] = await make_messages(conn, [customer_id])
         kinds = (FactKind.OPENED, None), (FactKind.CLICKED, "scanner")
         facts = [
-            Fact(key, kind, now - timedelta(hours=1), machine, "agent", "https://x.example/", 0)
+            Fact(
+                key, kind, now - timedelta(hours=1), machine, "agent", "https://x.example/{{ (customer.city)|_url }}", 0
+            )
             for kind, machine in kinds
         ]
         await store(conn, facts, now)
@@ -103,6 +105,7 @@ async def test_a_timeline_tells_machines_apart_and_goes_on(sign_in: SignIn, hous
     entries = re.findall(r"<li tabindex.*?</li>", first.text, flags=re.S)
     assert ["by a machine" in entry for entry in entries if "Clicked" in entry] == [True]
     assert ["by a machine" in entry for entry in entries if "Opened" in entry] == [False]
+    assert "https://x.example/…<" in first.text
     part = await client.get(next_page(first), headers={"HX-Request": "true", "HX-Target": "entries"})
     assert part.text.lstrip().startswith('<div id="entries"')
     assert "Order N" in part.text

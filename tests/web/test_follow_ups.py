@@ -35,7 +35,10 @@ async def tasks(house: House) -> list[int]:
         fridge = {"number": "A", "category": "refrigerator", "installed_on": date(2012, 1, 1), "repairs_count": 2}
         await conn.execute(insert(appliances), [{"customer_id": person, **fridge} for person in people])
         await make_messages(conn, people, sent_at=now - timedelta(hours=1))
-        facts = [Fact(MessageKey(person, 1), FactKind.CLICKED, now, link="https://x.cn/<b>") for person in people]
+        facts = [
+            Fact(MessageKey(person, 1), FactKind.CLICKED, now, link="https://x.cn/<b>/{{ (appliance.brand)|_url }}?b=1")
+            for person in people
+        ]
         await store(conn, facts, now)
         await open_all(conn, context_at(utc_now(), house.settings))
         return list(await conn.scalars(select(follow_ups.c.id).order_by(follow_ups.c.salesperson)))
@@ -46,7 +49,12 @@ async def test_a_salesperson_sees_their_own_tasks_with_the_reasons(sign_in: Sign
     said = text_of(page)
     assert "Wang" in said
     assert "Li" not in said
-    for part in ("clicked x.cn/<b> in “Autumn” 1 time", "years old, 2 repairs", "Interest in a replacement", "1 to do"):
+    for part in (
+        "clicked x.cn/<b>/… in “Autumn” 1 time",
+        "years old, 2 repairs",
+        "Interest in a replacement",
+        "1 to do",
+    ):
         assert part in said, part
     assert 'href="tel:+8613800138000"' in page.text
 
