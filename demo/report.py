@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -64,12 +65,12 @@ async def scores(api: Api, period: str) -> list[Record]:
 def scores_table(people: Sequence[Record], period: str) -> Table:
     """One line a salesperson: the score and the value of each part."""
     parts = [part["name"] for part in people[0]["parts"]] if people else []
-    table = Table(title=f"Salespeople, {period}", title_justify="left")
+    table = Table(title=f"Salespeople, {period}", title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("#", justify="right")
     table.add_column("who", no_wrap=True)
     for part in parts:
         table.add_column(part, justify="right", overflow="fold")
-    table.add_column("score", justify="right", style="bold")
+    table.add_column("score", justify="right", style="bold", no_wrap=True)
     for place, one in enumerate(people, 1):
         values = [_value(part) for part in one["parts"]]
         table.add_row(
