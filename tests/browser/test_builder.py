@@ -382,6 +382,22 @@ async def test_the_json_goes_round(open_builder: OpenBuilder) -> None:
     assert await rule_of(page) == changed
 
 
+async def test_json_that_was_typed_is_saved_though_nobody_applied_it(open_builder: OpenBuilder) -> None:
+    page = await open_builder({"all": [TOWN]})
+    await page.get_by_label("Name", exact=True).fill("Typed")
+    await page.get_by_text("The rule as JSON").click()
+    box, save = page.locator("#rule-json"), page.get_by_role("button", name="Save segment")
+    await box.fill('{"all": [')
+    await save.click()
+    await expect(page.locator("#rule-json-said")).to_contain_text("not JSON")
+    await expect(box).to_be_focused()
+    await box.fill(json.dumps({"all": [NAMED]}))
+    await save.click()
+    await page.wait_for_url(re.compile(r"/segments/\d+$"))
+    await page.goto(f"{page.url}/edit")
+    assert await rule_of(page) == {"all": [NAMED]}
+
+
 async def test_a_rule_is_laid_over_a_segment(site: Site, open_builder: OpenBuilder) -> None:
     async with site.house.database.begin() as conn:
         await store.create_segment(conn, "Named", NAMED)

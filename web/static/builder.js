@@ -141,6 +141,10 @@ document.addEventListener("keydown", (event) => {
 const before = new FormData(form);
 const isDirty = () => [...new FormData(form)].some(([name, value]) => name !== "csrf" && value !== before.get(name));
 form.addEventListener("submit", (event) => {
+  if (!json.settle()) {
+    event.preventDefault();
+    return;
+  }
   const { unfinished } = finished(rule);
   if (!unfinished.length) {
     removeEventListener("beforeunload", warn);

@@ -32,10 +32,18 @@ export function makeJsonView({ apply, current }) {
       return null;
     }
   }
-  async function take() {
+  // Whether it could be applied; else it says why not.
+  function take() {
     const made = read();
-    if (made === null) return;
-    if (drawable(made)) return apply(made);
+    if (made === null) return false;
+    if (drawable(made)) {
+      apply(made);
+      return true;
+    }
+    explain(made);
+    return false;
+  }
+  async function explain(made) {
     const found = await ask(root.dataset.estimate, { rule: made });
     const culprits = (found?.problems ?? []).map(({ path, message }) => (path ? `${path}: ${message}` : message));
     tell([words.not_a_rule, ...culprits].join("\n"), true);
@@ -57,7 +65,15 @@ export function makeJsonView({ apply, current }) {
     box.value = text;
     box.closest("details").open = true;
     button.disabled = false;
+    shown = box.value;
     take();
   };
-  return { show, refuse };
+  // Before the form is sent: what was typed here is part of it. Whether it can go.
+  function settle() {
+    if (!isEdited() || take()) return true;
+    box.closest("details").open = true;
+    box.focus();
+    return false;
+  }
+  return { show, refuse, settle };
 }
