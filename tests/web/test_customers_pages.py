@@ -234,7 +234,7 @@ async def test_who_is_at_risk_stands_in_the_order_of_what_is_at_stake(sign_in: S
             house, "orders", order(f"C{n}", f"A{n}", amount), order(f"C{n}", f"B{n}", amount, ordered_at="2026-09-01")
         )
     client = await sign_in("analyst")
-    assert "Nobody is at risk" in (await client.get("/at-risk")).text
+    assert "Nothing to say yet" in (await client.get("/at-risk")).text
     async with house.database.begin() as conn:
         for customer_id, chance in zip(ids, ("0.2", "0.3", "0.9", "0.6"), strict=True):
             judged = update(activity).where(activity.c.customer_id == customer_id).values(chance_active=chance)
