@@ -2,8 +2,8 @@
 cores, every answer after its commit.
 
 - `pixel`, `click`: requests a second, each for another message, against a constant answer of Starlette under uvicorn;
-  `pixel-p99`: of their latency. `own-server`: that constant under the server of `hearth web`, `nginx`: nginx's
-  `empty_gif`, both for scale.
+  `p99`: of their latency, `p99-half`: at half of that rate. `own-server`:
+  that constant under the server of `hearth web`, `nginx`: nginx's `empty_gif`, both for scale.
 - `to-record`: from the request to the customer's own record, over the same connection.
 
 CPU for one request, of the web process and of the database, is printed before the table.
@@ -47,6 +47,8 @@ ROUNDS = 3
 RUN = 1
 TO_RECORD = 2.0  # seconds
 P99 = 50.0  # ms
+P99_HALF = 200.0  # ms, at half capacity (row 21 of FAULTS.md)
+_TRIES = 3  # to come to half of the rate
 LINKS = ["https://shop.example.com/air?x=1", "https://shop.example.com/fridge"]
 AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
@@ -59,6 +61,7 @@ request = function()
   at = at %% #paths + 1
   return wrk.format("GET", paths[at], {["User-Agent"] = %(agent)r, ["Host"] = "127.0.0.1"})
 end
+if %(delay)d > 0 then delay = function() return %(delay)d end end
 done = function(summary, latency)
   local errors = summary.errors
   io.write(string.format("figures %%d %%d %%d %%d\\n", summary.requests, summary.duration, latency:percentile(99),
@@ -89,6 +92,15 @@ class Bench:
     async def constant(self, name: str, port: int) -> float:
         return await self._wrk(name, port, self._paths(name, ["/"]))
 
+    async def at_half(self, name: str, port: int, paths: Sequence[str]) -> Served:
+        """The same requests at about half of the median rate: each connection rests between two of them."""
+        turn = CONNECTIONS / (self.median(name, "rate") / 2) * 1000  # ms from one request of a connection to its next
+        rest = turn / 2
+        for _ in range(_TRIES):  # how long an answer takes at that rate, only the rate itself can tell
+            rate = await self._wrk(f"{name}-half", port, self._paths(name, paths), max(1, round(rest)))
+            rest += turn - CONNECTIONS / rate * 1000
+        return self.seen[f"{name}-half"][-1]
+
     async def ours(self, name: str, port: int, web: int, paths: Sequence[str]) -> float:
         server = await server_pid(self.house)
         before = cpu_seconds(web), family_cpu_seconds(server)
@@ -105,9 +117,10 @@ class Bench:
             file.write_text("\n".join(paths))
         return file
 
-    async def _wrk(self, name: str, port: int, paths: Path) -> float:
+    async def _wrk(self, name: str, port: int, paths: Path, delay: int = 0) -> float:
+        """`delay`: milliseconds for which a connection rests after an answer."""
         script = self.folder / f"{name}.lua"
-        script.write_text(_WRK % {"paths": str(paths), "agent": AGENT})
+        script.write_text(_WRK % {"paths": str(paths), "agent": AGENT, "delay": delay})
         seconds = f"{max(1, round(self.seconds))}s"
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--latency", "-s", str(script)]
         done = await asyncio.to_thread(
@@ -149,12 +162,19 @@ async def measure(scale: float) -> list[Result]:
                 if nginx is not None:
                     sides.append(lambda: bench.constant("nginx", nginx))
                 rates = await take_turns(sides, ROUNDS)
+                halves = [await bench.at_half("pixel", port, opens), await bench.at_half("click", port, clicks)]
                 delay = await _to_record(house, port, opens)
-    return _results(bench, rates, delay, console)
+    return _results(bench, rates, halves, delay, console)
 
 
-def _results(bench: Bench, rates: Sequence[float], delay: float, console: Console) -> list[Result]:
+def _results(
+    bench: Bench, rates: Sequence[float], halves: Sequence[Served], delay: float, console: Console
+) -> list[Result]:
     pixel, click, plain, own = rates[:4]
+    console.print("At about half of the rate: requests/s, ms of the slowest hundredth")
+    for name, served in zip(("pixel", "click"), halves, strict=True):
+        console.print(f"{served.rate:8,.0f} {served.p99:8,.1f}  {name}")
+    half = max(served.p99 for served in halves)
     console.print("CPU for one request, µs: the web process, the database")
     for name in ("pixel", "click"):
         console.print(f"{bench.median(name, 'web_cpu'):8,.0f} {bench.median(name, 'server_cpu'):8,.0f}  {name}")
@@ -164,6 +184,7 @@ def _results(bench: Bench, rates: Sequence[float], delay: float, console: Consol
         Result("click", click, "requests/s", "constant, uvicorn", plain, click / plain, 0.6, 1.0),
         Result("own-server", pixel, "requests/s", "constant, hearth web", own, pixel / own, 0.0, 1.0),
         Result("p99", p99, "ms", "at most", P99, P99 / p99, 1.0, 1.0),
+        Result("p99-half", half, "ms", "at most", P99_HALF, P99_HALF / half, 1.0, 1.0),
         Result("to-record", delay * 1000, "ms", "at most", TO_RECORD * 1000, TO_RECORD / delay, 1.0, 1.0),
     ]
     if len(rates) > 4:
