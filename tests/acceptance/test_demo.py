@@ -73,7 +73,7 @@ async def test_the_loop_once_then_again_then_anew(environ: dict[str, str], setti
     assert report["sent"] + report["skipped"] == report["audience"] > 10
     for name in ("opened", "clicked", "orders"):
         assert report[name] > 0, printed
-    assert len(re.findall(r"│ .+ S0\d\d ", printed)) == 10, printed
+    assert len(re.findall(r"^ +\d+ .+ S0\d\d ", printed, re.MULTILINE)) == 10, printed
     password = re.search(r"admin@demo\.example +(\S+)", printed)
     assert password is not None
     kept = settings.data_dir / "demo-login.txt"
