@@ -72,8 +72,8 @@ class Recorder:
         await self._commits.close()
 
     def _enough(self) -> int:
-        """While one half of the connections waits for its commit, the other gets its next messages."""
-        return self._lines // 2
+        """While most of the connections wait for their commit, the others get their next messages."""
+        return self._lines * 3 // 4
 
     async def _record(self, conn: AsyncConnection, results: Sequence[Result]) -> None:
         """Suppressed first: should the rest be lost, the message is tried again and skipped for that reason."""
