@@ -111,8 +111,11 @@ class Conversation(asyncio.Protocol):
             part = bytes(self._buffer[:end])
             del self._buffer[: end + (5 if self._in_message else 2)]
             answers.append(self._taken(part) if self._in_message else self._command(part))
-        self._transport.write(b"".join(answers))
-        if answers and answers[-1].startswith(LAST):
+        self._answer(b"".join(answers), last=bool(answers) and answers[-1].startswith(LAST))
+
+    def _answer(self, answers: bytes, *, last: bool) -> None:
+        self._transport.write(answers)
+        if last:
             self._transport.close()
 
     def _greeting(self) -> bytes:

@@ -21,6 +21,7 @@ import pytest
 from runtime.database import Database
 from runtime.errors import Unavailable
 from runtime.postgres import Server
+from tests.acceptance import deliberate_sink
 from tests.acceptance.counting_sink import CountingSink, counting_sink
 from tests.acceptance.exact import PATIENCE, PEOPLE, SOAK, Api, Print, balanced, check_agreement, ledger, settle
 from tests.acceptance.hall import Hall
@@ -53,7 +54,7 @@ class Ground:
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[CountingSink]:
-    with counting_sink(tmp_path) as running:
+    with counting_sink(tmp_path, deliberate_sink.__name__) as running:
         yield running
 
 

@@ -20,7 +20,7 @@ from campaigns.dispatch.verdicts import IN_DOUBT
 from runtime.house import House, open_house
 from runtime.settings import load_settings
 from runtime.worker import release_stalled
-from tests.acceptance import nursery
+from tests.acceptance import deliberate_sink, nursery
 from tests.acceptance.counting_sink import CountingSink, counting_sink
 from tests.acceptance.exact import PATIENCE, PEOPLE, Print, balanced, check_agreement, gone, ledger, settle
 from tests.campaigns.scene import launched, record
@@ -47,7 +47,7 @@ class Ground:
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[CountingSink]:
-    with counting_sink(tmp_path) as running:
+    with counting_sink(tmp_path, deliberate_sink.__name__) as running:
         yield running
 
 
