@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Boolean, any_, cast, func, literal, or_, sele
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from campaigns import deadline, figures, freeze, schedule
+from campaigns import deadline, figures, freeze, schedule, workspace
 from campaigns.dispatch import batch
 from campaigns.experiments import decide
 from campaigns.models import campaigns
@@ -14,13 +14,20 @@ from campaigns.sending import judge
 from segments.uses import Use, register_audience_users, register_segment_users
 from tracking.recount import register_counted_whole
 
-JOBS = (freeze.prepare_run, batch.send_batch, deadline.end_run, figures.count_figures)
-TICKS = (schedule.start_due, judge.judge_campaigns, decide.decide_due, figures.count_in_time)
+JOBS = (freeze.prepare_run, batch.send_batch, deadline.end_run, figures.count_figures, workspace.count_overview)
+TICKS = (
+    schedule.start_due,
+    judge.judge_campaigns,
+    decide.decide_due,
+    figures.count_in_time,
+    workspace.count_overview_in_time,
+)
 
 
 def install() -> None:
     """Importing the modules above declares their jobs and ticks; may run twice."""
     register_counted_whole("campaigns", figures.forget)
+    register_counted_whole("workspace", workspace.forget)
     register_segment_users("campaigns", segment_users)
     register_audience_users("campaigns", audience_users)
 

@@ -239,6 +239,16 @@ campaign_figures = Table(  # the report of a large campaign as it stood at `coun
     info=REFERENCE,
 )
 
+overview_figures = Table(  # the workspace at a glance as it stood at `counted_at` (campaigns/workspace.py): one row
+    "overview_figures",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("counted_at", Instant, nullable=False),
+    Column("took_ms", Integer, nullable=False),
+    Column("figures", JSONB, nullable=False),
+    info=REFERENCE,
+)
+
 report_schedules = Table(  # who gets the programme's report by mail, and how often (web/report_mails.py)
     "report_schedules",
     metadata,

@@ -13,14 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import store
 from campaigns.attribution import Earned, earned
+from campaigns.counted import counts_now
 from campaigns.experiments.outcome import Named, editions_of_runs
 from campaigns.live.base import answers_of
 from campaigns.live.figures import Answer
 from campaigns.live.grouping import Grouping
 from campaigns.models import occurrences, runs, schedules, snapshots
 from campaigns.schedule import MISSED
+from campaigns.states import RunState
 from campaigns.store import Campaign
-from tracking.counts import Counts, MessageRow, counts_by_campaign, counts_by_run, total
+from tracking.counts import Counts, MessageRow, counts_by_run, total
 from tracking.ledger import messages_page
 from tracking.states import State
 
@@ -30,9 +32,12 @@ _URL_FILTER = re.compile(r"{{ \((.*?)\)\|_url }}")  # what compiling adds to a f
 
 async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, Any]:
     """The record of `GET /campaigns/{id}`; money as a decimal string, times aware. Raises NotFound."""
-    by_run = await counts_by_run(conn, campaign_id)
+    by_run = (await counts_now(conn, [campaign_id])).get(campaign_id, {})
     gained = (await earned(conn, [campaign_id])).get(campaign_id, Earned())
-    return await record_of(conn, campaign_id, by_run, gained)
+    record = await record_of(conn, campaign_id, by_run, gained)
+    if any(run["state"] == RunState.FINISHED and _goes_on(run["counts"]) for run in record["runs"]):
+        return await record_of(conn, campaign_id, await counts_by_run(conn, campaign_id), gained)
+    return record
 
 
 async def record_of(
@@ -56,8 +61,8 @@ async def record_of(
 
 async def campaign_lines(conn: AsyncConnection, found: Sequence[Campaign]) -> list[dict[str, Any]]:
     """A page of campaigns as a list shows them: their own fields and their counts."""
-    counts = await counts_by_campaign(conn, [campaign.id for campaign in found])
-    return [{**_own(campaign), "counts": counts.get(campaign.id, Counts()).numbers} for campaign in found]
+    counts = await counts_now(conn, [campaign.id for campaign in found], lately=True)
+    return [{**_own(campaign), "counts": total(counts.get(campaign.id, {}).values()).numbers} for campaign in found]
 
 
 async def message_records(
@@ -104,6 +109,11 @@ async def domains(conn: AsyncConnection, campaign_id: int, limit: int = 15) -> l
 async def answers(conn: AsyncConnection, run_ids: Sequence[int]) -> list[Answer]:
     """What servers said of messages that failed, bounced, wait or are in doubt: alike answers as one."""
     return Grouping(await answers_of(conn, run_ids)).listed()
+
+
+def _goes_on(counts: Mapping[str, int]) -> bool:
+    """Counted before the run came to its end."""
+    return bool(counts["queued"] + counts["sending"])
 
 
 def _told(row: MessageRow, named: Named | None) -> dict[str, Any]:

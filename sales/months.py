@@ -43,6 +43,12 @@ async def month(conn: AsyncConnection, period: Period, now: datetime, *, lately:
     return found or await measure(conn, period, now)
 
 
+async def is_kept(conn: AsyncConnection, period: Period) -> bool:
+    """Whether `month` with `lately` has the month without counting it."""
+    row = closed_months.c
+    return await conn.scalar(select(row.period).where(row.period == period.name).limit(1)) is not None
+
+
 async def measure(conn: AsyncConnection, period: Period, now: datetime) -> dict[str, Measures]:
     """The month counted from the facts, all salespeople at once."""
     values = {"start": period.start, "end": period.end, "now": now}

@@ -92,9 +92,13 @@ async def counts_by_run(conn: AsyncConnection, campaign_id: int) -> dict[int, Co
     return await _counted(conn, _COUNT_CAMPAIGN, {"id": campaign_id})
 
 
-async def counts_by_campaign(conn: AsyncConnection, campaign_ids: Sequence[int]) -> dict[int, Counts]:
-    """The counts of each of these campaigns that has messages, over all its runs."""
-    return await _counted(conn, _COUNT_CAMPAIGNS, {"ids": list(campaign_ids)})
+async def counts_by_runs(conn: AsyncConnection, campaign_ids: Sequence[int]) -> dict[int, dict[int, Counts]]:
+    """The same of several campaigns, by campaign; one without messages is left out."""
+    found: dict[int, dict[int, list[Any]]] = {}
+    if campaign_ids:
+        for row in await conn.execute(_COUNT_CAMPAIGNS, {"ids": list(campaign_ids)}):
+            found.setdefault(row.campaign_id, {}).setdefault(row.whose, []).append(row)
+    return {each: {run_id: _folded(rows) for run_id, rows in runs.items()} for each, runs in found.items()}
 
 
 async def campaign_counts(conn: AsyncConnection, campaign_id: int) -> Counts:
@@ -177,15 +181,15 @@ def _position(cursor: str | None) -> tuple[int, int, int]:
 
 
 _COUNTING = """
-    SELECT {} AS whose, state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n,
+    SELECT campaign_id, run_id AS whose, state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n,
            count(opened_at) AS opened, count(clicked_at) AS clicked, count(complained_at) AS complained,
            count(unsubscribed_at) AS unsubscribed, count(machine_opened_at) AS machine_opened,
            count(machine_clicked_at) AS machine_clicked
-    FROM messages WHERE {} GROUP BY 1, 2, 3
+    FROM messages WHERE {} GROUP BY 1, 2, 3, 4
 """
-_COUNT_RUN = text(_COUNTING.format("run_id", "run_id = :id"))
-_COUNT_CAMPAIGN = text(_COUNTING.format("run_id", "campaign_id = :id"))
-_COUNT_CAMPAIGNS = text(_COUNTING.format("campaign_id", "campaign_id = ANY (CAST(:ids AS bigint[]))"))
+_COUNT_RUN = text(_COUNTING.format("run_id = :id"))
+_COUNT_CAMPAIGN = text(_COUNTING.format("campaign_id = :id"))
+_COUNT_CAMPAIGNS = text(_COUNTING.format("campaign_id = ANY (CAST(:ids AS bigint[]))"))
 
 _PAGE = text("""
     SELECT m.customer_id, m.run_id, m.step, c.external_id, c.name, m.channel, m.address, m.state, m.reason, m.variant,

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from campaigns.content.surveys import survey_of
 from sales.rules import READY_CODES
 from web.i18n import N_, _, ngettext
 from web.survey_words import answer_label
@@ -106,6 +107,8 @@ def _event(item: Mapping[str, Any], categories: Mapping[str, str], today: date) 
 def _link(link: str, categories: Mapping[str, str]) -> str:
     """What a link is about: a category that it names, else its address, shortened."""
     named = next((name for code, name in categories.items() if code in link.casefold().replace("-", "_")), None)
+    if survey_of(link):
+        return link_name(link)
     parts = urlsplit(link_name(link))
     plain = f"{parts.netloc}{parts.path}".rstrip("/")
     return named or (plain if len(plain) <= LONGEST_LINK else plain[:LONGEST_LINK] + "…")

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from campaigns.content.surveys import survey_of
 from customers.topics import Topic
 from web.i18n import N_, _, current_language
+from web.survey_words import survey_name
 from web.told import told
 from web.view import hour
 from web.vocabulary import channel_label, field_label
@@ -66,8 +68,15 @@ GENDERS: Mapping[str, str] = {"male": N_("male"), "female": N_("female")}
 
 
 def link_name(link: str) -> str:
-    """A link as people may read it: what stands for each recipient's own is left out of it."""
-    return _FIELD.sub("…", link)
+    """A link as people may read it: an answer to a survey by what it says, and what stands for each recipient's own is
+    left out."""
+    asked = survey_of(link)
+    if asked is None:
+        return _FIELD.sub("…", link)
+    survey, score = asked
+    if score is None:
+        return _("Survey: %(said)s", said=survey_name(survey.name))
+    return _("Survey: %(said)s", said=_("%(score)s of %(most)s", score=score, most=survey.high))
 
 
 def event_name(kind: str) -> str:

@@ -116,6 +116,14 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('days', name=op.f('pk_growth_figures')),
     info={'spread': 'reference'}
     )
+    op.create_table('overview_figures',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('took_ms', sa.Integer(), nullable=False),
+    sa.Column('figures', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_overview_figures')),
+    info={'spread': 'reference'}
+    )
     op.create_table('past_agents',
     sa.Column('campaign_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('agent', sa.Text(), nullable=False),

@@ -116,15 +116,15 @@ async def save_costs(request: Request) -> Response:
 
 
 async def report_context(house: House, found: store.Campaign, *, counted: bool) -> dict[str, Any]:
-    """For campaigns/report.html. `counted`: with all numbers, however long that takes; otherwise `record` is None of a
-    large one that nobody counted yet, and `picture` too where nobody watches it."""
+    """For campaigns/report.html. `counted`: with all numbers, however long that takes; otherwise of a large one
+    `record` is None while nobody counted it yet, and `picture` while nobody watches it: it comes with the stream."""
     moving = bool(NEXT[found.state])
     async with house.database.connect() as conn:
         large = not counted and await _many(conn, found.id)
         known = (await figures.kept(conn, [found.id])).get(found.id) if large else None
     later = large and known is None
     seen = hub_of(house).watcher.picture(found.id) if moving else None
-    picture = seen if later or not moving else seen or await picture_of(house, found.id)
+    picture = seen if large or not moving else seen or await picture_of(house, found.id)
     live = live_context(picture) if picture else {"picture": None}
     if later:
         return {"moving": moving, "record": None, **live}

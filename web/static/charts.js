@@ -40,7 +40,7 @@
     const lying = chart.kind === "hbar";
     const category = axis("category", { data: chart.categories, inverse: lying, boundaryGap: chart.kind !== "line" });
     const whole = chart.series.every((one) => one.data.every(Number.isInteger));
-    const value = axis("value", whole ? { minInterval: 1 } : chart.percent ? { axisLabel: { color: css("--chart-text"), formatter: "{value}%" } } : {});
+    const value = axis("value", chart.percent ? percents() : whole ? { minInterval: 1 } : {});
     return {
       ...base(chart),
       grid: { left: 4, right: 12, top: 12, bottom: chart.series.length > 1 ? 32 : 4, containLabel: true },
@@ -49,6 +49,9 @@
       series: chart.series.map((one) => series(chart, one)),
     };
   }
+
+  // Where all are 0 the axis has nothing to go by.
+  const percents = () => ({ min: 0, max: (seen) => (seen.max > 0 ? null : 100), axisLabel: { color: css("--chart-text"), formatter: "{value}%" } });
 
   // A value between two gaps draws no line: it needs a point.
   const lonely = (data) => data.some((value, index) => value !== null && (data[index - 1] ?? null) === null && (data[index + 1] ?? null) === null);
