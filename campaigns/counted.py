@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tracking.counts import Counts, counts_by_run, counts_by_runs, total
 
-LARGE = 20_000  # messages; so many are counted in some milliseconds
+LARGE = 250_000  # messages; so many are counted in a twentieth of a second
+LARGE_IN_A_LIST = 20_000  # beside many others
 SHARED = 1.0  # seconds
 SHARE = 20  # a look that took a second is not repeated for 20
 
@@ -54,9 +55,9 @@ _shared: WeakKeyDictionary[Engine, _Shared] = WeakKeyDictionary()
 async def counts_now(
     conn: AsyncConnection, campaign_ids: Sequence[int], *, lately: bool = False
 ) -> dict[int, dict[int, Counts]]:
-    """By campaign and run, of those that have messages: exact, of a large one some seconds old at most. `lately`: of
-    one that is over some minutes old will do."""
-    states = await _large(conn, campaign_ids)
+    """By campaign and run, of those that have messages: exact, of a large one some seconds old at most. `lately`, in
+    lists: of one that is over some minutes old will do."""
+    states = await _large(conn, campaign_ids, LARGE_IN_A_LIST if lately else LARGE)
     found = await counts_by_runs(conn, [each for each in campaign_ids if each not in states])
     kept = await _kept(conn, list(states), lately=lately)
     for campaign_id, runs in states.items():
@@ -76,9 +77,9 @@ async def _looked(conn: AsyncConnection, campaign_id: int, states: States) -> di
     return known.counts
 
 
-async def _large(conn: AsyncConnection, campaign_ids: Sequence[int]) -> dict[int, States]:
-    """Of those campaigns that are large."""
-    rows = await conn.execute(_LARGE, {"ids": list(campaign_ids), "large": LARGE})
+async def _large(conn: AsyncConnection, campaign_ids: Sequence[int], large: int) -> dict[int, States]:
+    """Of those campaigns that have more messages."""
+    rows = await conn.execute(_LARGE, {"ids": list(campaign_ids), "large": large})
     return {row.campaign_id: frozenset(zip(row.runs, row.states, strict=True)) for row in rows}
 
 

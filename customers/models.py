@@ -310,6 +310,7 @@ ratings = Table(  # answers to surveys, one row an answer: all are kept, the las
     *folded_text("category"),
     Column("salesperson", Text),
     crossing_index("ratings", "at"),
+    Index("ix_ratings_survey_at", "survey", "at", text("((customer_id::text || ':'::text) || key::text)")),
     info=PERSON,
 )
 
@@ -359,6 +360,8 @@ suppressions = Table(  # who must not be contacted whatever they consented to
     Column("detail", Text),
     *lifted(),
     crossing_index("suppressions", "expires_at"),
+    # The list, the newest first, as the next index.
+    Index("ix_suppressions_at", "at", text("((((customer_id::text || ':'::text) || channel) || ':'::text) || reason)")),
     info=PERSON,
 )
 
@@ -373,6 +376,7 @@ suppressed_addresses = Table(  # addresses that nobody may be contacted at, whoe
     Column("detail", Text),
     *lifted(),
     crossing_index("suppressed_addresses", "expires_at"),
+    Index("ix_suppressed_addresses_at", "at", text("((kind || ':'::text) || value)")),
     info=LOOKUP,
 )
 

@@ -13,12 +13,15 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import ratings
 from customers.surveys import DETRACTOR, NPS, PROMOTER, SATISFIED_FROM, SURVEYS, nps_group
 from runtime.text import fold
+
+COLUMNS = ("provider", "salesperson", "category")
+_SETS = {0b0111: "month", 0b1011: "provider", 0b1101: "salesperson", 0b1110: "category"}  # by what each leaves out
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,35 @@ class Asked:
     bad: bool = False
 
 
-async def by_month(conn: AsyncConnection, asked: Asked, timezone: str) -> dict[str, Summary]:
-    """Of each month of the workspace's clock, as 2026-11, in order; months without an answer are left out."""
-    month = func.to_char(func.timezone(timezone, ratings.c.at), "YYYY-MM")
-    return await _summed(conn, asked, month)
+@dataclass(frozen=True)
+class Figures:
+    """`months`: of each month of the workspace's clock, as 2026-11, in order; those without an answer are left out.
+    `groups`: by COLUMNS, of each provider, salesperson or category, those with the most answers first; unknown ones are
+    left out."""
+
+    months: Mapping[str, Summary]
+    groups: Mapping[str, Mapping[str, Summary]]
 
 
-async def by_column(conn: AsyncConnection, asked: Asked, name: str) -> dict[str, Summary]:
-    """Of each `provider`, `salesperson` or `category`, those with the most answers first; unknown ones are left out."""
-    column = ratings.c[name]
-    found = await _summed(conn, asked, column)
-    return dict(sorted(found.items(), key=lambda pair: (-pair[1].answers, pair[0])))
+async def figures(conn: AsyncConnection, asked: Asked, timezone: str) -> Figures:
+    """All in one look at the ratings."""
+    month = func.date_trunc("month", func.timezone(timezone, ratings.c.at)).label("month")
+    cell = [month, *(ratings.c[name] for name in COLUMNS), ratings.c.score]
+    chosen = rows(asked, *cell, func.count().label("n")).group_by(*cell).subquery().c  # few, for the sets to sum up
+    by = [chosen.month, *(chosen[name] for name in COLUMNS)]
+    sets = func.grouping_sets(*(tuple_(one, chosen.score) for one in by))
+    statement = select(*by, chosen.score, func.grouping(*by).label("left_out"), func.sum(chosen.n).label("n")).group_by(
+        sets
+    )
+    found: dict[str, dict[str, dict[int, int]]] = {name: {} for name in _SETS.values()}
+    for row in await conn.execute(statement):
+        name = _SETS[row.left_out]
+        if (value := getattr(row, name)) is not None:
+            code = f"{value:%Y-%m}" if name == "month" else value
+            found[name].setdefault(code, {})[row.score] = int(row.n)
+    months, *groups = (_summaries(asked, found[name]) for name in _SETS.values())
+    ranked = [dict(sorted(one.items(), key=lambda pair: (-pair[1].answers, pair[0]))) for one in groups]
+    return Figures(dict(sorted(months.items())), dict(zip(COLUMNS, ranked, strict=True)))
 
 
 def rows(asked: Asked, *columns: ColumnElement[Any]) -> Select[Any]:
@@ -99,13 +120,7 @@ def rows(asked: Asked, *columns: ColumnElement[Any]) -> Select[Any]:
     return select(*columns).select_from(ratings).where(ratings.c.counts, *_conditions(asked))
 
 
-async def _summed(conn: AsyncConnection, asked: Asked, group: ColumnElement[Any]) -> dict[str, Summary]:
-    by = cast(group, Text).label("by")
-    statement = rows(asked, by, ratings.c.score, func.count().label("n")).group_by(by, ratings.c.score).order_by(by)
-    found: dict[str, dict[int, int]] = {}
-    for row in await conn.execute(statement):
-        if row.by is not None:
-            found.setdefault(row.by, {})[row.score] = row.n
+def _summaries(asked: Asked, found: Mapping[str, Mapping[int, int]]) -> dict[str, Summary]:
     return {name: Summary(asked.survey, scores) for name, scores in found.items()}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, and_, cast, literal, or_
+from sqlalchemy import Column, ColumnElement, Row, Select, Text, and_, cast, literal, literal_column, or_
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from runtime.errors import Invalid, Problem
 from runtime.text import printable
 
 MAX_LIMIT = 1_000
+COLON: ColumnElement[str] = literal_column("':'", Text)  # between the parts of a key, as indexes have it
 
 
 @dataclass(frozen=True)
@@ -59,24 +60,32 @@ async def fetch_page(
     sorts: Mapping[str, ColumnElement[Any]],
     key: ColumnElement[Any],
 ) -> Page:
-    """One page of `statement`, ordered by `sorts[listing.sort]` (missing last) and `key` (unique, never null).
+    """One page of `statement`, ordered by `sorts[listing.sort]` (missing last) and `key` (unique, never null). An index
+    of a column that is never missing and the key serves it.
 
     Works without OFFSET: the cursor holds the last row's sort value and key. Raises Invalid for a cursor not made here.
     """
-    column = sorts[listing.sort]
-    asked = statement.add_columns(cast(column, Text).label("_sort"), cast(key, Text).label("_key"))
-    if listing.cursor is not None:
-        asked = asked.where(_after(column, key, listing))
-    order = [column.desc() if listing.descending else column.asc(), key.desc() if listing.descending else key.asc()]
-    asked = asked.order_by(column.is_(None), *order).limit(listing.limit + 1)
     try:
-        rows = (await conn.execute(asked)).all()
+        rows = (await conn.execute(paged(statement, listing, sorts, key))).all()
     except DataError as error:
         raise _bad_cursor() from error
     if len(rows) <= listing.limit:
         return Page(rows, None)
     last = rows[listing.limit - 1]
     return Page(rows[: listing.limit], _encode(last._mapping["_sort"], last._mapping["_key"]))
+
+
+def paged(
+    statement: Select[Any], listing: Listing, sorts: Mapping[str, ColumnElement[Any]], key: ColumnElement[Any]
+) -> Select[Any]:
+    """The statement of that page, and one row more."""
+    column = sorts[listing.sort]
+    asked = statement.add_columns(cast(column, Text).label("_sort"), cast(key, Text).label("_key"))
+    if listing.cursor is not None:
+        asked = asked.where(_after(column, key, listing))
+    order = [column.desc() if listing.descending else column.asc(), key.desc() if listing.descending else key.asc()]
+    missing = [column.is_(None)] if _may_be_missing(column) else []
+    return asked.order_by(*missing, *order).limit(listing.limit + 1)
 
 
 def _after(column: ColumnElement[Any], key: ColumnElement[Any], listing: Listing) -> ColumnElement[bool]:
@@ -87,7 +96,13 @@ def _after(column: ColumnElement[Any], key: ColumnElement[Any], listing: Listing
         return and_(column.is_(None), beyond_key)
     bound = cast(literal(value, Text), column.type)
     beyond = column < bound if listing.descending else column > bound
-    return or_(beyond, and_(column == bound, beyond_key), column.is_(None))
+    if _may_be_missing(column):
+        return or_(beyond, and_(column == bound, beyond_key), column.is_(None))
+    return and_(column <= bound if listing.descending else column >= bound, or_(beyond, beyond_key))
+
+
+def _may_be_missing(column: ColumnElement[Any]) -> bool:
+    return not isinstance(column, Column) or column.nullable is not False
 
 
 def _encode(value: str | None, key: str) -> str:

@@ -195,6 +195,7 @@ def upgrade() -> None:
     info={'spread': 'person'}
     )
     op.create_index('ix_ratings_at_crossing', 'ratings', ['at'], unique=False, postgresql_where=sa.text('at IS NOT NULL'))
+    op.create_index('ix_ratings_survey_at', 'ratings', ['survey', 'at', sa.literal_column("((customer_id::text || ':'::text) || key::text)")], unique=False)
     op.create_table('report_schedules',
     sa.Column('user_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('every', sa.Text(), nullable=False),
@@ -327,6 +328,8 @@ def upgrade() -> None:
     op.add_column('orders', sa.Column('delivered_at', sa.DateTime(timezone=True), nullable=True))
     op.create_index('ix_orders_delivered_at_crossing', 'orders', ['delivered_at'], unique=False, postgresql_where=sa.text('delivered_at IS NOT NULL'))
     op.add_column('runs', sa.Column('frozen_snapshot', sa.Text(), nullable=True))
+    op.create_index('ix_suppressed_addresses_at', 'suppressed_addresses', ['at', sa.literal_column("((kind || ':'::text) || value)")], unique=False)
+    op.create_index('ix_suppressions_at', 'suppressions', ['at', sa.literal_column("((((customer_id::text || ':'::text) || channel) || ':'::text) || reason)")], unique=False)
     # ### end Alembic commands ###
     op.execute("ALTER TABLE messages SET (fillfactor = 55)")
     op.execute("UPDATE messages SET doubted_at = created_at WHERE state = 'unknown'")

@@ -55,6 +55,7 @@ async def spring(conn: AsyncConnection, settings: Settings) -> int:
 @pytest.fixture
 def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counted, "LARGE", 3)
+    monkeypatch.setattr(counted, "LARGE_IN_A_LIST", 3)
 
 
 async def _finish(conn: AsyncConnection) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from customers.rating_figures import Asked, Summary, by_column, by_month
+from customers.rating_figures import Asked, Summary, figures
 from customers.ratings import About, comment_rating, record_rating
 from customers.surveys import SURVEYS
 from tests.customers.test_ratings import answer
@@ -86,9 +86,10 @@ async def test_groups_come_from_what_counts(conn: AsyncConnection) -> None:
     await record_rating(conn, answer(people[1], 3, 2, about=About(provider="A"), salesperson="s1"))
     await comment_rating(conn, people[1], answer(people[1], 3).asked, "Der Kühlschrank 100% laut_", datetime.now(UTC))
     whole = Asked("csat")
-    assert {name: one.answers for name, one in (await by_column(conn, whole, "provider")).items()} == {"A": 2, "B": 1}
-    assert {name: one.answers for name, one in (await by_column(conn, whole, "category")).items()} == {"fridge": 2}
-    months = await by_month(conn, whole, "Asia/Shanghai")
+    found = await figures(conn, whole, "Asia/Shanghai")
+    assert {name: one.answers for name, one in found.groups["provider"].items()} == {"A": 2, "B": 1}
+    assert {name: one.answers for name, one in found.groups["category"].items()} == {"fridge": 2}
+    months = found.months
     assert [(name, one.answers) for name, one in months.items()] == [("2026-11", 2), ("2026-12", 1)]
     assert sum(months.values(), Summary("csat")).distribution == [0, 0, 1, 1, 1]
     for asked, count in (
@@ -102,6 +103,6 @@ async def test_groups_come_from_what_counts(conn: AsyncConnection) -> None:
         (Asked("csat", commented=True), 1),
         (Asked("csat", bad=True), 0),
     ):
-        months = await by_month(conn, asked, "UTC")
+        months = (await figures(conn, asked, "UTC")).months
         assert sum(one.answers for one in months.values()) == count, asked
     assert set(SURVEYS) == {"csat", "nps"}

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import BigInteger, Column, DateTime, MetaData, Numeric, Table, Text, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Numeric,
+    Select,
+    Table,
+    Text,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
+from customers.models import ratings, suppressed_addresses, suppressions
 from runtime.errors import Invalid
-from web.listing import Listing, fetch_page, read_listing
+from web.listing import Listing, fetch_page, paged, read_listing
+from web.pages import suppressed, surveys
 
 things = Table(
     "things",
@@ -23,8 +39,9 @@ things = Table(
     Column("name", Text),
     Column("at", DateTime(timezone=True)),
     Column("amount", Numeric(20, 4)),
+    Column("place", BigInteger, nullable=False),
 )
-SORTS = {"name": things.c.name, "at": things.c.at, "amount": things.c.amount, "id": things.c.id}
+SORTS = {name: things.c[name] for name in ("name", "at", "amount", "id", "place")}
 NOON = datetime(2026, 3, 29, 12, 0, 0, 123456, tzinfo=UTC)
 ROWS = [
     {
@@ -32,6 +49,7 @@ ROWS = [
         "name": None if number % 5 == 0 else f"n{number % 7} “é”",
         "at": None if number % 4 == 0 else NOON + timedelta(microseconds=number % 3),
         "amount": None if number % 6 == 0 else f"{number % 5}.1000",
+        "place": number % 9,
     }
     for number in range(1, 41)
 ]
@@ -66,6 +84,27 @@ async def test_pages_join_to_the_whole(sort: str, descending: bool, limit: int, 
     values = [next(row for row in ROWS if row["id"] == number)[sort] for number in found]
     known = [value for value in values if value is not None]
     assert values == known + [None] * (len(values) - len(known))
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "index"),
+    [
+        (select(suppressed_addresses), suppressed.KEY, "ix_suppressed_addresses_at"),
+        (select(suppressions), suppressed.PEOPLE_KEY, "ix_suppressions_at"),
+        (select(ratings).where(ratings.c.survey == "csat"), surveys.KEY, "ix_ratings_survey_at"),
+    ],
+)
+async def test_long_lists_are_read_in_the_order_of_an_index(
+    lines: Select[Any], key: ColumnElement[str], index: str, conn: AsyncConnection
+) -> None:
+    """However long they are: without reading and sorting all of it."""
+    listing = Listing(q="", sort="at", descending=True, cursor=None, limit=50)
+    for setting in ("enable_seqscan", "enable_bitmapscan"):
+        await conn.execute(text(f"SET LOCAL {setting} = off"))
+    asked = paged(lines, listing, {"at": lines.selected_columns["at"]}, key)
+    told = asked.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True})
+    plan = "\n".join((await conn.execute(text(f"EXPLAIN {told}".replace(":", "\\:")))).scalars())
+    assert (index in plan, "Sort" in plan) == (True, False), plan
 
 
 async def test_a_cursor_that_no_list_gave_is_refused(filled: AsyncConnection) -> None:

@@ -36,12 +36,14 @@ from web.access import MARKETERS, MIB, READERS, Role, Route, house_of, viewer_of
 from web.downloads import rows_csv
 from web.i18n import N_, _
 from web.lifting import COMPLAINED, lift_of_address, lift_of_person
-from web.listing import fetch_page, read_listing
+from web.listing import COLON, fetch_page, read_listing
 from web.render import page, redirect
 from web.vocabulary import channel_label, field_label
 
 SORTS = {name: suppressed_addresses.c[name] for name in ("value", "reason", "at", "expires_at")}
 PEOPLE_SORTS = {name: suppressions.c[name] for name in ("channel", "reason", "at", "expires_at")}
+KEY = suppressed_addresses.c.kind + COLON + suppressed_addresses.c.value
+PEOPLE_KEY = cast(suppressions.c.customer_id, Text) + COLON + suppressions.c.channel + COLON + suppressions.c.reason
 PEOPLE = "people"
 LARGEST_FILE = 8 * MIB
 FAULTS_SHOWN = 20
@@ -72,7 +74,7 @@ async def listing(request: Request) -> Response:
     if asked.q:
         statement = statement.where(row.value.icontains(asked.q, autoescape=True))
     async with house_of(request).database.connect() as conn:
-        found = await fetch_page(conn, statement, asked, SORTS, row.kind + ":" + row.value)
+        found = await fetch_page(conn, statement, asked, SORTS, KEY)
     return page(
         request,
         "suppressed/list.html",
@@ -102,9 +104,8 @@ async def people(request: Request) -> Response:
             column.contains(fold(asked.q), autoescape=True) for column in (customers.c.name_folded, customers.c.email)
         ]
         statement = statement.where(or_(*like))
-    key = cast(row.customer_id, Text) + ":" + row.channel + ":" + row.reason
     async with house_of(request).database.connect() as conn:
-        found = await fetch_page(conn, statement, asked, PEOPLE_SORTS, key)
+        found = await fetch_page(conn, statement, asked, PEOPLE_SORTS, PEOPLE_KEY)
     return page(
         request,
         "suppressed/people.html",

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from customers.models import customers, ratings, salespeople
-from customers.rating_figures import Asked, Summary, by_column, by_month, rows
+from customers.rating_figures import COLUMNS as TABLES
+from customers.rating_figures import Asked, Summary, figures, rows
 from customers.surveys import CSAT, NPS, SURVEYS
 from runtime.clock import utc_now
 from runtime.settings import Settings
@@ -20,16 +21,16 @@ from sales.period import period_of, read_period
 from web.access import READERS, Route, house_of
 from web.downloads import rows_csv
 from web.i18n import N_, _
-from web.listing import fetch_page, read_listing
+from web.listing import COLON, fetch_page, read_listing
 from web.names import names_of
 from web.render import page
 from web.sentences import category_names
 
+KEY = cast(ratings.c.customer_id, Text) + COLON + cast(ratings.c.key, Text)
 SORTS = {"at": ratings.c.at, "score": ratings.c.score}
 SPANS = (1, 3, 12, 36)  # months
 MOST_GROUPS = 50  # of a table
 KINDS = {"": N_("All answers"), "commented": N_("With a comment"), "bad": N_("Bad ones")}
-TABLES = ("provider", "salesperson", "category")
 COLUMNS = ("at", "survey", "score", "comment", "customer", "provider", "salesperson", "category", "channel", "campaign")
 
 
@@ -49,13 +50,13 @@ async def show(request: Request) -> Response:
     now = utc_now()
     asked, span = read_asked(request, house.settings, now), _span(request)
     async with house.database.connect() as conn:
-        months = await by_month(conn, asked, house.settings.timezone)
-        groups = {name: await by_column(conn, asked, name) for name in TABLES}
+        known = await figures(conn, asked, house.settings.timezone)
+        months, groups = known.months, known.groups
         names = {
             "salesperson": await names_of(conn, salespeople, groups["salesperson"]),
             "category": await category_names(conn),
         }
-        found = await fetch_page(conn, _answers(_listed(request, asked)), listing, SORTS, _KEY)
+        found = await fetch_page(conn, _answers(_listed(request, asked)), listing, SORTS, KEY)
     filled = _filled(months, asked, house.settings, now)
     return page(
         request,
@@ -144,9 +145,6 @@ def _listed(request: Request, asked: Asked) -> Asked:
     """Those of the list: `kind` and the words that are searched for narrow it, not the figures."""
     kind, query = request.query_params.get("kind", ""), request.query_params.get("q", "").replace("\0", "").strip()
     return replace(asked, bad=kind == "bad", commented=kind == "commented", q=query[:200] or None)
-
-
-_KEY = cast(ratings.c.customer_id, Text) + ":" + cast(ratings.c.key, Text)
 
 
 def _answers(asked: Asked) -> Select[Any]:
