@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,15 @@ class Hall:
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
+
+
+@asynccontextmanager
+async def web_hall(folder: Path, database_url: str, secret: str) -> AsyncIterator[Hall]:
+    """An installation with a web process alone, which answers; over a database that is migrated."""
+    hall = Hall(folder, {"HEARTH_DATABASE_URL": database_url, "HEARTH_SECRET_KEY": secret})
+    hall.start("web", "web", "--port", str(hall.port))
+    try:
+        await hall.answering()
+        yield hall
+    finally:
+        await hall.stop()

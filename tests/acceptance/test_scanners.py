@@ -10,21 +10,19 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from customers.models import activity, consents, standing_consents
-from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.signing import Signer
-from tests.acceptance.hall import Hall
-from tests.tracking.people_with_mail import make_messages, make_people
+from tests.acceptance.hall import Hall, web_hall
+from tests.tracking.people_with_mail import make_mailed
 from tracking.ledger import MessageKey
-from tracking.models import events, link_tables, messages
+from tracking.models import events, messages
 from tracking.recount import recount
 from tracking.tokens import MessageUrls
 
@@ -39,19 +37,14 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 @pytest.fixture
 async def hall(tmp_path: Path, database_url: str) -> AsyncIterator[Hall]:
-    made = Hall(tmp_path, {"HEARTH_DATABASE_URL": database_url, "HEARTH_SECRET_KEY": SECRET})
-    made.start("web", "web", "--port", str(made.port))
-    await made.answering()
-    yield made
-    await made.stop()
+    async with web_hall(tmp_path, database_url, SECRET) as running:
+        yield running
 
 
 @pytest.fixture
 async def keys(db: Database) -> list[MessageKey]:
     async with db.begin() as conn:
-        people = await make_people(conn, PEOPLE, email="somebody@example.com")
-        made = await make_messages(conn, people, sent_at=utc_now() - timedelta(hours=1))
-        await conn.execute(insert(link_tables), {"run_id": 1, "links": LINKS})
+        made = await make_mailed(conn, PEOPLE, LINKS)
         await recount(conn)  # the messages were made by hand
     return made
 

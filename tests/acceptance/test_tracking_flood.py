@@ -16,23 +16,21 @@ import statistics
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
-from runtime.clock import utc_now
 from runtime.database import Database
 from runtime.signing import Signer
 from tests.acceptance.counting_sink import counting_sink
 from tests.acceptance.exact import Api, settle
-from tests.acceptance.hall import Hall
-from tests.tracking.people_with_mail import make_messages, make_people
+from tests.acceptance.hall import Hall, web_hall
+from tests.tracking.people_with_mail import make_mailed
 from tests.waiting import until
 from tracking.ledger import MessageKey
-from tracking.models import events, link_tables
+from tracking.models import events
 from tracking.tokens import MessageUrls
 
 SOAK = bool(os.environ.get("HEARTH_SOAK"))
@@ -67,20 +65,14 @@ end
 
 @pytest.fixture
 async def hall(tmp_path: Path, database_url: str) -> AsyncIterator[Hall]:
-    made = Hall(tmp_path, {"HEARTH_DATABASE_URL": database_url, "HEARTH_SECRET_KEY": SECRET})
-    made.start("web", "web", "--port", str(made.port))
-    await made.answering()
-    yield made
-    await made.stop()
+    async with web_hall(tmp_path, database_url, SECRET) as running:
+        yield running
 
 
 @pytest.fixture
 async def own(db: Database) -> list[MessageUrls]:
     async with db.begin() as conn:
-        keys = await make_messages(
-            conn, await make_people(conn, PEOPLE, email="own@example.com"), sent_at=utc_now() - timedelta(hours=1)
-        )
-        await conn.execute(insert(link_tables), {"run_id": 1, "links": ["https://shop.example.com/air"]})
+        keys = await make_mailed(conn, PEOPLE, ["https://shop.example.com/air"])
     return [MessageUrls(Signer(SECRET), "", key) for key in keys]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +11,9 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.models import activity, customers
+from runtime.clock import utc_now
 from tracking.ledger import MessageKey
-from tracking.models import messages
+from tracking.models import link_tables, messages
 
 SENT_AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -33,6 +34,13 @@ async def make_messages(
     row["sent_at"] = SENT_AT if state in ("sent", "delivered", "bounced") else None
     await conn.execute(insert(messages), [{"customer_id": person, **row, **values} for person in people])
     return [MessageKey(person, run_id) for person in people]
+
+
+async def make_mailed(conn: AsyncConnection, count: int, links: Sequence[str]) -> list[MessageKey]:
+    """`count` customers who were sent a mail with `links` an hour ago, in run 1."""
+    people = await make_people(conn, count, email="somebody@example.com")
+    await conn.execute(insert(link_tables), {"run_id": 1, "links": list(links)})
+    return await make_messages(conn, people, sent_at=utc_now() - timedelta(hours=1))
 
 
 async def message(conn: AsyncConnection, key: MessageKey) -> Any:
