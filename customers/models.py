@@ -419,6 +419,7 @@ activity = Table(  # folds of facts, one row a customer, made with the customer;
         for name in ("first_order_at", "last_order_at", "next_order_expected_at", "last_rated_at", "engaged_until")
     ),
     info=PERSON,
+    postgresql_with={"fillfactor": 80},
 )
 
 imports = Table(

@@ -100,8 +100,11 @@ async def driver(conn: AsyncConnection) -> psycopg.AsyncConnection[Any]:
 
     A statement must have run on `conn` before: SQLAlchemy begins lazily; without it the commit commits nothing.
     """
-    raw = await conn.get_raw_connection()
-    found = raw.driver_connection
+    sync = conn.sync_connection
+    if sync is not None and not (sync.closed or sync.invalidated):  # at hand; the other way costs 10 µs
+        found = sync.connection.driver_connection
+    else:
+        found = (await conn.get_raw_connection()).driver_connection
     assert isinstance(found, psycopg.AsyncConnection)
     return found
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from psycopg.errors import DeadlockDetected
@@ -64,6 +65,15 @@ class Group(Generic[Item]):
         self._waiting.clear()
 
 
+@dataclass
+class _Lane(Generic[Item]):
+    """A connection's turn: the group that it writes, and how it fares."""
+
+    group: Group[Item] | None = None
+    tries: int = 0
+    deadline: float = 0.0
+
+
 class GroupCommit(Generic[Item]):
     """One writer, on one event loop. `patience`: seconds for which a group is tried again where the database refuses
     it or is away. `atomic` False: `write` needs no transaction, each of its statements commits by itself (one statement
@@ -72,6 +82,10 @@ class GroupCommit(Generic[Item]):
     `enough`: a group that has fewer items stays open for as long as the one before took, at most LONGEST_HOLD. Where
     items come from those who waited for that one, they would otherwise fall into small groups that wait for each
     other's commits.
+
+    `lanes`: so many groups may be written at once, each over a connection of its own, which it keeps for `linger`
+    seconds after the last one. A further group begins when it has as many items as the smallest that is being written:
+    before that, waiting for the others costs less than a group more.
     """
 
     def __init__(
@@ -83,6 +97,8 @@ class GroupCommit(Generic[Item]):
         enough: Callable[[], int] | None = None,
         atomic: bool = True,
         lost: Lost[Item] | None = None,
+        lanes: int = 1,
+        linger: float = 0.0,
     ) -> None:
         self._database = database
         self._write = write
@@ -90,14 +106,16 @@ class GroupCommit(Generic[Item]):
         self._enough = enough
         self._atomic = atomic
         self._lost = lost
+        self._most = lanes
+        self._linger = linger
         self._took = 0.0
         self._open: deque[Group[Item]] = deque()  # not begun; only the last one takes more
-        self._group: Group[Item] | None = None
+        self._lanes: list[_Lane[Item]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[bool]] = []  # lanes that keep their connection for what may come
+        self._reserved = False  # the first open group, for a lane that comes for it
         self._wanted = 0
         self._full: asyncio.Future[None] | None = None
-        self._tries = 0
-        self._deadline = 0.0
-        self._writer: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -106,46 +124,71 @@ class GroupCommit(Generic[Item]):
 
     def submit(self, item: Item) -> Group[Item]:
         """The group with which the item is committed, to be awaited: it may fail with DBAPIError, Unavailable, whatever
-        the write raised. Groups commit one after the other, in the order of submission."""
+        the write raised. Groups begin in the order of submission."""
         if not self._open or len(self._open[-1].items) >= LARGEST_GROUP:
             self._open.append(Group())
         group = self._open[-1]
         group.items.append(item)
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._work_off())
+        if (self._idle or len(self._lanes) < self._most) and self._reserve():
+            self._call()
         elif self._full is not None and len(group.items) >= self._wanted and not self._full.done():
             self._full.set_result(None)
         return group
 
     async def close(self) -> None:
         """Return when everything submitted is committed or has failed."""
-        while self._writer is not None and not self._writer.done():
-            await asyncio.wait([self._writer])
+        self._linger = 0.0
+        for idle in list(self._idle):
+            self._dismiss(idle)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
-    async def _work_off(self) -> None:
-        while self._open or self._group is not None:
-            [error] = await asyncio.gather(self._series(), return_exceptions=True)
-            if error is None or self._group is None:  # or the connection broke after its last group
+    def _reserve(self) -> bool:
+        """Whether the first open group should begin; nobody else comes for it then."""
+        if self._reserved or not self._open:
+            return False
+        written = [len(lane.group.items) for lane in self._lanes if lane.group is not None]
+        self._reserved = not written or len(self._open[0].items) >= min(written)
+        return self._reserved
+
+    def _call(self) -> None:
+        """A lane that is free comes for the group."""
+        if self._idle:
+            self._idle.pop().set_result(True)
+            return
+        lane: _Lane[Item] = _Lane()
+        self._lanes.append(lane)
+        task = asyncio.create_task(self._work_off(lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work_off(self, lane: _Lane[Item]) -> None:
+        called = True
+        while lane.group is not None or called or self._reserve():
+            called = False
+            [error] = await asyncio.gather(self._series(lane), return_exceptions=True)
+            if error is None or lane.group is None:  # or the connection broke after its last group
                 continue
-            if self._once_more(error):
+            if self._once_more(lane, error):
                 await asyncio.sleep(_PAUSE if self._patience else 0)
             else:
-                self._give_up(self._group, error)
+                self._give_up(lane, error)
+        self._lanes.remove(lane)
 
-    async def _series(self) -> None:
+    async def _series(self, lane: _Lane[Item]) -> None:
         """Group after group over one connection, until nothing waits any more."""
-        group = self._group or await self._next_group()
+        group = lane.group or await self._next_group(lane)
         async with self._database.connect(autocommit=not self._atomic) as conn:
             while True:
                 begun = time.monotonic()
-                self._tries += 1
+                lane.tries += 1
                 await self._commit(conn, group.items)
                 self._took = time.monotonic() - begun
-                self._group = None
+                lane.group = None
                 group.end(None)
-                if not self._open:
+                if not (self._reserve() or await self._rest()):
                     return
-                group = await self._next_group()
+                group = await self._next_group(lane)
 
     async def _commit(self, conn: AsyncConnection, items: Sequence[Item]) -> None:
         if not self._atomic:
@@ -154,12 +197,33 @@ class GroupCommit(Generic[Item]):
         async with conn.begin():
             await self._write(conn, items)
 
-    async def _next_group(self) -> Group[Item]:
-        """The first of those that wait, begun from now on."""
+    async def _rest(self) -> bool:
+        """Whether this lane is called again soon."""
+        if not self._linger:
+            return False
+        loop = asyncio.get_running_loop()
+        called: asyncio.Future[bool] = loop.create_future()
+        self._idle.append(called)
+        alarm = loop.call_later(self._linger, self._dismiss, called)
+        try:
+            return await called
+        finally:
+            alarm.cancel()
+            if called in self._idle:  # it was cancelled
+                self._idle.remove(called)
+
+    def _dismiss(self, idle: asyncio.Future[bool]) -> None:
+        if idle in self._idle:
+            self._idle.remove(idle)
+            idle.set_result(False)
+
+    async def _next_group(self, lane: _Lane[Item]) -> Group[Item]:
+        """The one that is reserved, begun from now on."""
         if self._enough is not None and self._took:
             await self._hold(self._enough())
-        group = self._group = self._open.popleft()
-        self._tries, self._deadline = 0, time.monotonic() + self._patience
+        self._reserved = False
+        group = lane.group = self._open.popleft()
+        lane.tries, lane.deadline = 0, time.monotonic() + self._patience
         return group
 
     async def _hold(self, enough: int) -> None:
@@ -176,14 +240,16 @@ class GroupCommit(Generic[Item]):
             alarm.cancel()
             self._full = None
 
-    def _once_more(self, error: BaseException) -> bool:
+    def _once_more(self, lane: _Lane[Item], error: BaseException) -> bool:
         locked_up = isinstance(error, DBAPIError) and isinstance(error.orig, DeadlockDetected)
-        again = time.monotonic() < self._deadline or (locked_up and self._tries < _TRIES)
+        again = time.monotonic() < lane.deadline or (locked_up and lane.tries < _TRIES)
         return again and isinstance(error, DBAPIError | Unavailable)
 
-    def _give_up(self, group: Group[Item], error: BaseException) -> None:
-        self._group = None
-        log.error("%s items lost their group commit (%s): %s", len(group.items), self._write.__qualname__, error)
+    def _give_up(self, lane: _Lane[Item], error: BaseException) -> None:
+        group, lane.group = lane.group, None
+        assert group is not None
+        said = error.orig if isinstance(error, DBAPIError) else error  # without the statement, of which there are many
+        log.error("%s items lost their group commit (%s): %s", len(group.items), self._write.__qualname__, said)
         if self._lost is not None:
             self._lost(group.items, error)
         group.end(error)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -24,6 +23,7 @@ _TAGS = struct.Struct(4 * f"{TAG_BYTES}s")
 _SIGNATURE_BYTES = 16
 _EXPIRY = struct.Struct(">Q")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BLOCK = hashlib.sha256().block_size
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))  # RFC 2104
 
@@ -119,7 +119,7 @@ def to_text(data: bytes) -> str:
 def from_text(text: str) -> bytes:
     """The bytes behind `to_text`, which has one spelling for each. Raises BadSignature."""
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        data = binascii.a2b_base64(text.encode("ascii").translate(_STANDARD) + b"=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         data = b""
     if to_text(data) != text:

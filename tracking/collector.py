@@ -15,12 +15,17 @@ from runtime.database import Database
 from runtime.errors import Unavailable
 from runtime.group_commit import Group, GroupCommit
 from tracking.facts import Fact
+from tracking.folds import SEEN_KINDS
 from tracking.ingest import store
+from tracking.rejudging import look_again
+from tracking.seen import store_seen
 from tracking.spool import Refused, Spool
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000  # beyond, a flood is refused instead of kept in memory
+LANES = 2  # groups of opens and clicks that are written at once: while one waits for its commit, another is worked on
+LINGER_SECONDS = 1.0
 LOOK_SECONDS = 1.0  # between two tries to replay
 
 Kept = Callable[[BaseException | None], None]  # is told once the fact is kept, or what kept it from that
@@ -35,7 +40,8 @@ class Collector:
 
     def __init__(self, database: Database, spool: Spool | None = None) -> None:
         self._database = database
-        self._commits = GroupCommit(database, _store)
+        self._seen = GroupCommit(database, self._store_seen, atomic=False, lanes=LANES, linger=LINGER_SECONDS)
+        self._said = GroupCommit(database, _store)
         self._groups: dict[Group[Fact], list[Kept]] = {}
         self._spool = spool
         self._away = False
@@ -51,12 +57,12 @@ class Collector:
     def take(self, fact: Fact, kept: Kept) -> None:
         """Calls `kept` when the fact is committed or, with the database away, in the spool. Raises Unavailable when too
         many wait already."""
-        if self._commits.waiting + len(self._aside) >= MOST_WAITING:
+        if self._seen.waiting + self._said.waiting + len(self._aside) >= MOST_WAITING:
             raise Unavailable("more opens and clicks arrive than can be written; try again in a moment")
         if self._away:
             self._put_aside([(fact, kept)])
             return
-        group = self._commits.submit(fact)
+        group = (self._seen if fact.kind in SEEN_KINDS else self._said).submit(fact)
         waiting = self._groups.get(group)
         if waiting is None:
             waiting = self._groups[group] = []
@@ -94,7 +100,8 @@ class Collector:
 
     async def close(self) -> None:
         """Wait until all that was taken in is written."""
-        await self._commits.close()
+        await self._seen.close()
+        await self._said.close()
         await asyncio.gather(*self._tasks)
         if self._watch is not None:
             self._watch.cancel()
@@ -117,6 +124,15 @@ class Collector:
             return
         for kept in waiting:
             kept(error)
+
+    async def _store_seen(self, conn: AsyncConnection, facts: Sequence[Fact]) -> None:
+        """By one statement, which commits them; a second look comes after that, and may fail without them."""
+        if await store_seen(conn, facts):
+            try:
+                async with self._database.begin() as own:
+                    await look_again(own)
+            except (Unavailable, DBAPIError) as error:
+                log.warning("clicks will be looked at again later: %s", error)
 
     def _put_aside(self, facts: Sequence[tuple[Fact, Kept]]) -> None:
         first = not self._aside

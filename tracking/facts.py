@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from tracking.ledger import MessageKey
@@ -22,8 +22,7 @@ class FactKind(StrEnum):
     PAGE_VISIT = "page_visit"  # of the shop, by who came from a message
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One thing that happened to a message at `at` (aware).
 
     `machine`: the word for the machine that did it, None for a person (`tracking.machines`). `link`: where a click
@@ -40,13 +39,18 @@ class Fact:
     link_index: int | None = None
     source: str | None = None
 
-    @property
-    def event_key(self) -> UUID:
-        """The same however often the fact is recorded."""
-        said = (self.key, self.kind, self.at.timestamp(), self.link_index, self.agent, self.source)
-        return event_key(repr(said))
+    def at_and_key(self) -> tuple[str, str]:
+        """The instant, and the event's key, as PostgreSQL reads them: the same however often the fact is recorded."""
+        customer, run, step = self.key
+        at = self.at.isoformat()
+        said = f"{customer}.{run}.{step} {self.kind} {at} {self.link_index} {self.source} {self.agent}"
+        return at, _hash(said)
 
 
 def event_key(said: str) -> UUID:
     """The key of an event: a hash of what its origin calls it, so that a repeated report is one row."""
-    return UUID(bytes=hashlib.sha256(said.encode(errors="surrogatepass")).digest()[:16])
+    return UUID(_hash(said))
+
+
+def _hash(said: str) -> str:
+    return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -14,6 +14,7 @@ from customers.consents import MARKETING, ConsentEntry, record_consents
 from customers.results import Consent
 from tracking.facts import Fact, FactKind
 from tracking.folds import SEEN_KINDS
+from tracking.rejudging import look_again
 from tracking.seen import BOUND_FACTS, MESSAGE, fact_arrays, store_seen
 
 
@@ -23,8 +24,8 @@ async def store(conn: AsyncConnection, facts: Sequence[Fact], now: datetime) -> 
     seen = [fact for fact in facts if fact.kind in SEEN_KINDS]
     visits = [fact for fact in facts if fact.kind is FactKind.PAGE_VISIT]
     said = {fact.key: fact for fact in facts if fact.kind in _WORDS}  # a person's last word on a message
-    if seen:
-        await store_seen(conn, seen)
+    if seen and await store_seen(conn, seen):
+        await look_again(conn)
     if visits:
         await _store_visits(conn, visits)
     for kind, granted in ((FactKind.UNSUBSCRIBED, False), (FactKind.RESUBSCRIBED, True)):

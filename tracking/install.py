@@ -21,6 +21,7 @@ from runtime.workspace import put
 from tracking.models import campaign_names, events, messages
 from tracking.partitions import make_ahead
 from tracking.recount import fold_missing_scores
+from tracking.rejudging import look_again
 from tracking.retention import horizon, put_away
 from tracking.tallies import forget_tallies
 
@@ -74,6 +75,14 @@ async def forget_old_tallies(house: House, term: Term, now: datetime) -> None:
     async with house.database.begin() as conn:
         await check_term(conn, term)
         await forget_tallies(conn, now)
+
+
+@tick(every=timedelta(minutes=1))
+async def look_again_at_what_was_left(house: House, term: Term, now: datetime) -> None:
+    """By processes that died between noting and looking."""
+    async with house.database.begin() as conn:
+        await check_term(conn, term)
+        await look_again(conn)
 
 
 @job("tracking.fold_missing_scores")

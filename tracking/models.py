@@ -158,6 +158,19 @@ archive_files = Table(  # how far each was written when what it holds left the d
     info=LOCAL,
 )
 
+second_looks = Table(  # messages at which somebody must look again (rejudging.py); hardly ever a row, and not for long
+    "second_looks",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("run_id", BigInteger, nullable=False),
+    Column("step", SmallInteger, nullable=False),
+    Column("since", Instant, nullable=False),  # the first of what was noticed
+    Column("machine", Boolean, nullable=False),  # may have been at work
+    Column("earlier", Boolean, nullable=False),  # than what the person's score knew of
+    info={**PERSON, "stays_with": ("messages", ("run_id", "step"))},
+)
+
 campaign_names = Table(  # by name, for rules and timelines; written by campaigns/, read by whoever shows a message
     "campaign_names",
     metadata,

@@ -2,7 +2,8 @@
 only the headers of a link asked for.
 
 The events that are stored already are flagged then, with the reason, and what they had moved is put right: `hearth db
-recount` finds no difference.
+recount` finds no difference. So is the score of who did earlier what was told later. `seen` notes with the facts where
+that may be so (second_looks); the look itself has a transaction of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from customers.changes import ACTIVITY, note_changed
 from tracking.folds import SCORES, SEEN_KINDS, SEEN_OF_MESSAGES, SEEN_OF_PEOPLE
 from tracking.ledger import MessageKey
 from tracking.machines import HEAD, TRAP
@@ -26,17 +28,36 @@ AROUND_TRAP = timedelta(seconds=60)
 LOOK_BACK = 2 * AROUND_TRAP
 
 
-async def rejudge(conn: AsyncConnection, keys: Sequence[MessageKey], since: datetime) -> None:
-    """Look again at what was done to these messages, whose rows this transaction holds, from shortly before `since`
-    on."""
-    asked = _columns(keys)
-    taken = (await conn.execute(_FLAG, {**asked, "since": since - LOOK_BACK})).all()
-    if not taken:
-        return
-    await conn.execute(_REFOLD_MESSAGES, _columns(sorted({MessageKey(*row) for row in taken})))
-    people = {"ids": sorted({row.customer_id for row in taken})}
-    await conn.execute(_HOLD, people)  # so that the next statement sees what others did to them
-    await conn.execute(_REFOLD_PEOPLE, people)
+async def look_again(conn: AsyncConnection) -> int:
+    """Look again at the messages that are noted (second_looks) and that nobody else is looking at; how many. Whoever
+    noted one calls this soon after; what a dead process left, others find."""
+    noted = (await conn.execute(_TAKE)).all()
+    if not noted:
+        return 0
+    await conn.execute(_HOLD_MESSAGES, _columns(sorted({_key(row) for row in noted})))
+    people = {row.customer_id for row in noted if row.earlier}
+    suspects = [row for row in noted if row.machine]
+    if suspects:
+        people |= await _rejudge(conn, sorted({_key(row) for row in suspects}), min(row.since for row in suspects))
+    if people:
+        ids = sorted(people)
+        await conn.execute(_HOLD_PEOPLE, {"ids": ids})  # so that the next statement sees what others did to them
+        await conn.execute(_REFOLD_PEOPLE, {"ids": ids})
+        await note_changed(conn, (ACTIVITY, "events", "messages"), ids)
+    return len(noted)
+
+
+async def _rejudge(conn: AsyncConnection, keys: Sequence[MessageKey], since: datetime) -> set[int]:
+    """Judge anew what was done to these messages, whose rows this transaction holds, from shortly before `since` on.
+    The people of whom more is known now to be a machine's."""
+    flagged = (await conn.execute(_FLAG, {**_columns(keys), "since": since - LOOK_BACK})).all()
+    if flagged:
+        await conn.execute(_REFOLD_MESSAGES, _columns(sorted({_key(row) for row in flagged})))
+    return {row.customer_id for row in flagged}
+
+
+def _key(row: Row[Any]) -> MessageKey:
+    return MessageKey(row.customer_id, row.run_id, row.step)
 
 
 def _columns(keys: Sequence[MessageKey]) -> dict[str, Any]:
@@ -51,6 +72,16 @@ _ASKED = """
 """
 _OF_MESSAGE = "{e}.customer_id = {k}.customer_id AND {e}.run_id = {k}.run_id AND {e}.step = {k}.step"
 _JOINED = f"JOIN {_ASKED} ON {_OF_MESSAGE.format(e='{of}', k='k')}"
+
+_TAKE = text("""
+    DELETE FROM second_looks WHERE (customer_id, id) IN (
+        SELECT customer_id, id FROM second_looks FOR UPDATE SKIP LOCKED
+    )
+    RETURNING customer_id, run_id, step, since, machine, earlier
+""")
+_HOLD_MESSAGES = text(f"""
+    SELECT FROM messages m {_JOINED.format(of="m")} ORDER BY m.customer_id, m.run_id, m.step FOR NO KEY UPDATE OF m
+""")
 
 _FLAG = text(f"""
     WITH clicks AS MATERIALIZED (
@@ -93,7 +124,7 @@ _MEANT = """
     meant AS (SELECT DISTINCT coalesce(merged_into, id) AS id FROM customers WHERE id = ANY(CAST(:ids AS bigint[])))
 """
 _THEIRS = "(c.id IN (SELECT id FROM meant) OR c.merged_into IN (SELECT id FROM meant))"
-_HOLD = text(f"""
+_HOLD_PEOPLE = text(f"""
     WITH {_MEANT}
     UPDATE activity a SET last_opened_at = a.last_opened_at
     FROM (SELECT id FROM meant ORDER BY id) m WHERE a.customer_id = m.id

@@ -15,7 +15,6 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -130,7 +129,7 @@ def _locked(path: Path) -> Iterator[bool]:
 
 
 def _line(fact: Fact) -> str:
-    return json.dumps({**asdict(fact), "key": list(fact.key), "at": fact.at.isoformat()}) + "\n"
+    return json.dumps({**fact._asdict(), "key": list(fact.key), "at": fact.at.isoformat()}) + "\n"
 
 
 def _read(path: Path) -> list[Fact]:

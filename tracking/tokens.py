@@ -17,6 +17,7 @@ from tracking.ledger import MessageKey
 _LARGEST_ID = 2**63 - 1
 _LARGEST_STEP = 2**15 - 1
 _LONGEST_TOKEN = 64
+_LONGEST_VARINT = 10  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +134,12 @@ def _varint(number: int) -> bytes:
 
 def _read_varint(data: bytes, start: int) -> tuple[int, int]:
     """A number and where it ends. Raises ValueError when cut off, too long, or not the one spelling of its number."""
-    number = 0
-    for place in range(10):
-        if start + place >= len(data):
-            raise ValueError("cut off")
-        byte = data[start + place]
-        number |= (byte & 0x7F) << (7 * place)
+    number = shift = 0
+    for at, byte in enumerate(data[start : start + _LONGEST_VARINT], start + 1):
         if byte < 0x80:
-            if byte == 0 and place:
+            if byte == 0 and shift:
                 raise ValueError("not the shortest spelling")
-            return number, start + place + 1
-    raise ValueError("too long")
+            return number | byte << shift, at
+        number |= (byte & 0x7F) << shift
+        shift += 7
+    raise ValueError("cut off, or too long")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import text
@@ -89,7 +89,7 @@ class Tracker:
     async def trapped(self, token: str, visitor: Visitor) -> None:
         """Somebody followed the link that nobody sees."""
         ref = read_token(self.signer, token, Purpose.OPEN)
-        await self.collector.record(replace(_seen(ref.key, FactKind.CLICKED, visitor), machine=TRAP))
+        await self.collector.record(_seen(ref.key, FactKind.CLICKED, visitor)._replace(machine=TRAP))
 
     async def visited(self, token: str, page: str, visitor: Visitor) -> None:
         """Who once clicked looks at a page of the shop. Raises Invalid for a page of somebody else's."""

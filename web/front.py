@@ -24,8 +24,8 @@ from web.pages.public import GIF, RETRY_SECONDS, TEST, UNCACHED, known_unknown
 from web.security import CONSOLE_CSP, HEADERS, HSTS
 
 _ADDRESS = ":/%#?=@[]!$&'()*+,;"  # signs that an address keeps, as Starlette's redirects have it
-_LANGUAGE = "accept-language"
-_READ = {name.encode(): name for name in (*TELLING, _LANGUAGE)}
+_LANGUAGE = b"accept-language"
+_READ = {name.encode(): name for name in TELLING}
 _NOT_PLAIN = frozenset({b"cookie", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 _ROUTES = {b"/o/": "open_pixel", b"/c/": "follow_link"}
 _NOTHING = b""
@@ -64,7 +64,13 @@ class Front:
             count_request(route, status, perf_counter() - began)
 
         serve = self._open if route == "open_pixel" else self._follow
-        return serve(token, visitor, told)
+        try:
+            return serve(token, visitor, told)
+        except NotFound:
+            return self._unknown(headers, told)
+        except Unavailable:
+            told(503, self._later, _NOTHING)
+            return True
 
     def _open(self, token: str, visitor: Visitor, told: Callable[[int, bytes, bytes], None]) -> bool:
         def kept(error: BaseException | None) -> None:
@@ -73,12 +79,7 @@ class Front:
             else:
                 told(503, self._later, _NOTHING)
 
-        try:
-            self._tracker.open_at_once(token, visitor, kept)
-        except NotFound:
-            return self._unknown(visitor, told)
-        except Unavailable:
-            told(503, self._later, _NOTHING)
+        self._tracker.open_at_once(token, visitor, kept)
         return True
 
     def _follow(self, token: str, visitor: Visitor, told: Callable[[int, bytes, bytes], None]) -> bool:
@@ -88,20 +89,14 @@ class Front:
             else:
                 told(503, self._later, _NOTHING)
 
-        try:
-            found = self._tracker.click_at_once(token, visitor, kept)
-        except NotFound:
-            return self._unknown(visitor, told)
-        except Unavailable:
-            told(503, self._later, _NOTHING)
-            return True
+        found = self._tracker.click_at_once(token, visitor, kept)
         if found is None:
             return False
         target = found
         return True
 
-    def _unknown(self, visitor: Visitor, told: Callable[[int, bytes, bytes], None]) -> bool:
-        body = known_unknown(negotiate([], visitor.headers.get(_LANGUAGE, "")))
+    def _unknown(self, headers: Sequence[Header], told: Callable[[int, bytes, bytes], None]) -> bool:
+        body = known_unknown(negotiate([], dict(headers).get(_LANGUAGE, _NOTHING).decode("latin-1")))
         if body is None:
             return False
         head = self._head(404, body, "text/html; charset=utf-8")
@@ -121,15 +116,21 @@ class Front:
 def _visitor(headers: Sequence[Header]) -> Visitor | None:
     """Who asks; None for what the short cut has no eye for: a body, or cookies (a language chosen, somebody signed
     in)."""
-    agent, said = b"", {}
+    agent, said = b"", None
     for name, value in headers:
         if name == b"user-agent":
             agent = value
         elif name in _READ:
-            said[_READ[name]] = value.decode("latin-1")
+            said = {**(said or {}), _READ[name]: value.decode("latin-1")}
         elif name in _NOT_PLAIN:
             return None
-    return Visitor(agent.decode("latin-1"), "GET", said)
+    return _common(agent) if said is None else Visitor(agent.decode("latin-1"), "GET", said)
+
+
+@lru_cache(maxsize=4096)
+def _common(agent: bytes) -> Visitor:
+    """Who says no more than that."""
+    return Visitor(agent.decode("latin-1"))
 
 
 @lru_cache(maxsize=4096)

@@ -32,10 +32,15 @@ def shortened(front: Front) -> type[HttpToolsProtocol]:
     """The protocol whose connections ask `front` first."""
 
     class Shortened(HttpToolsProtocol):
+        def on_message_begin(self) -> None:
+            self.url = b""
+            self.headers = []
+            self.expect_100_continue = False
+
         def on_headers_complete(self) -> None:
             idle = self.cycle is None or self.cycle.response_complete
             if not (idle and self.parser.get_method() == b"GET" and not self.flow.write_paused):
-                super().on_headers_complete()
+                self._go_the_ordinary_way()
                 return
             before = self.cycle
             taken = Taken(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
@@ -53,7 +58,15 @@ def shortened(front: Front) -> type[HttpToolsProtocol]:
 
             if not front.serve(self.url, self.headers, answer):
                 self.cycle = before
-                super().on_headers_complete()
+                self._go_the_ordinary_way()
+
+        def _go_the_ordinary_way(self) -> None:
+            """With the ASGI scope that its beginning makes."""
+            url, headers, expect = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expect
+            self.headers += headers
+            super().on_headers_complete()
 
         def _dated(self) -> bytes:
             return _spelled(tuple(self.server_state.default_headers))

@@ -219,6 +219,17 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('name', name=op.f('pk_return_mailboxes')),
     info={'spread': 'local'}
     )
+    op.create_table('second_looks',
+    sa.Column('customer_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('run_id', sa.BigInteger(), nullable=False),
+    sa.Column('step', sa.SmallInteger(), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('machine', sa.Boolean(), nullable=False),
+    sa.Column('earlier', sa.Boolean(), nullable=False),
+    sa.PrimaryKeyConstraint('customer_id', 'id', name=op.f('pk_second_looks')),
+    info={'spread': 'person', 'stays_with': ('messages', ('run_id', 'step'))}
+    )
     op.create_table('signup_forms',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('slug', sa.Text(), nullable=False),
@@ -331,5 +342,6 @@ def upgrade() -> None:
     op.create_index('ix_suppressed_addresses_at', 'suppressed_addresses', ['at', sa.literal_column("((kind || ':'::text) || value)")], unique=False)
     op.create_index('ix_suppressions_at', 'suppressions', ['at', sa.literal_column("((((customer_id::text || ':'::text) || channel) || ':'::text) || reason)")], unique=False)
     # ### end Alembic commands ###
+    op.execute("ALTER TABLE activity SET (fillfactor = 80)")
     op.execute("ALTER TABLE messages SET (fillfactor = 55)")
     op.execute("UPDATE messages SET doubted_at = created_at WHERE state = 'unknown'")

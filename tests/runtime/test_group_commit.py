@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from runtime.database import Database
 from runtime.errors import Unavailable
 from runtime.group_commit import LARGEST_GROUP, Group, GroupCommit
+from tests import waiting
 
 Kept = Callable[[], Awaitable[list[int]]]
 
@@ -25,6 +27,12 @@ async def add(conn: AsyncConnection, items: Sequence[int]) -> None:
 
 async def until(group: Group[int]) -> None:
     await group
+
+
+async def turns(count: int) -> None:
+    """Of the event loop: whatever could begin at once has begun."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -199,3 +207,69 @@ async def test_without_a_transaction_each_statement_stands_by_itself(db: Databas
         with pytest.raises(DBAPIError):
             await GroupCommit(db, write, atomic=atomic).submit(7)
         assert await kept() == left
+
+
+async def test_a_second_lane_begins_as_soon_as_as_much_waits_as_is_being_written(db: Database, kept: Kept) -> None:
+    going, most = 0, 0
+    sizes: list[int] = []
+    hold = asyncio.Event()
+
+    async def write(conn: AsyncConnection, items: Sequence[int]) -> None:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        sizes.append(len(items))
+        if len(sizes) <= 2:
+            await hold.wait()
+        await add(conn, items)
+        going -= 1
+
+    commits = GroupCommit(db, write, atomic=False, lanes=2)
+    first = [commits.submit(item) for item in range(3)]
+    await waiting.until(lambda: len(sizes) == 1)
+    second = [commits.submit(item) for item in range(3, 5)]
+    await turns(20)
+    assert sizes == [3]  # two wait: less than is being written
+    second.append(commits.submit(5))
+    await waiting.until(lambda: len(sizes) == 2)
+    third = [commits.submit(item) for item in range(6, 16)]
+    await turns(20)
+    assert sizes == [3, 3]  # no lane is left
+    hold.set()
+    for group in [*first, *second, *third]:
+        await group
+    await commits.close()
+    assert (most, sizes) == (2, [3, 3, 10])
+    assert sorted(await kept()) == list(range(16))
+
+
+async def test_a_lane_keeps_its_connection_for_a_while(db: Database, kept: Kept) -> None:
+    backends: list[int] = []
+
+    async def write(conn: AsyncConnection, items: Sequence[int]) -> None:
+        backends.append((await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+        await add(conn, items)
+
+    commits = GroupCommit(db, write, lanes=2, linger=60.0)
+    for item in range(3):
+        await commits.submit(item)
+        async with db.connect() as other:  # would be handed the connection that was given back last
+            await other.execute(text("SELECT 1"))
+            assert (await other.execute(text("SELECT pg_backend_pid()"))).scalar_one() not in backends
+    assert len(set(backends)) == 1
+    await asyncio.wait_for(commits.close(), 10)
+    assert sorted(await kept()) == [0, 1, 2]
+
+
+async def test_lanes_lose_nothing_whatever_comes_when(db: Database, kept: Kept) -> None:
+    rng = random.Random(11)
+    commits = GroupCommit(db, add, atomic=False, lanes=3, linger=0.002)
+    groups: list[Group[int]] = []
+    for item in range(400):
+        groups.append(commits.submit(item))
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.choice((0, 0, 0.001, 0.004)))
+    for group in groups:
+        await group
+    await commits.close()
+    assert sorted(await kept()) == list(range(400))

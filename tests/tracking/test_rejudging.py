@@ -19,7 +19,8 @@ from tracking.ledger import MessageKey, campaign_counts
 from tracking.machines import HEAD, TRAP
 from tracking.models import events, link_tables
 from tracking.recount import recount
-from tracking.rejudging import SWEEP
+from tracking.rejudging import SWEEP, look_again
+from tracking.seen import store_seen
 
 LATER = SENT_AT + timedelta(hours=1)
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -150,3 +151,28 @@ async def test_who_asks_for_headers_alone_is_no_reader_of_the_rest(conn: AsyncCo
     assert await reasons(conn) == [HEAD, HEAD, None, HEAD, None]
     assert (await message(conn, key)).clicks == 2
     assert (await recount(conn)).total == 0
+
+
+async def test_a_click_is_looked_at_again_only_where_another_is_near(conn: AsyncConnection) -> None:
+    key = await one_message(conn, 3)
+    due = [await store_seen(conn, [clicked(key, 0, seconds)]) for seconds in (0, 60, 69, 900, 880)]
+    assert due == [False, False, True, False, False]
+    assert await look_again(conn) == 1
+    assert await store_seen(conn, [clicked(key, 1, 2000), clicked(key, 1, 2000.5)])
+    assert await reasons(conn) == [None] * 7
+
+
+async def test_what_a_dead_process_left_is_looked_at_by_another(db: Database) -> None:
+    async with db.begin() as conn:
+        key = await one_message(conn, 2)
+    async with db.connect(autocommit=True) as conn:  # dies before it looks
+        await store_seen(conn, [clicked(key, 0, 0)])
+        assert await store_seen(conn, [clicked(key, 1, 1)])
+        assert await store_seen(conn, [opened(key, -5)])  # earlier than the score knew
+    async with db.begin() as one, db.begin() as other:
+        assert await look_again(one) == 2
+        assert await look_again(other) == 0  # which leaves alone what somebody looks at
+    async with db.begin() as conn:
+        assert await reasons(conn) == [SWEEP, SWEEP, SWEEP]
+        assert await look_again(conn) == 0
+        assert (await recount(conn)).total == 0

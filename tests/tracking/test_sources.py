@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,7 +32,7 @@ async def people(conn: AsyncConnection) -> list[int]:
     await make_messages(conn, people[2:3], state="bounced", reason="550 no such user")
     await make_messages(conn, people[3:], state="skipped", reason="no_consent")
     clicks = [Fact(key, FactKind.CLICKED, LATER, link=AIR, link_index=0) for key in keys]
-    await store(conn, [clicks[0], replace(clicks[1], machine="scanner")], NOW)
+    await store(conn, [clicks[0], clicks[1]._replace(machine="scanner")], NOW)
     return people
 
 

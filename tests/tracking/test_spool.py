@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -101,7 +100,7 @@ async def test_a_word_that_is_replayed_again_does_not_undo_a_later_one(
     shutil.copytree(tmp_path / "spool", tmp_path / "again")
     await replayed(db, tmp_path / "spool")
     collector = Collector(db)
-    await collector.record(replace(gone, kind=FactKind.RESUBSCRIBED, at=LATER + timedelta(minutes=1), source="page"))
+    await collector.record(gone._replace(kind=FactKind.RESUBSCRIBED, at=LATER + timedelta(minutes=1), source="page"))
     await replayed(db, tmp_path / "again")
     async with db.connect() as conn:
         assert (
@@ -160,7 +159,7 @@ async def test_a_database_that_comes_back_is_written_to_at_once_again(
     collector = Collector(away, Spool(tmp_path))
     await collector.record(clicked(keys[0]))
     collector._database = db  # the same address answers again
-    collector._commits._database = db
+    collector._seen._database = db
     await until(lambda: not Spool(tmp_path).anything())
     await collector.record(clicked(keys[1]))
     assert not Spool(tmp_path).anything()
