@@ -83,6 +83,7 @@ async def test_a_customer_page_tells_everything(sign_in: SignIn, house: House) -
     ):
         assert words in told, words
     assert "external_id" not in told
+    assert re.search(r"Customer since</dt><dd><time[^>]*\"2026-(09-30|10-01)", page.text), "since the first order"
     assert re.search(r"state-warn\">[^<]*20\d\d", page.text), "an appliance past its service life is marked"
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
+from campaigns.models import overview_figures
+from campaigns.workspace import QUICK_MS, count_overview
 from runtime.clock import utc_now
 from runtime.house import House
+from sales.months import close_months
 from tests.web.conftest import SignIn
 from tests.web.scene import LI, WANG, links, next_page, order, put, text_of
 
@@ -84,6 +88,25 @@ async def test_the_dashboard_tells_the_whole_house(sign_in: SignIn, team: None) 
     assert (await client.get("/")).headers["location"] == "/dashboard"
     chinese = text_of(await (await sign_in("analyst", language="zh")).get("/dashboard"))
     assert "冰箱" in chinese
+
+
+async def test_the_dashboard_of_a_large_house_is_as_it_was_counted(sign_in: SignIn, team: None, house: House) -> None:
+    client = await sign_in("analyst")
+    assert "Counted" not in text_of(await client.get("/dashboard"))
+    async with house.database.begin() as conn:
+        await conn.execute(update(overview_figures).values(took_ms=QUICK_MS))
+    await put(house, "customers", {"external_id": "C4", "name": "Dora"})
+    before = text_of(await client.get("/dashboard"))
+    assert "Counted" in before
+    assert "Customers 3" in before
+    assert "Salespeople this month" not in before
+    await count_overview(house)
+    await close_months(house)
+    async with house.database.begin() as conn:
+        await conn.execute(update(overview_figures).values(took_ms=QUICK_MS))
+    after = text_of(await client.get("/dashboard"))
+    assert "Customers 4" in after
+    assert "Salespeople this month" in after
 
 
 async def test_a_salespersons_dashboard_tells_of_their_own_customers(sign_in: SignIn, team: None) -> None:
