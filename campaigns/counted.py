@@ -12,13 +12,16 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from campaigns.attribution import Earned, Model, earned
+from campaigns.models import campaign_figures
 from tracking.counts import Counts, counts_by_run, counts_by_runs, total
 
 LARGE = 250_000  # messages; so many are counted in a twentieth of a second
@@ -63,6 +66,17 @@ async def counts_now(
     for campaign_id, runs in states.items():
         found[campaign_id] = kept.get(campaign_id) or await _looked(conn, campaign_id, runs)
     return found
+
+
+async def earned_now(conn: AsyncConnection, campaign_id: int) -> Earned:
+    """By the last touch; of a large campaign as its report has it, where it was counted."""
+    if await _large(conn, [campaign_id], LARGE):
+        credit = campaign_figures.c.figures["credit"]
+        kept = await conn.scalar(select(credit).where(campaign_figures.c.campaign_id == campaign_id))
+        if kept is not None:
+            of_runs = [Earned(*map(Decimal, run[Model.LAST])) for run in kept.values() if Model.LAST in run]
+            return sum(of_runs, Earned())
+    return (await earned(conn, [campaign_id])).get(campaign_id, Earned())
 
 
 async def _looked(conn: AsyncConnection, campaign_id: int, states: States) -> dict[int, Counts]:

@@ -12,8 +12,8 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import store
-from campaigns.attribution import Earned, earned
-from campaigns.counted import counts_now
+from campaigns.attribution import Earned
+from campaigns.counted import counts_now, earned_now
 from campaigns.experiments.outcome import Named, editions_of_runs
 from campaigns.live.base import answers_of
 from campaigns.live.figures import Answer
@@ -33,7 +33,7 @@ _URL_FILTER = re.compile(r"{{ \((.*?)\)\|_url }}")  # what compiling adds to a f
 async def campaign_record(conn: AsyncConnection, campaign_id: int) -> dict[str, Any]:
     """The record of `GET /campaigns/{id}`; money as a decimal string, times aware. Raises NotFound."""
     by_run = (await counts_now(conn, [campaign_id])).get(campaign_id, {})
-    gained = (await earned(conn, [campaign_id])).get(campaign_id, Earned())
+    gained = await earned_now(conn, campaign_id)
     record = await record_of(conn, campaign_id, by_run, gained)
     if any(run["state"] == RunState.FINISHED and _goes_on(run["counts"]) for run in record["runs"]):
         return await record_of(conn, campaign_id, await counts_by_run(conn, campaign_id), gained)

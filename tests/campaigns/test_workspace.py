@@ -11,6 +11,7 @@ from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from campaigns import counted, figures, workspace
+from campaigns.attribution import Model
 from campaigns.counted import counts_now
 from campaigns.models import overview_figures
 from campaigns.report import campaign_lines, campaign_record
@@ -147,6 +148,21 @@ async def test_what_is_over_is_told_as_kept_until_something_comes_back(
     assert await counts_now(conn, [spring]) == {spring: await counts_by_run(conn, spring)}
     line = (await campaign_lines(conn, [await campaign(conn, spring)]))[0]
     assert line["counts"]["opened"] == 1  # of a list: as its report has it
+
+
+async def test_money_of_a_large_campaign_is_that_of_its_report(
+    conn: AsyncConnection, spring: int, all_large: None
+) -> None:
+    click = """
+        INSERT INTO events (customer_id, at, key, kind, kind_folded, channel, campaign_id, run_id, step)
+        VALUES (1, :at, gen_random_uuid(), 'clicked', 'clicked', 'email', :campaign, 1, 0)
+    """
+    await conn.execute(text(click), {"at": NOW - timedelta(days=3), "campaign": spring})
+    assert (await campaign_record(conn, spring))["revenue"] == "100.50"
+    known = await figures.keep(conn, spring, NOW)
+    await conn.execute(text("DELETE FROM orders"))
+    assert (await campaign_record(conn, spring))["revenue"] == "100.50"
+    assert known.earned[Model.LAST].orders == 1
 
 
 async def test_kept_figures_from_before_the_end_do_not_serve(
