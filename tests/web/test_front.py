@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -104,6 +105,20 @@ async def test_a_pixel_is_answered_once_it_is_committed(house: House, wire: Wire
     assert headers["x-content-type-options"] == "nosniff"
     assert "date" in headers
     assert await stored(house) == [("opened", None)]
+
+
+async def test_a_connection_is_kept_while_it_is_used_and_closed_when_it_rests(house: House, own: MessageUrls) -> None:
+    async with running(house) as (_, server):
+        server.config.timeout_keep_alive = 1
+        wire = await connected(server)
+        begun = time.monotonic()
+        while time.monotonic() < begun + 2.5:  # by both ways
+            wire.say(own.open, "/health")
+            assert [(await wire.hear())[0] for _ in range(2)] == [200, 200]
+        rested = time.monotonic()
+        assert await asyncio.wait_for(wire.reader.read(), 30) == b""
+        assert time.monotonic() > rested + 0.5
+        wire.writer.close()
 
 
 async def test_a_click_goes_where_the_ordinary_way_sends_it(house: House, wire: Wire, own: MessageUrls) -> None:
