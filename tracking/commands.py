@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 import click
 
-from channels.email.returns import read_return
+from channels.email.returns import is_mail, read_return
 from runtime.clock import utc_now
+from runtime.errors import Invalid, Problem
 from runtime.house import House
 from runtime.process import live
 from runtime.terminal import answer, in_house
@@ -181,7 +182,10 @@ def poll() -> None:
 @click.argument("file", type=click.File("rb"))
 def read(file: BinaryIO) -> None:
     """Say what a mail that came back (FILE, - for standard input) is read as; changes nothing."""
-    found = read_return(file.read())
+    mail = file.read()
+    if not is_mail(mail):
+        raise Invalid(Problem(file.name, "is no mail: it has no header lines; save the mail with its headers (.eml)"))
+    found = read_return(mail)
     said = {**asdict(found), "at": found.at and found.at.isoformat()}
     answer(said, "\n".join(f"{name}: {value}" for name, value in said.items() if value))
 

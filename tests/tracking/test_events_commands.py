@@ -1,4 +1,4 @@
-"""`hearth events retain`: says what would leave, asks, does it once."""
+"""`hearth events retain` says what would leave, asks, does it once; `hearth returns read` takes mails alone."""
 
 from __future__ import annotations
 
@@ -87,3 +87,15 @@ def test_settings_of_retention(tmp_path: Path) -> None:
     for wrong in ("12", "x", "-1", "99999"):
         with pytest.raises(BadSetting, match="HEARTH_EVENTS_MONTHS"):
             read(EVENTS_MONTHS=wrong)
+
+
+def test_what_is_no_mail_is_refused_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise, mail = tmp_path / "noise.bin", tmp_path / "mail.eml"
+    noise.write_bytes(bytes(range(256)) * 4)
+    mail.write_bytes(b"From: li@example.com\r\nSubject: Re: hello\r\n\r\nThank you\r\n")
+    assert terminal.run(hearth.command_line(), ["returns", "read", str(noise)], "hearth") == 1
+    said = capsys.readouterr().err
+    assert "noise.bin" in said
+    assert "no mail" in said
+    assert terminal.run(hearth.command_line(), ["returns", "read", str(mail)], "hearth") == 0
+    assert "reply" in capsys.readouterr().out

@@ -6,6 +6,6 @@ bounces in a server's own words. `feedback`: complaints (RFC 5965). `automatic`:
 """
 
 from channels.email.returns.classes import BounceClass, bounce_class
-from channels.email.returns.reading import Returned, ReturnKind, read_return
+from channels.email.returns.reading import Returned, ReturnKind, is_mail, read_return
 
-__all__ = ["BounceClass", "ReturnKind", "Returned", "bounce_class", "read_return"]
+__all__ = ["BounceClass", "ReturnKind", "Returned", "bounce_class", "is_mail", "read_return"]

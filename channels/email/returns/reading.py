@@ -56,6 +56,19 @@ _PATH = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _ORIGINALS = frozenset({"message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global"})
 
 
+_BEGINNING = 64 * 1024  # bytes in which a mail has a header
+_ANY_HEADER = re.compile(
+    rb"^(from|to|date|subject|message-id|received|return-path|mime-version|content-type)[ \t]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+def is_mail(raw: bytes) -> bool:
+    """Whether this begins like a mail (RFC 5322): a header that mails have, before the first empty line."""
+    return bool(_ANY_HEADER.search(_EMPTY_LINE.split(raw[:_BEGINNING].lstrip(), maxsplit=1)[0]))
+
+
 def read_return(raw: bytes) -> Returned:
     """What a mail that came back is. Takes anything, raises nothing, looks at no more than its first MiB."""
     parts = parts_of(raw)

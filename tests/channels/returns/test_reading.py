@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channels.email.returns import BounceClass, ReturnKind, bounce_class, read_return
+from channels.email.returns import BounceClass, ReturnKind, bounce_class, is_mail, read_return
 from channels.email.returns.classes import code_in, status_in
 from channels.email.returns.parts import MOST_PARTS, parts_of
 from tests.channels.returns.corpus import CASES, LOST, Case, arf, dsn, plain
@@ -25,6 +25,18 @@ def test_each_is_read_as_what_it_is(case: Case) -> None:
     assert (found.kind, found.bounce) == (case.kind, case.bounce)
     assert case.status in (None, found.status)
     assert case.recipient in (None, found.recipient)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.raw], ids=lambda case: case.name)
+def test_each_is_a_mail(case: Case) -> None:
+    assert is_mail(case.raw)
+    assert is_mail(b"\r\n" + case.raw.replace(b"\r\n", b"\n"))
+
+
+@given(st.binary(max_size=400) | st.text(max_size=400).map(str.encode))
+def test_other_files_are_none(noise: bytes) -> None:
+    assert not is_mail(noise.replace(b":", b";"))
+    assert not is_mail(b"no header\n\n" + noise)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
