@@ -29,7 +29,12 @@ class Public(frozenset[Role]):
     """Anybody, signed in or not."""
 
 
+class Recipients(Public):
+    """Anybody, and what is shown is for customers, who know of no console."""
+
+
 PUBLIC = Public()
+RECIPIENTS = Recipients()
 SIGNED_IN = frozenset(Role)
 ADMINS = frozenset({Role.ADMIN})
 MARKETERS = frozenset({Role.ADMIN, Role.MARKETER})
@@ -63,8 +68,8 @@ class Viewer:
 class Route:
     """A row of the route table.
 
-    `allow`: PUBLIC, SIGNED_IN, READERS, MARKETERS, ADMINS. `csrf=False` only where no cookie speaks for the caller (API
-    tokens, one-click unsubscribe, provider callbacks). `limit`: the largest body in bytes.
+    `allow`: PUBLIC, RECIPIENTS, SIGNED_IN, READERS, MARKETERS, ADMINS. `csrf=False` only where no cookie speaks for the
+    caller (API tokens, one-click unsubscribe, provider callbacks). `limit`: the largest body in bytes.
     """
 
     path: str

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from runtime.errors import Conflict, Forbidden, HearthError, Invalid, NotFound, Problem, TooLarge, Unavailable
 from runtime.text import printable
-from web.guard import identify
+from web.access import Recipients
+from web.guard import Guarded, identify
 from web.i18n import N_, _
 from web.render import page
 from web.security import complete
@@ -123,7 +124,13 @@ async def _tell(request: Request, failure: Failure) -> Response:
         return PlainTextResponse(failure.told, failure.status, dict(failure.headers))
     if not hasattr(request.state, "viewer"):  # an address without a route: nobody has looked who asks
         await identify(request)
-    return page(request, "error.html", status=failure.status, headers=failure.headers, failure=failure)
+    template = "public/error.html" if _of_recipients(request) else "error.html"
+    return page(request, template, status=failure.status, headers=failure.headers, failure=failure)
+
+
+def _of_recipients(request: Request) -> bool:
+    endpoint = request.scope.get("endpoint")
+    return isinstance(endpoint, Guarded) and isinstance(endpoint.route.allow, Recipients)
 
 
 def _of_domain(error: HearthError) -> Failure:

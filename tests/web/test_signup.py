@@ -169,11 +169,11 @@ async def test_machines_and_floods_cause_no_mail(
     fine = await client.post(f"/s/{form.slug}", data=ENTERED, headers=BROWSER)
     assert trapped.status_code == fine.status_code == 200
     assert len(await mailed()) == 1
-    codes = [
-        (await client.post(f"/s/{form.slug}", data={**ENTERED, "email": f"v{n}@example.com"})).status_code
-        for n in range(20)
-    ]
-    assert codes == [200] * 18 + [429] * 2
+    answers = [await client.post(f"/s/{form.slug}", data={**ENTERED, "email": f"v{n}@example.com"}) for n in range(20)]
+    assert [answer.status_code for answer in answers] == [200] * 18 + [429] * 2
+    refused = answers[-1].text
+    assert "Too many" in refused
+    assert 'href="/"' not in refused  # which leads to a console that customers know nothing of
     assert len(await mailed()) == 18
 
 

@@ -29,7 +29,7 @@ from runtime.signing import Purpose
 from tracking.facts import Fact, FactKind
 from tracking.ledger import MessageKey
 from tracking.tokens import read_token
-from web.access import KIB, PUBLIC, Route, house_of
+from web.access import KIB, RECIPIENTS, Route, house_of
 from web.i18n import LANGUAGES, N_, _, use_language
 from web.pages.public import friendly, tracker_of
 from web.recipients import Recipient, recipient_of_link, recipient_of_message
@@ -241,9 +241,9 @@ def _source(told: str) -> str:
 
 
 ROUTES = [
-    Route("/u/{token}", preferences, "preferences", PUBLIC),
-    Route("/u/{token}", unsubscribe, "unsubscribe", PUBLIC, methods=("POST",), csrf=False, limit=LIMIT),
-    Route("/preferences/{token}", preferences, "own_preferences", PUBLIC),
-    Route("/preferences/{token}", unsubscribe, "own_preferences_save", PUBLIC, methods=("POST",), csrf=False,
+    Route("/u/{token}", preferences, "preferences", RECIPIENTS),
+    Route("/u/{token}", unsubscribe, "unsubscribe", RECIPIENTS, methods=("POST",), csrf=False, limit=LIMIT),
+    Route("/preferences/{token}", preferences, "own_preferences", RECIPIENTS),
+    Route("/preferences/{token}", unsubscribe, "own_preferences_save", RECIPIENTS, methods=("POST",), csrf=False,
           limit=LIMIT),
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from runtime.errors import NotFound, Unavailable
 from runtime.signing import Purpose
 from tracking.tokens import TokenRef, read_token
 from tracking.tracker import Tracker, Visitor, standing
-from web.access import PUBLIC, Endpoint, Route, house_of
+from web.access import RECIPIENTS, Endpoint, Route, house_of
 from web.forgeries import forgeries
 from web.i18n import LANGUAGES, current_language, use_language
 from web.render import page
@@ -130,8 +130,8 @@ def _visitor(request: Request) -> Visitor:
 
 
 ROUTES = [
-    Route("/o/{token}", open_pixel, "open_pixel", PUBLIC),
-    Route("/o/{token}/more", hidden_link, "hidden_link", PUBLIC),
-    Route("/c/{token}", follow_link, "follow_link", PUBLIC),
-    Route("/v/{token}", view, "view", PUBLIC),
+    Route("/o/{token}", open_pixel, "open_pixel", RECIPIENTS),
+    Route("/o/{token}/more", hidden_link, "hidden_link", RECIPIENTS),
+    Route("/c/{token}", follow_link, "follow_link", RECIPIENTS),
+    Route("/v/{token}", view, "view", RECIPIENTS),
 ]

@@ -20,7 +20,7 @@ from runtime.clock import utc_now
 from runtime.errors import Invalid, Problem
 from tracking.machines import machine_reason
 from tracking.survey_tokens import SurveyOver, SurveyRef, read_survey_token
-from web.access import KIB, PUBLIC, Endpoint, Route, house_of
+from web.access import KIB, RECIPIENTS, Endpoint, Route, house_of
 from web.i18n import LANGUAGES, use_language
 from web.pages.public import UNCACHED, friendly
 from web.recipients import sender_name, spoken
@@ -115,6 +115,6 @@ def _how(form: FormData) -> How:
 
 
 ROUTES = [
-    Route("/r/{token}", show, "rating", PUBLIC),
-    Route("/r/{token}", rate, "rating_answer", PUBLIC, methods=("POST",), csrf=False, limit=ANSWER_LIMIT),
+    Route("/r/{token}", show, "rating", RECIPIENTS),
+    Route("/r/{token}", rate, "rating_answer", RECIPIENTS, methods=("POST",), csrf=False, limit=ANSWER_LIMIT),
 ]

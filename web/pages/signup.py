@@ -21,7 +21,7 @@ from customers.values import Context, read_line
 from runtime.clock import utc_now
 from runtime.errors import NotFound
 from runtime.text import printable
-from web.access import KIB, PUBLIC, Route, house_of
+from web.access import KIB, RECIPIENTS, Route, house_of
 from web.confirmations import confirm_signup, count_try, sign_up
 from web.i18n import LANGUAGES, _, current_language, use_language
 from web.pages.account import client_of
@@ -161,8 +161,8 @@ def _page(
 
 
 ROUTES = [
-    Route("/s/{token}", show, "signup", PUBLIC),
-    Route("/s/{token}", take, "signup_take", PUBLIC, methods=("POST",), csrf=False, limit=LIMIT),
-    Route("/confirm/{token}", look, "signup_confirm", PUBLIC),
-    Route("/confirm/{token}", press, "signup_press", PUBLIC, methods=("POST",), csrf=False, limit=LIMIT),
+    Route("/s/{token}", show, "signup", RECIPIENTS),
+    Route("/s/{token}", take, "signup_take", RECIPIENTS, methods=("POST",), csrf=False, limit=LIMIT),
+    Route("/confirm/{token}", look, "signup_confirm", RECIPIENTS),
+    Route("/confirm/{token}", press, "signup_press", RECIPIENTS, methods=("POST",), csrf=False, limit=LIMIT),
 ]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from runtime.errors import Invalid, NotFound, Unavailable
 from tracking.tracker import Visitor
-from web.access import KIB, PUBLIC, Route
+from web.access import KIB, RECIPIENTS, Route
 from web.pages.public import RETRY_SECONDS, UNCACHED, tracker_of
 
 VISIT_LIMIT = 4 * KIB
@@ -32,4 +32,4 @@ async def visited(request: Request) -> Response:
     return Response(status_code=204, headers=UNCACHED)
 
 
-ROUTES = [Route("/p/{token}", visited, "page_visit", PUBLIC, methods=("POST",), csrf=False, limit=VISIT_LIMIT)]
+ROUTES = [Route("/p/{token}", visited, "page_visit", RECIPIENTS, methods=("POST",), csrf=False, limit=VISIT_LIMIT)]
