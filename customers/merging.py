@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Table, delete, exists, false, func, literal, select, text, update
@@ -63,6 +64,10 @@ _LET_WISH = text("""
 """)
 
 _HOLD = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('person:' || CAST(:person AS bigint), 0))")
+_HOLD_ALL = text("""
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('person:' || person, 0))
+    FROM unnest(CAST(:people AS bigint[])) AS person ORDER BY person
+""")
 _TAKE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('person:' || CAST(:person AS bigint), 0))")
 
 
@@ -84,6 +89,15 @@ async def held(conn: AsyncConnection, customer_id: int) -> int:
         await conn.execute(_HOLD, {"person": found})
         if await resolve(conn, customer_id) == found:
             return found
+
+
+async def hold_all(conn: AsyncConnection, customer_ids: Collection[int]) -> None:
+    """`held` for many at once; who is gone is nobody."""
+    living = select(func.coalesce(customers.c.merged_into, customers.c.id)).where(customers.c.id.in_(customer_ids))
+    before: set[int] | None = None
+    while (found := set((await conn.execute(living)).scalars())) != before:
+        await conn.execute(_HOLD_ALL, {"people": sorted(found)})
+        before = found
 
 
 async def take_alone(conn: AsyncConnection, customer_id: int) -> None:

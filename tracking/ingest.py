@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.changes import note_changed
 from customers.consents import MARKETING, ConsentEntry, record_consents
+from customers.merging import hold_all
 from customers.results import Consent
 from tracking.facts import Fact, FactKind
 from tracking.folds import SEEN_KINDS
@@ -42,6 +43,7 @@ async def _store_visits(conn: AsyncConnection, facts: Sequence[Fact]) -> None:
 
 async def _store_words(conn: AsyncConnection, facts: Sequence[Fact], now: datetime, *, granted: bool) -> None:
     """Let people's word on such mail stand; where it changes what the message says, that is an event."""
+    await hold_all(conn, {fact.key.customer_id for fact in facts})  # what they say must not go to who they were
     arrays = fact_arrays(facts)
     found = (await conn.execute(_STANDING, arrays)).all()
     changed = (await conn.execute(_RESUBSCRIBE if granted else _UNSUBSCRIBE, arrays)).all()

@@ -33,6 +33,7 @@ TITLES: Mapping[str, str] = {
     "events": N_("What happened with them"),
     "past_folds": N_("What happened with those of long ago, summed up"),
     "past_clicks": N_("How often you followed their links"),
+    "second_looks": N_("Clicks that are being looked at again"),
     "archive_codes": N_("What stands for you in our archive"),
     "follow_ups": N_("Our calls and visits to you"),
     "record_numbers": N_("Numbers of your orders, appliances and visits"),

@@ -9,14 +9,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from customers.engagement import ENGAGEMENT
+from customers.merging import merge
 from customers.models import consents, customers, standing_consents
 from runtime.database import Database
 from runtime.errors import Unavailable
 from tests.tracking.people_with_mail import SENT_AT, activity_of, make_messages, make_people, message
+from tests.waiting import until
 from tracking.collector import Collector
 from tracking.facts import Fact, FactKind
 from tracking.ingest import store
@@ -255,3 +257,28 @@ async def test_messages_that_are_gone_keep_their_events_out(conn: AsyncConnectio
     await conn.execute(delete(messages))
     await store(conn, [clicked(key)], NOW)
     assert await events_of(conn, key.customer_id) == []
+
+
+async def test_who_unsubscribes_while_they_are_merged_is_not_written_to_again(db: Database) -> None:
+    async with db.begin() as conn:
+        keep, lose = await make_people(conn, 2)
+        [key] = await make_messages(conn, [lose])
+        await store(conn, [resubscribed(key, LATER)], NOW)
+
+    async def leave() -> None:
+        async with db.begin() as conn:
+            await store(conn, [unsubscribed(key, LATER + timedelta(minutes=1))], NOW)
+
+    async with db.begin() as conn:
+        await merge(conn, keep, lose, now=NOW)
+        leaving = asyncio.create_task(leave())
+        await until(lambda: waiting_for_a_lock(db))
+    await leaving
+    async with db.connect() as conn:
+        standing = (await conn.execute(select(standing_consents.c.customer_id, standing_consents.c.granted))).all()
+        assert [tuple(row) for row in standing] == [(keep, False)]
+
+
+async def waiting_for_a_lock(db: Database) -> bool:
+    async with db.connect() as conn:
+        return bool(await conn.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
