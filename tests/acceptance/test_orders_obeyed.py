@@ -32,7 +32,7 @@ RATE = 400 if SOAK else 80  # so slow that there is somebody left to cancel, on 
 CYCLES = 50
 WATCHED = 25 if SOAK else 3  # pauses that last long enough to see what comes after two seconds
 LEAVERS = 400 if SOAK else 40
-BEFORE = PEOPLE // 10  # batches go by id: this many are written to before the turn of the leavers comes
+BEFORE = PEOPLE // 4  # each batch goes by id: so many are written to before the turn of the leavers comes
 # Where other tests take the processor, the sink itself may be late to note what it was told in time.
 PAUSE_SECONDS = 2.0 if SOAK else 4.0
 LEAVE_SECONDS = 5.0 if SOAK else 7.0
